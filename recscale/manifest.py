@@ -1,0 +1,70 @@
+"""What a prepared data set says of itself: the facts that costs, plans and identities need."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from recscale.spec import Frozen
+
+MANIFEST = "manifest.json"
+
+
+class TableFacts(Frozen):
+    """One categorical feature."""
+
+    name: str
+    rows: int
+    """Rows of an uncapped embedding table: ids seen in the training part, and one for all others."""
+    distinct: int
+    """Distinct raw values in the training part."""
+    collision_rate: float = 0.0
+    """Share of distinct raw values that share their id with another one after hashing."""
+    unseen_rate: float = 0.0
+    """Share of evaluation rows whose value never occurs in the training part."""
+
+
+class Floor(Frozen):
+    """The teacher's own loss on the evaluation set; only a synthetic world knows it."""
+
+    log_loss: float
+    """Mean cross-entropy of the true probabilities against the labels drawn (nats)."""
+    ne: float
+    expected_log_loss: float
+    """Mean entropy of the true probabilities (nats): the floor in expectation over labels."""
+
+
+class Manifest(Frozen):
+    """Written last; a store without it is not prepared."""
+
+    version: int = 1
+    source: str
+    task: str
+    fingerprint: str
+    """Hash of the prepared arrays: enters the identity of every run."""
+    n_train: int
+    n_eval: int
+    tables: tuple[TableFacts, ...]
+    dense: tuple[str, ...]
+    history: str | None
+    """Name of the table whose ids the user histories hold, or None without histories."""
+    history_mean_length: float = 0.0
+    order: str = "time"
+    label_rate_train: float | None = None
+    label_rate_eval: float | None = None
+    time_range_train: tuple[str, str] | None = None
+    time_range_eval: tuple[str, str] | None = None
+    raw_rows: int
+    dropped: dict[str, int] = {}
+    """Reason -> rows dropped."""
+    notes: dict[str, str] = {}
+    """Choices that a reader of a result must know, such as how negatives were drawn."""
+    floor: Floor | None = None
+
+    def table(self, name: str) -> TableFacts:
+        return next(t for t in self.tables if t.name == name)
+
+
+def load_manifest(store: str | Path) -> Manifest:
+    """Manifest of a prepared store. Raises FileNotFoundError when it is not prepared."""
+    return Manifest.model_validate(json.loads((Path(store) / MANIFEST).read_text()))
