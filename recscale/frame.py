@@ -1,0 +1,98 @@
+"""Records as pandas tables, and the rule of which runs may enter a law."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import pandas as pd
+
+from recscale.run import RunRecord
+
+
+def records_frame(records: Sequence[RunRecord]) -> pd.DataFrame:
+    """One row a run: identity, axes, costs (`*_flop`, `*_bytes`, `*_s`, `*_params`), final metrics
+    (`eval_*`) and best ones (`best_*`), `enters_law` and, where false, `left_out` with the reason.
+    """
+    out = left_out(records)
+    return pd.DataFrame([_row(r, out.get(r.run_id)) for r in records], columns=_columns())
+
+
+def curves_frame(records: Sequence[RunRecord]) -> pd.DataFrame:
+    """One row a point of a learning curve."""
+    rows = [{"run_id": r.run_id, **p.model_dump()} for r in records for p in r.curve]
+    return pd.DataFrame(rows)
+
+
+def left_out(records: Sequence[RunRecord]) -> dict[str, str]:
+    """run id -> why the run does not enter laws: failed, diverged, or another learning-rate
+    factor was better for the same architecture and data (lowest final loss, mean over seeds)."""
+    out = {r.run_id: r.status for r in records if r.status != "done"}
+    groups: dict[str, dict[float, list[RunRecord]]] = defaultdict(lambda: defaultdict(list))
+    for r in records:
+        if r.status == "done":
+            groups[r.config.tuning_group][r.config.train.rate_factor].append(r)
+    for by_factor in groups.values():
+        # a factor with fewer seeds than another has an incomplete mean and cannot win
+        most = max(len(rs) for rs in by_factor.values())
+        best = min(
+            (f for f, rs in by_factor.items() if len(rs) == most),
+            key=lambda f: (_mean_final(by_factor[f]), f),
+        )
+        for factor, rs in by_factor.items():
+            if factor != best:
+                reason = f"learning-rate factor {best:g} was better than {factor:g}"
+                out |= {r.run_id: reason for r in rs}
+    return out
+
+
+def _mean_final(records: Sequence[RunRecord]) -> float:
+    return sum(r.curve[-1].eval_loss for r in records) / len(records)
+
+
+def _columns() -> list[str]:
+    return list(_IDENTITY) + list(_COSTS) + list(_METRICS) + list(_REST)
+
+
+_IDENTITY = (
+    "run_id", "status", "enters_law", "left_out", "family", "embedding_dim", "embedding_rows",
+    "mlp_width", "overarch_width", "mlp_depth", "sequence_depth", "sequence_width",
+    "sequence_length", "data_fraction", "batch_size", "epochs", "rate_factor", "seed",
+)  # fmt: skip
+_COSTS = (
+    "table_params", "dense_params", "head_params", "table_rows", "samples", "train_flop",
+    "forward_flop", "eval_flop", "lookup_bytes", "peak_bytes", "time_s", "gpu_hours", "usd",
+)  # fmt: skip
+_METRICS = (
+    "eval_loss", "eval_ne", "eval_auc", "eval_calibration", "train_loss",
+    "best_eval_loss", "best_eval_ne", "best_samples",
+)  # fmt: skip
+_REST = ("samples_per_s", "workers", "resumed", "reason", "error", "finished_at")
+
+
+def _row(r: RunRecord, out: str | None) -> dict[str, object]:
+    cost, final, best = r.spent, r.final, r.best
+    row: dict[str, object] = {
+        **r.config.model.model_dump(),
+        **r.config.train.model_dump(),
+        **cost.model_dump(exclude={"forward"}),
+        "forward_flop": cost.forward.total,
+        "run_id": r.run_id,
+        "status": r.status,
+        "enters_law": out is None,
+        "left_out": out,
+        "samples_per_s": cost.samples / cost.time_s if r.measured and cost.time_s else None,
+        "workers": r.workers,
+        "resumed": r.resumed,
+        "reason": r.reason,
+        "error": r.error,
+        "finished_at": pd.Timestamp(r.finished_at, unit="s", tz="UTC"),
+    }
+    if final and best:
+        row |= final.model_dump(exclude={"samples", "train_flop", "time_s"})
+        row |= {
+            "best_eval_loss": best.eval_loss,
+            "best_eval_ne": best.eval_ne,
+            "best_samples": best.samples,
+        }
+    return row

@@ -1,0 +1,187 @@
+"""The ledger: append-only lines of JSON, one file a writer, in one directory anywhere.
+
+Every process that writes owns a file of its own, so that any number of drivers and workers write
+without locks, on a local path or an object store. Readers merge the files: of several `done`
+records of one run the earliest counts, so a run is done exactly once whatever was killed, retried
+or run twice. A line torn by a kill is left out by readers, and the next append to that file
+starts on a new line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.fs as pafs
+
+from recscale.run import RunRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SUFFIX = ".jsonl"
+
+
+class LedgerError(ValueError):
+    """A ledger that cannot be read or written, with the path and the remedy."""
+
+
+def filesystem(path: str | Path) -> tuple[pafs.FileSystem, str]:
+    """The filesystem that holds `path` and the path on it: local, or any URI that pyarrow or
+    fsspec knows (s3://, gs://, memory://). Raises LedgerError for an unknown scheme."""
+    text = str(path)
+    if "://" not in text:
+        return pafs.LocalFileSystem(), os.path.abspath(text)
+    try:
+        return pafs.FileSystem.from_uri(text)
+    except (ValueError, pafs.pa.ArrowInvalid):
+        import fsspec
+
+        try:
+            fs, root = fsspec.core.url_to_fs(text)
+        except (ValueError, ImportError) as error:
+            raise LedgerError(
+                f"{text}: {error}; use a local path, s3://, gs:// or another fsspec URI"
+            ) from None
+        return pafs.PyFileSystem(pafs.FSSpecHandler(fs)), root
+
+
+@dataclass
+class _File:
+    """What has been read of one writer's file."""
+
+    size: int = 0
+    tail: bytes = b""
+    entries: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Ledger:
+    """The records of a sweep at `path` (a run directory or its `ledger` folder)."""
+
+    def __init__(self, path: str | Path, name: str | None = None):
+        """Opens the ledger; `name` continues a writer's file, by default a new one is begun at
+        the first append."""
+        self.fs, root = filesystem(path)
+        self.root = root if root.rstrip("/").endswith("ledger") else f"{root.rstrip('/')}/ledger"
+        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+        self.name = name or f"{stamp}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+        self._files: dict[str, _File] = {}
+        self._written: bytes | None = None
+
+    # -- writing ----------------------------------------------------------------------------
+    def append(self, kind: str, **facts: Any) -> None:
+        """Adds one entry; it is on disk (or in the object store) when this returns."""
+        line = json.dumps({"kind": kind, "at": time.time(), **facts}, allow_nan=False)
+        data = line.encode() + b"\n"
+        path = f"{self.root}/{self.name}{SUFFIX}"
+        if isinstance(self.fs, pafs.LocalFileSystem):
+            self._append_local(path, data)
+        else:  # object stores cannot append, but this file has one writer: put it anew, whole
+            if self._written is None:
+                self._written = _on_new_line(self._read(path))
+                self.fs.create_dir(self.root, recursive=True)
+            self._written += data
+            with self.fs.open_output_stream(path) as out:
+                out.write(self._written)
+
+    def record(self, record: RunRecord) -> None:
+        """Adds the record of one attempt."""
+        self.append("run", record=record.model_dump(mode="json"))
+
+    def _append_local(self, path: str, data: bytes) -> None:
+        os.makedirs(self.root, exist_ok=True)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            size = os.fstat(fd).st_size
+            if size and os.pread(fd, 1, size - 1) != b"\n":
+                data = b"\n" + data  # a torn last line stays torn; ours starts on a new one
+            while data:
+                data = data[os.write(fd, data) :]
+            os.fsync(fd)
+        except OSError as error:
+            raise LedgerError(
+                f"{path}: cannot be written: {error.strerror}; free space or choose another "
+                "`storage` and run the same command again, nothing recorded so far is lost"
+            ) from error
+        finally:
+            os.close(fd)
+
+    def _read(self, path: str) -> bytes:
+        if self.fs.get_file_info(path).type == pafs.FileType.NotFound:
+            return b""
+        with self.fs.open_input_file(path) as source:
+            return source.readall()
+
+    # -- reading ----------------------------------------------------------------------------
+    def entries(self) -> list[dict[str, Any]]:
+        """Every entry of every writer in the order of time. Only what is new since the last call
+        is read."""
+        selector = pafs.FileSelector(self.root, allow_not_found=True)
+        for info in self.fs.get_file_info(selector):
+            if info.path.endswith(SUFFIX):
+                self._refresh(info.path, info.size or 0)
+        merged = [(e["at"], name, e) for name, f in self._files.items() for e in f.entries]
+        return [e for _, _, e in sorted(merged, key=lambda t: t[:2])]
+
+    def _refresh(self, path: str, size: int) -> None:
+        file = self._files.setdefault(path, _File())
+        if size <= file.size:
+            return
+        with self.fs.open_input_file(path) as source:
+            source.seek(file.size)
+            data = source.read()
+        file.size += len(data)
+        *whole, file.tail = (file.tail + data).split(b"\n")
+        file.entries += [e for line in whole if (e := _parse(line)) is not None]
+
+    def attempts(self) -> list[RunRecord]:
+        """Every recorded attempt, failures and repeats included, in the order of time."""
+        return [RunRecord.model_validate(e["record"]) for e in self.entries() if e["kind"] == "run"]
+
+    def records(self) -> list[RunRecord]:
+        """The one record that counts of every run: the earliest that is done or diverged, else
+        the latest failure."""
+        best: dict[str, RunRecord] = {}
+        for record in sorted(self.attempts(), key=lambda r: r.finished_at):
+            standing = best.get(record.run_id)
+            if standing is None or standing.status == "failed":
+                best[record.run_id] = record
+        return list(best.values())
+
+    def frame(self) -> pd.DataFrame:
+        """One row a run, units in the column names; see `recscale.frame`."""
+        from recscale.frame import records_frame
+
+        return records_frame(self.records())
+
+    def curves(self) -> pd.DataFrame:
+        """One row a point of a learning curve: run_id and the fields of `CurvePoint`."""
+        from recscale.frame import curves_frame
+
+        return curves_frame(self.records())
+
+
+def finished(records: Iterable[RunRecord]) -> dict[str, RunRecord]:
+    """Runs that need not be trained again."""
+    return {r.run_id: r for r in records if r.status != "failed"}
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    """One entry, or None for a line torn by a kill."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) and "kind" in entry and "at" in entry else None
+
+
+def _on_new_line(data: bytes) -> bytes:
+    return data + b"\n" if data and not data.endswith(b"\n") else data
+

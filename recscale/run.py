@@ -1,0 +1,165 @@
+"""One run: its identity, what it costs, and the facts recorded of it.
+
+A `RunConfig` is made of literals only: never a path, a host or a device. Two runs with equal
+configs are the same run wherever they train, and share one id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Literal
+
+from recscale.spec import Frozen
+
+
+class ModelConfig(Frozen):
+    """One architecture; every width is resolved, and a part that is absent has size 0."""
+
+    family: str
+    embedding_dim: int
+    embedding_rows: int | None
+    """Cap on the rows of each table; None is the whole vocabulary."""
+    mlp_width: int
+    overarch_width: int
+    mlp_depth: int
+    sequence_depth: int
+    sequence_width: int
+    sequence_length: int
+
+
+class TrainConfig(Frozen):
+    data_fraction: float
+    batch_size: int
+    epochs: int
+    dense_rate: float
+    sparse_rate: float
+    rate_factor: float
+    """On both rates: the value of `learning_rate.tune` that this run tries."""
+    warmup: float
+    eval_points: int
+    diverge_above: float
+    seed: int
+
+
+class RunConfig(Frozen):
+    data: str
+    """Fingerprint of the prepared data."""
+    model: ModelConfig
+    train: TrainConfig
+
+    @property
+    def fingerprint(self) -> str:
+        literals = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(literals.encode()).hexdigest()
+
+    @property
+    def run_id(self) -> str:
+        """Readable name and eight digits of the fingerprint, such as
+        `dlrm-d16-rall-w64-s2-f0.1-x1-seed0-1f0c9a3e`."""
+        m, t = self.model, self.train
+        over = f"-o{m.overarch_width}" if m.overarch_width != m.mlp_width else ""
+        sequence = f"-s{m.sequence_depth}" if m.sequence_length else ""
+        return (
+            f"{m.family}-d{m.embedding_dim}-r{m.embedding_rows or 'all'}-w{m.mlp_width}{over}"
+            f"{sequence}-f{t.data_fraction:g}-x{t.rate_factor:g}-seed{t.seed}"
+            f"-{self.fingerprint[:8]}"
+        )
+
+    @property
+    def tuning_group(self) -> str:
+        """Equal for runs that differ in learning-rate factor and seed only."""
+        literals = self.model_dump(mode="json")
+        del literals["train"]["rate_factor"], literals["train"]["seed"]
+        return json.dumps(literals, sort_keys=True)
+
+
+class Flop(Frozen):
+    """Forward FLOPs of one sample by part; a multiply-add is 2."""
+
+    body: float
+    attention: float
+    interaction: float
+    head: float
+
+    @property
+    def total(self) -> float:
+        return self.body + self.attention + self.interaction + self.head
+
+
+class Cost(Frozen):
+    """What a run costs: estimated before it, measured after it, in one shape."""
+
+    table_params: int
+    dense_params: int
+    head_params: int
+    table_rows: int
+    forward: Flop
+    samples: int
+    """Samples seen, repeats counted."""
+    train_flop: float
+    """Forward and backward of the whole run: 3 x forward x samples."""
+    eval_flop: float
+    """Forward FLOPs of all evaluations; outside `train_flop` and outside the budget."""
+    lookup_bytes: float
+    """Bytes of embedding rows and their optimiser state moved by the whole run."""
+    optimizer_bytes: int
+    peak_bytes: int
+    time_s: float
+    gpu_hours: float
+    usd: float
+
+
+class CurvePoint(Frozen):
+    """The evaluation set after `samples` training samples."""
+
+    samples: int
+    train_flop: float
+    time_s: float
+    train_loss: float | None
+    """Mean training log-loss since the previous point (nats)."""
+    eval_loss: float
+    eval_ne: float
+    eval_auc: float
+    eval_calibration: float
+    """Sum of predicted over sum of observed clicks."""
+
+
+Status = Literal["done", "diverged", "failed"]
+
+
+class RunRecord(Frozen):
+    """One finished or failed attempt. `final` is the last point of the curve and `best` the one
+    with the lowest eval_loss; they are never mixed."""
+
+    run_id: str
+    config: RunConfig
+    status: Status
+    reason: str
+    """Why the run was launched, in the planner's words."""
+    curve: tuple[CurvePoint, ...]
+    estimated: Cost
+    measured: Cost | None
+    """None for a run that failed before it could measure itself."""
+    workers: int
+    started_at: float
+    finished_at: float
+    """Unix seconds."""
+    resumed: int = 0
+    """Times the run went on from a checkpoint."""
+    versions: dict[str, str] = {}
+    hardware: str = ""
+    error: str | None = None
+
+    @property
+    def final(self) -> CurvePoint | None:
+        return self.curve[-1] if self.curve else None
+
+    @property
+    def best(self) -> CurvePoint | None:
+        return min(self.curve, key=lambda p: p.eval_loss) if self.curve else None
+
+    @property
+    def spent(self) -> Cost:
+        """What it used of the budget: measured, and where nothing was measured, as estimated."""
+        return self.measured or self.estimated
