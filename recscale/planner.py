@@ -1,0 +1,241 @@
+"""What to run next: a pure function of the sweep and the records, and one sentence why.
+
+Nothing here launches anything. `decide` is called again after every result.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from recscale.cost import estimate, machines, steps
+from recscale.manifest import Manifest
+from recscale.run import Cost, ModelConfig, RunConfig, RunRecord, TrainConfig
+from recscale.spec import BudgetSpec, SweepSpec, middle
+
+
+class PlanError(ValueError):
+    """A sweep that is well written but cannot be run on this data or machine."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run before it runs."""
+
+    config: RunConfig
+    cost: Cost
+    reason: str
+
+    @property
+    def run_id(self) -> str:
+        return self.config.run_id
+
+
+@dataclass(frozen=True)
+class Launch:
+    runs: tuple[Planned, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Wait:
+    reason: str
+
+
+@dataclass(frozen=True)
+class Stop:
+    reason: str
+    exhausted: bool = False
+    """True when the budget ended the search and planned runs are left."""
+
+
+Decision = Launch | Wait | Stop
+
+
+@dataclass(frozen=True)
+class Spend:
+    """FLOPs of training, GPU-hours and $, failures counted."""
+
+    flop: float = 0.0
+    gpu_hours: float = 0.0
+    usd: float = 0.0
+
+    def __add__(self, other: Spend) -> Spend:
+        return Spend(
+            self.flop + other.flop, self.gpu_hours + other.gpu_hours, self.usd + other.usd
+        )
+
+    def within(self, budget: BudgetSpec) -> bool:
+        return all(
+            limit is None or used <= limit
+            for used, limit in (
+                (self.flop, budget.flop),
+                (self.gpu_hours, budget.gpu_hours),
+                (self.usd, budget.usd),
+            )
+        )
+
+
+def planned_runs(spec: SweepSpec, data: Manifest) -> list[Planned]:
+    """Every run of a grid or one-axis sweep, each once, the cheapest first. Raises PlanError with
+    every reason why the sweep cannot run on this data or machine."""
+    _check(spec, data)
+    runs: dict[str, Planned] = {}
+    for values, reason in _points(spec):
+        model = _model(spec.model.family, values, data)
+        for factor, seed in itertools.product(
+            spec.train.learning_rate.tune, range(spec.train.seeds)
+        ):
+            train = _train(spec, values["data_fraction"], factor, seed)
+            config = RunConfig(data=data.fingerprint, model=model, train=train)
+            if config.run_id not in runs:
+                cost = estimate(model, train, data, spec.resources)
+                runs[config.run_id] = Planned(config, cost, reason)
+    ordered = sorted(runs.values(), key=lambda p: (p.cost.train_flop, p.run_id))
+    _check_fit(ordered, spec)
+    return ordered
+
+
+def decide(
+    planned: Sequence[Planned],
+    attempts: Iterable[RunRecord],
+    in_flight: Collection[str],
+    given_up: Collection[str],
+    budget: BudgetSpec,
+) -> Decision:
+    """The next run of a fixed plan: the cheapest that is neither done, running nor given up, as
+    long as the budget holds with everything in flight counted at its estimate."""
+    attempts = list(attempts)
+    settled = {r.run_id for r in attempts if r.status != "failed"} | set(given_up)
+    open_runs = [p for p in planned if p.run_id not in settled and p.run_id not in in_flight]
+    if not open_runs:
+        return Wait("the last runs are under way") if in_flight else Stop("every run has ended")
+    slower = pace(attempts)
+    committed = spent(attempts)
+    for p in planned:
+        if p.run_id in in_flight:
+            committed += expected(p.cost, slower)
+    following = open_runs[0]
+    if (committed + expected(following.cost, slower)).within(budget):
+        return Launch((following,), following.reason)
+    if in_flight:
+        return Wait("the budget holds no further run until those under way have ended")
+    return Stop(
+        f"the budget holds no further run; {len(open_runs)} of {len(planned)} planned runs are "
+        "not started",
+        exhausted=True,
+    )
+
+
+def spent(attempts: Iterable[RunRecord]) -> Spend:
+    """What all attempts have used."""
+    total = Spend()
+    for r in attempts:
+        cost = r.spent
+        total += Spend(cost.train_flop, cost.gpu_hours, cost.usd)
+    return total
+
+
+def pace(attempts: Iterable[RunRecord]) -> float:
+    """Measured over estimated time of the finished runs; 1 before the first."""
+    pairs = [(r.measured.time_s, r.estimated.time_s) for r in attempts if r.measured]
+    estimated = sum(e for _, e in pairs)
+    return sum(m for m, _ in pairs) / estimated if estimated else 1.0
+
+
+def expected(cost: Cost, slower: float) -> Spend:
+    """A run's spend to be expected, at the pace measured so far."""
+    return Spend(cost.train_flop, cost.gpu_hours * slower, cost.usd * slower)
+
+
+def _points(spec: SweepSpec) -> Iterable[tuple[dict[str, Any], str]]:
+    axes = spec.axes()
+    if spec.search.strategy == "grid":
+        for values in itertools.product(*axes.values()):
+            yield dict(zip(axes, values, strict=True)), "grid"
+        return
+    base = {k: _base(k, v, spec) for k, v in axes.items()}
+    yield base, "base of every axis"
+    for axis, values in axes.items():
+        for value in values:
+            if value != base[axis]:
+                yield {**base, axis: value}, f"axis {axis} round the base"
+
+
+def _base(axis: str, values: tuple[Any, ...], spec: SweepSpec) -> Any:
+    if axis in spec.search.base:
+        return spec.search.base[axis]
+    return max(values) if axis == "data_fraction" else middle(values)
+
+
+def _model(family: str, values: dict[str, Any], data: Manifest) -> ModelConfig:
+    """The architecture at one point, in its one canonical form: two points that build the same
+    network have the same config, hence the same run id."""
+    length = values["sequence_length"] if data.history else 0
+    depth = values["sequence_depth"]
+    rows = values["embedding_rows"]
+    largest = max((t.rows for t in data.tables), default=0)
+    return ModelConfig(
+        family=family,
+        embedding_dim=values["embedding_dim"],
+        embedding_rows=rows if rows is not None and rows < largest else None,
+        mlp_width=values["mlp_width"],
+        overarch_width=values["overarch_width"] or values["mlp_width"],
+        mlp_depth=values["mlp_depth"],
+        sequence_depth=depth,
+        sequence_width=values["sequence_width"] if depth else 0,
+        sequence_length=length,
+    )
+
+
+def _train(spec: SweepSpec, fraction: float, factor: float, seed: int) -> TrainConfig:
+    t = spec.train
+    return TrainConfig(
+        data_fraction=fraction,
+        batch_size=t.batch_size,
+        epochs=t.epochs,
+        dense_rate=t.learning_rate.dense,
+        sparse_rate=t.learning_rate.sparse,
+        rate_factor=factor,
+        warmup=t.warmup,
+        eval_points=t.eval_points,
+        diverge_above=t.diverge_above,
+        seed=seed,
+    )
+
+
+def _check(spec: SweepSpec, data: Manifest) -> None:
+    errors = []
+    if spec.resources.machine not in machines():
+        errors.append(
+            f"resources.machine: {spec.resources.machine!r} is not in cluster/prices.yaml; "
+            f"allowed: {', '.join(machines())}; add a row for another machine"
+        )
+    if data.history is None and any(spec.model.sequence_depth):
+        errors.append(
+            f"model.sequence_depth: the {data.source} data has no user histories; leave it at 0"
+        )
+    for fraction in spec.train.data_fraction:
+        train = _train(spec, fraction, 1.0, 0)
+        if steps(train, data) == 0:
+            errors.append(
+                f"train.data_fraction: {fraction:g} of {data.n_train:,} training rows is less than "
+                f"one batch of {train.batch_size:,}; take a larger fraction or a smaller batch_size"
+            )
+    if errors:
+        raise PlanError("\n".join(errors))
+
+
+def _check_fit(planned: Sequence[Planned], spec: SweepSpec) -> None:
+    memory = machines()[spec.resources.machine].memory_bytes * spec.resources.workers
+    too_big = [p for p in planned if p.cost.peak_bytes > memory]
+    if too_big:
+        largest = max(too_big, key=lambda p: p.cost.peak_bytes)
+        raise PlanError(
+            f"{len(too_big)} of {len(planned)} runs need more memory than {spec.resources.workers} "
+            f"worker(s) of machine {spec.resources.machine!r} have ({memory / 1e9:.1f} GB): "
+            f"{largest.run_id} needs {largest.cost.peak_bytes / 1e9:.1f} GB; take smaller tables, "
+            "more workers, or correct memory_bytes in cluster/prices.yaml"
+        )
