@@ -1,0 +1,86 @@
+"""What every source shares while it builds a store: the split in time and the training order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from recscale.data.layout import (
+    CHUNK_ROWS,
+    ROW_ARRAYS,
+    DataError,
+    array_path,
+    create_array,
+    open_array,
+    present,
+)
+from recscale.manifest import Floor, TableFacts
+
+Progress = Callable[[int, int | None], None]
+"""Called with rows done and rows in all, None while that is unknown."""
+
+_SALT = np.uint64(0xD1B54A32D192ED03)  # fixed, so that nested samples are the same everywhere
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a source says of the arrays that it wrote, all of them in time order."""
+
+    n_train: int
+    tables: list[TableFacts]
+    dense: list[str]
+    raw_rows: int
+    dropped: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    floor: Floor | None = None
+
+
+def split_rows(time: np.ndarray, last: float) -> int:
+    """Training rows of rows with ascending `time`: all before the last share of them.
+
+    Rows of the moment at the boundary all go to the evaluation side, so that every training row
+    is strictly earlier than every evaluation row. Raises DataError when nothing is left to train.
+    """
+    wanted = len(time) - max(1, round(last * len(time)))
+    n_train = int(np.searchsorted(time, time[max(0, wanted)], side="left")) if len(time) else 0
+    if n_train == 0:
+        raise DataError(
+            f"none of the {len(time)} rows is earlier than the last {last:.0%} of them, so there "
+            "is nothing to train on; check the time column, or lower data.holdout.last"
+        )
+    return n_train
+
+
+def hash_order(n_train: int) -> np.ndarray:
+    """int64 [n_train]: training rows by a salted hash of their number in time (splitmix64).
+
+    A prefix is a uniform sample of the window, and holds every shorter prefix. 24 bytes a row.
+    """
+    x = np.arange(n_train, dtype=np.uint64) + _SALT
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.argsort(x ^ (x >> np.uint64(31)), kind="stable")
+
+
+def arrange(folder: Path, n_train: int, order: Literal["time", "hash"]) -> None:
+    """Puts the training rows of every row array into training order."""
+    if order == "time":
+        return
+    rows = hash_order(n_train)
+    for name in present(folder):
+        if name not in ROW_ARRAYS:
+            continue
+        source = open_array(folder, name)
+        target = create_array(folder, f"{name}.new", source.shape, source.dtype.str)
+        for begin in range(0, n_train, CHUNK_ROWS):
+            end = min(begin + CHUNK_ROWS, n_train)
+            target[begin:end] = source[rows[begin:end]]
+        for begin in range(n_train, len(source), CHUNK_ROWS):
+            target[begin : begin + CHUNK_ROWS] = source[begin : begin + CHUNK_ROWS]
+        del source, target
+        os.replace(array_path(folder, f"{name}.new"), array_path(folder, name))

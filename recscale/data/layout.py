@@ -1,0 +1,69 @@
+"""The files of a prepared store: names, types, and how they are written, opened and hashed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+VERSION = 1
+"""Of the layout. A store of another version is prepared again."""
+
+ROW_ARRAYS = {
+    "dense": "<f4",  # [n, n_dense]
+    "ids": "<i4",  # [n, n_tables], frequency ranks
+    "label": "|u1",  # [n]
+    "time": "<i8",  # [n], unix seconds or the clock of a synthetic world
+    "history_begin": "<i8",  # [n], into history_items
+    "history_end": "<i8",  # [n]
+}
+HISTORY_ITEMS = "history_items"  # [m], ids of the history's table, grouped by user, oldest first
+DTYPES = {**ROW_ARRAYS, HISTORY_ITEMS: "<i4"}
+
+CHUNK_ROWS = 1 << 18
+"""Rows worked on at once: some 40 MB of a log with 39 columns."""
+
+
+class DataError(ValueError):
+    """The user's data cannot be prepared as asked; the sentence says what to change."""
+
+
+def array_path(folder: str | Path, name: str) -> Path:
+    return Path(folder) / f"{name}.npy"
+
+
+def create_array(
+    folder: str | Path, name: str, shape: tuple[int, ...], dtype: str | None = None
+) -> np.memmap:
+    """A new writable memory map of `shape`; the type is the layout's for the layout's names."""
+    return np.lib.format.open_memmap(
+        array_path(folder, name), mode="w+", dtype=dtype or DTYPES[name], shape=shape
+    )
+
+
+def open_array(folder: str | Path, name: str) -> np.memmap:
+    """A read-only memory map of an array of the store."""
+    return np.lib.format.open_memmap(array_path(folder, name), mode="r")
+
+
+def present(folder: str | Path) -> list[str]:
+    """Names of the layout's arrays that `folder` holds."""
+    return [name for name in DTYPES if array_path(folder, name).exists()]
+
+
+def fingerprint(folder: str | Path, n_train: int, table_rows: Sequence[int]) -> str:
+    """BLAKE2b of every array's name, type, shape and values, the split and the table sizes.
+
+    Headers are left out: numpy may pad them differently from version to version.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(f"{n_train} {list(table_rows)}".encode())
+    for name in sorted(present(folder)):
+        array = open_array(folder, name)
+        digest.update(f" {name} {array.dtype.str} {array.shape} ".encode())
+        flat = array.reshape(-1)
+        for begin in range(0, len(flat), 1 << 24):
+            digest.update(flat[begin : begin + (1 << 24)].tobytes())
+    return digest.hexdigest()
