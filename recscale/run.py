@@ -120,7 +120,8 @@ class CurvePoint(Frozen):
     """Mean training log-loss since the previous point (nats)."""
     eval_loss: float
     eval_ne: float
-    eval_auc: float
+    eval_auc: float | None
+    """None when the evaluation set has one class only."""
     eval_calibration: float
     """Sum of predicted over sum of observed clicks."""
 

@@ -1,0 +1,187 @@
+"""How far the constants of a law are known, if its form is true.
+
+Under SMALL runs the robust objective's own resampling is far too wide or too narrow, so the
+constants' intervals come from log least squares and Student's t; above, from pairs bootstrap
+clustered by run. None of these is a prediction interval: see `discrepancy`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy import optimize, stats
+
+from recscale.laws.nouns import LawError
+from recscale.laws.polish import objective, polish, residuals
+from recscale.laws.search import Optimum, optimum, replicates
+
+if TYPE_CHECKING:
+    from recscale.laws.law import ScalingLaw
+
+SMALL = 60  # runs
+REPLICATES = 1000
+SEED = 0
+
+
+def checked(level: float) -> float:
+    if not 0.0 < level < 1.0:
+        raise LawError(f"a level lies between 0 and 1 (0.9 for 90 %), not {level}")
+    return level
+
+
+def intervals(law: ScalingLaw, level: float) -> pd.DataFrame:
+    """coefficient, low, high, method; NaN ends where the law is underdetermined."""
+    checked(level)
+    names = law.model.names
+    if law.status == "underdetermined":
+        return _table(names, np.full((2, len(names)), np.nan), ["underdetermined"] * len(names))
+    if law.points.runs > SMALL:
+        draws = law.model.coefficients(draws_of(law, REPLICATES, SEED))
+        tail = (1 - level) / 2
+        ends = np.quantile(draws, [tail, 1 - tail], axis=0)
+        return _table(names, ends, ["pairs bootstrap"] * len(names))
+    return _delta(law, level)
+
+
+def draws(law: ScalingLaw, n: int, seed: int) -> np.ndarray:
+    """theta (n, k): pairs bootstrap by run above SMALL runs, else df-corrected residuals."""
+    return draws_of(law, n, seed)
+
+
+def draws_of(law: ScalingLaw, n: int, seed: int) -> np.ndarray:
+    p, rng = law.points, np.random.default_rng(seed)
+    if p.runs > SMALL:
+        counts = rng.multinomial(p.runs, np.full(p.runs, 1 / p.runs), size=n)
+        weights = counts[:, p.cluster] * p.weights
+        return replicates(law.model, p.logx, np.log(p.y), weights, law.delta, law.minima)
+    fit = least_squares(law)
+    f = law.model.evaluate(fit.theta[None], p.logx)[0][0]
+    r = np.log(p.y / f) * np.sqrt(p.weights)
+    r = (r - r.mean()) * np.sqrt(p.n / max(p.n - _free(law, fit.theta).sum(), 1))
+    if p.runs < p.n:  # one sign per run keeps the residuals of its checkpoints together
+        flips = rng.choice([-1.0, 1.0], size=(n, p.runs))[:, p.cluster]
+        noise = flips * r
+    else:
+        noise = r[rng.integers(0, p.n, size=(n, p.n))]
+    logy = np.log(f) + noise / np.sqrt(p.weights)
+    return replicates(law.model, p.logx, logy, p.weights, np.inf, fit.minima)
+
+
+def least_squares(law: ScalingLaw) -> Optimum:
+    """The log least-squares fit of the law's points."""
+    p = law.points
+    return optimum(law.model, p.logx, p.y, p.weights, np.inf)
+
+
+def _free(law: ScalingLaw, theta: np.ndarray) -> np.ndarray:
+    return (theta > law.model.lower) & (theta < law.model.upper)
+
+
+def covariance(law: ScalingLaw, theta: np.ndarray) -> tuple[np.ndarray, int]:
+    """Covariance (k, k) of theta about a least-squares fit and its degrees of freedom.
+
+    Constants at a bound are taken as known. Rows of one run are summed before squaring
+    (sandwich, Liang and Zeger 1986), with G runs and the correction G / (G - k).
+    """
+    p, free = law.points, _free(law, theta)
+    r, jac, _ = residuals(law.model, theta[None], p.logx, np.log(p.y))
+    j = (jac[0][free] * np.sqrt(p.weights)).T
+    e = r[0] * np.sqrt(p.weights)
+    df = max(p.runs - int(free.sum()), 1)
+    scale = np.linalg.norm(j, axis=0)
+    bread = np.linalg.pinv((j / scale).T @ (j / scale), rcond=1e-13) / np.outer(scale, scale)
+    out = np.zeros((len(theta), len(theta)))
+    if p.runs == p.n:
+        inner = bread * (e @ e) / df
+    else:
+        score = np.zeros((p.runs, j.shape[1]))
+        np.add.at(score, p.cluster, j * e[:, None])
+        inner = bread @ (score.T @ score) @ bread * p.runs / df
+    out[np.ix_(free, free)] = inner
+    return out, df
+
+
+def _delta(law: ScalingLaw, level: float) -> pd.DataFrame:
+    """Delta method with t on the scale where each constant is closest to normal.
+
+    Multipliers are positive over orders of magnitude: their logarithm. Exponents: as they are.
+    The constant E is one-sided near 0: profile likelihood.
+    """
+    form, fit = law.model, least_squares(law)
+    theta = fit.theta
+    cov, df = covariance(law, theta)
+    t = float(stats.t.ppf(0.5 + level / 2, df))
+    centre = form.coefficients(theta[None])[0]
+    ends, methods = np.empty((2, len(theta))), []
+    for i in range(len(theta)):
+        positive = centre[i] > 0 and form.lower[i] == 0
+        grad = _numeric_gradient(form, theta, i, log=positive)
+        half = t * float(np.sqrt(max(grad @ cov @ grad, 0.0)))
+        ends[:, i] = (
+            centre[i] * np.exp(np.clip([-half, half], -700, 700))
+            if positive
+            else np.clip(centre[i] + np.array([-half, half]), form.lower[i], form.upper[i])
+        )
+        methods.append("delta-t on log least squares")
+    ends[:, 0] = profile(law, fit, level)
+    methods[0] = "profile likelihood on log least squares"
+    return _table(form.names, ends, methods)
+
+
+def profile(law: ScalingLaw, fit: Optimum, level: float) -> tuple[float, float]:
+    """Values of the first constant whose best fit is not worse than an F test allows."""
+    p, form = law.points, law.model
+    logy, best = np.log(p.y), 2 * fit.objective
+    df = max(p.runs - int(_free(law, fit.theta).sum()), 1)
+    allowed = best * (1 + float(stats.f.ppf(level, 1, df)) / df) + 1e-30
+
+    def excess(value: float, start: np.ndarray) -> tuple[float, np.ndarray]:
+        pinned = _Pinned(form, value)
+        theta, obj = polish(pinned, start, p.logx, logy, p.weights, np.inf)
+        return 2 * float(obj.min()) - allowed, theta
+
+    def end(limit: float) -> float:
+        starts = fit.minima[:3]
+        if excess(limit, starts)[0] <= 0:
+            return limit
+        return float(optimize.brentq(lambda v: excess(v, starts)[0], fit.theta[0], limit, rtol=1e-5))
+
+    low = float(form.lower[0])
+    high = float(p.y.min() if np.isinf(form.upper[0]) else form.upper[0])
+    if getattr(form, "sign", 1) < 0:
+        low, high = float(p.y.max()), float(10 * p.y.max())
+    low, high = min(low, fit.theta[0]), max(high, fit.theta[0])
+    return end(low), end(high)
+
+
+class _Pinned:
+    """A form whose first constant is held at a value."""
+
+    def __init__(self, form, value: float):
+        self._form = form
+        self.lower, self.upper = form.lower.copy(), form.upper.copy()
+        self.lower[0] = self.upper[0] = value
+
+    def __getattr__(self, name):
+        return getattr(self._form, name)
+
+
+def _numeric_gradient(form, theta: np.ndarray, i: int, *, log: bool) -> np.ndarray:
+    """Derivatives (k,) of coefficient i, or of its logarithm, by theta."""
+    h = 1e-6 * np.maximum(np.abs(theta), 1e-6)
+    ends = np.concatenate([theta + np.diag(h), theta - np.diag(h)])
+    c = form.coefficients(ends)[:, i]
+    c = np.log(np.maximum(c, 1e-300)) if log else c
+    k = len(theta)
+    return (c[:k] - c[k:]) / (2 * h)
+
+
+def _table(names, ends: np.ndarray, methods: list[str]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"coefficient": list(names), "low": ends[0], "high": ends[1], "method": methods}
+    )
+
+
+__all__ = ["SMALL", "checked", "covariance", "draws", "intervals", "least_squares", "objective"]

@@ -1,0 +1,173 @@
+"""A fitted law: its constants, how far to believe them, and the questions it answers."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from recscale.laws import discrepancy, frontier, intervals, slopes
+from recscale.laws.forms import Form
+from recscale.laws.nouns import LawError, Points, Status
+from recscale.laws.points import query, undetermined
+from recscale.laws.search import optimum
+
+WORST = 5  # largest residuals left out to show how much the law leans on them
+
+
+@dataclass(frozen=True)
+class ScalingLaw:
+    """The result of `fit`. Frozen; every answer is recomputed from the points it holds.
+
+    Attributes:
+        form: name of the form.
+        status: converged, bound_hit or underdetermined.
+        reason: one sentence behind a status other than converged, else "".
+        coefficients: constant -> value (NaN when underdetermined).
+        objective: sum_i w_i Huber_delta(log residual); NaN when underdetermined.
+        delta: Huber's threshold in log loss; inf for least squares.
+        n: rows used; `points.runs` counts independent runs.
+        dropped: rows left out, each {"row", "reason"}.
+        gradient_norm: largest scaled slope of the objective at the optimum (0 at a true minimum).
+        optima: how many different local minima the search met.
+        condition: ratio of the largest to the smallest singular value of the scaled derivatives.
+        bounds_hit: the coefficients that lie at an end of their range.
+        choice: for form="auto", one row per form tried with its rolling-origin error; else None.
+    """
+
+    model: Form
+    points: Points
+    status: Status
+    reason: str
+    coefficients: dict[str, float]
+    objective: float
+    delta: float
+    theta: np.ndarray
+    minima: np.ndarray
+    gradient_norm: float
+    optima: int
+    condition: float
+    bounds_hit: tuple[str, ...]
+    choice: pd.DataFrame | None = None
+
+    @property
+    def form(self) -> str:
+        return self.model.name
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        return self.points.variables
+
+    @property
+    def n(self) -> int:
+        return self.points.n
+
+    @property
+    def dropped(self) -> tuple[dict, ...]:
+        return self.points.dropped
+
+    @cached_property
+    def without_worst(self) -> dict[str, float]:
+        """Coefficients refitted without the five largest residuals; empty if too few remain."""
+        self.require()
+        r = np.abs(self.residuals)
+        kept = np.sort(np.argsort(r)[: self.n - WORST])
+        rest = self.points.take(kept)
+        if self.n - WORST <= len(self.theta) or undetermined(rest, len(self.theta)):
+            return {}
+        theta = optimum(self.model, rest.logx, rest.y, rest.weights, self.delta).theta
+        values = self.model.coefficients(theta[None])[0]
+        return {c: float(v) for c, v in zip(self.model.names, values, strict=True)}
+
+    @property
+    def residuals(self) -> np.ndarray:
+        """log f(x_i) - log y_i, (n,)."""
+        f = self.model.evaluate(self.theta[None], self.points.logx)[0][0]
+        return np.log(f) - np.log(self.points.y)
+
+    def require(self) -> None:
+        """Raises LawError with the reason if there are no coefficients to answer from."""
+        if self.status is Status.UNDERDETERMINED:
+            raise LawError(f"the law is underdetermined: {self.reason}")
+
+    def value(self, points: pd.DataFrame | Mapping[str, Any]) -> np.ndarray:
+        """The fitted formula at m points, (m,); a curve to draw, not a prediction with a band."""
+        self.require()
+        logx = query(_frame(points), self.variables)
+        return self.model.evaluate(self.theta[None], logx)[0][0]
+
+    def intervals(self, level: float = 0.95) -> pd.DataFrame:
+        """Where each constant lies if the form is true: coefficient, low, high, method."""
+        return intervals.intervals(self, level)
+
+    def bootstrap(self, n: int = 1000, seed: int = 0) -> pd.DataFrame:
+        """Resampled constants, one row a replicate, each searched globally."""
+        self.require()
+        return pd.DataFrame(
+            self.model.coefficients(intervals.draws(self, n, seed)), columns=list(self.model.names)
+        )
+
+    def predict(
+        self, points: pd.DataFrame | Mapping[str, Any], level: float = 0.9
+    ) -> pd.DataFrame:
+        """What a new run at each point would measure: mean, low, high, decades.
+
+        The interval holds the law's uncertainty, the distance real losses keep from any formula,
+        and the noise of a single run. `decades` is how far the point lies beyond the largest run,
+        along the variable that is furthest out (0 inside).
+
+        Raises:
+            LawError: the law is underdetermined, or a point lacks a positive value on an axis.
+        """
+        self.require()
+        frame = _frame(points)
+        logx = query(frame, self.variables)
+        mean, low, high = discrepancy.predictive(self, logx, intervals.checked(level))
+        return pd.DataFrame(
+            {"mean": mean, "low": low, "high": high, "decades": self.decades(logx)},
+            index=frame.index,
+        )
+
+    def decades(self, logx: np.ndarray) -> np.ndarray:
+        """Decades beyond the largest run on the furthest axis, (m,), from log points (m, p)."""
+        beyond = (logx - self.points.logx.max(0)).max(1) / np.log(10)
+        return np.maximum(beyond, 0.0)
+
+    def slopes(self, at: Mapping[str, float] | None = None, level: float = 0.9) -> pd.DataFrame:
+        """Change of the loss when each variable alone doubles, with its interval.
+
+        Args:
+            at: the point to start from, variable -> value; None for the largest run.
+
+        Returns:
+            frame: variable, slope, low, high, decades, method; negative slopes are gains.
+        """
+        self.require()
+        return slopes.slopes(self, at, intervals.checked(level))
+
+    def frontier(
+        self,
+        budgets: Sequence[float],
+        cost: Callable[..., Any],
+        level: float = 0.9,
+    ) -> pd.DataFrame:
+        """The cheapest way to the lowest loss at each budget.
+
+        Args:
+            budgets: in the unit `cost` returns (FLOPs, GPU-seconds, $).
+            cost: takes the variables by name, as arrays; grows with each of them.
+
+        Returns:
+            frame: budget, each variable with _low and _high (the band on the optimum from the
+            constants' draws), loss with loss_low and loss_high (a prediction), decades, edge.
+        """
+        self.require()
+        return frontier.frontier(self, budgets, cost, intervals.checked(level))
+
+
+def _frame(points: pd.DataFrame | Mapping[str, Any]) -> pd.DataFrame:
+    if isinstance(points, pd.DataFrame):
+        return points
+    return pd.DataFrame({k: np.atleast_1d(np.asarray(v)) for k, v in points.items()})

@@ -1,0 +1,67 @@
+"""The words every module of the laws shares: the error, the status of a fit, the checked points."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+
+
+class LawError(ValueError):
+    """What is wrong with a table or a question, and what to do about it, in one sentence."""
+
+
+class Status(StrEnum):
+    """How far a fit can be believed.
+
+    CONVERGED: the global optimum lies inside the allowed region.
+    BOUND_HIT: the optimum lies at the edge (a constant of 0, a term of 0, an exponent at its
+        limit): the numbers describe the data but do not establish a law.
+    UNDERDETERMINED: the points cannot determine the form; there are no coefficients.
+    """
+
+    CONVERGED = "converged"
+    BOUND_HIT = "bound_hit"
+    UNDERDETERMINED = "underdetermined"
+
+
+@dataclass(frozen=True)
+class Points:
+    """Runs that passed the checks, as arrays; n rows, p variables.
+
+    Attributes:
+        logx: (n, p) natural logarithms of the variables.
+        y: (n,) losses or metrics, positive.
+        weights: (n,) positive, mean 1.
+        cluster: (n,) integer codes; rows of one run share a code.
+        rank: (n,) log cost, orders runs from cheap to dear.
+        labels: (n,) the index of each row in the caller's frame.
+        dropped: rows left out, each {"row": label, "reason": sentence}.
+        notes: sentences about the table a reader should know.
+    """
+
+    variables: tuple[str, ...]
+    loss: str
+    logx: np.ndarray
+    y: np.ndarray
+    weights: np.ndarray
+    cluster: np.ndarray
+    rank: np.ndarray
+    labels: np.ndarray
+    dropped: tuple[dict, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def n(self) -> int:
+        return len(self.y)
+
+    @property
+    def runs(self) -> int:
+        """Independent runs: rows, or clusters where rows are checkpoints of one run."""
+        return len(np.unique(self.cluster))
+
+    def take(self, keep: np.ndarray) -> "Points":
+        """The rows `keep` (boolean mask or positions), with weights left as they are."""
+        return Points(
+            self.variables, self.loss, self.logx[keep], self.y[keep], self.weights[keep],
+            self.cluster[keep], self.rank[keep], self.labels[keep], self.dropped, self.notes,
+        )  # fmt: skip

@@ -1,0 +1,168 @@
+"""From a caller's table to checked points: what is wrong is said, never silently repaired."""
+
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+import pandas as pd
+from pandas.api.types import is_integer_dtype, is_numeric_dtype
+
+from recscale.laws.nouns import LawError, Points
+
+MIN_DECADES = 0.25  # less than a factor 1.8 on an axis cannot show an exponent
+
+
+def check(
+    frame: pd.DataFrame,
+    variables: Sequence[str],
+    loss: str,
+    *,
+    cluster: str | None = None,
+    weights: str | None = None,
+    cost: str | None = None,
+    floor: float | None = None,
+) -> Points:
+    """The rows of `frame` a law can be fitted to.
+
+    Rows with a missing, non-finite or non-positive variable or loss are dropped and listed with
+    the reason; so are exact copies of another row.
+
+    Raises:
+        LawError: a column is missing or not numeric, an integer column overflowed, a loss lies
+            below the stated floor, or no row is usable.
+    """
+    variables = tuple(variables)
+    _columns(frame, variables, loss, cluster, weights, cost)
+    needed = [*variables, loss, *(c for c in (weights, cost) if c)]
+    values = {c: frame[c].to_numpy(dtype=float, na_value=np.nan) for c in dict.fromkeys(needed)}
+    keep = np.ones(len(frame), bool)
+    dropped: list[dict] = []
+
+    def drop(bad: np.ndarray, reason: str) -> None:
+        dropped.extend({"row": _plain(r), "reason": reason} for r in frame.index[bad & keep])
+        keep[bad] = False
+
+    for c in values:
+        drop(~np.isfinite(values[c]), f"{c} is missing or not finite (a diverged or unread run?)")
+    for c in (*variables, *((cost,) if cost else ())):
+        drop(
+            values[c] <= 0,
+            f"{c} is 0 or negative: a power law has no value there; fit those rows apart "
+            f"or count the axis from 1",
+        )
+    drop(values[loss] <= 0, f"{loss} is 0 or negative: relative errors need positive values")
+    if weights:
+        drop(values[weights] <= 0, f"weight {weights} is 0 or negative")
+    drop(_copies(frame).to_numpy(), "exact copy of an earlier row")
+    if not keep.any():
+        reasons = sorted({d["reason"] for d in dropped}) or ["the table has no rows"]
+        raise LawError(f"no usable row: {'; '.join(reasons)}")
+
+    y = values[loss][keep]
+    if floor is not None and (y < floor).any():
+        row = frame.index[keep][int(np.argmin(y))]
+        raise LawError(
+            f"{loss} of row {row} is {y.min():.6g}, below the stated floor {floor:.6g}: "
+            f"the floor or that run is wrong; correct one of them"
+        )
+    logx = np.log(np.column_stack([values[v][keep] for v in variables]))
+    w = values[weights][keep] if weights else np.ones(len(y))
+    codes = pd.factorize(frame[cluster][keep])[0] if cluster else np.arange(len(y))
+    rank = np.log(values[cost][keep]) if cost else logx.sum(1)
+    return Points(
+        variables, loss, logx, y, w / w.mean(), np.asarray(codes), rank,
+        frame.index.to_numpy()[keep], tuple(dropped), tuple(_notes(variables, logx)),
+    )  # fmt: skip
+
+
+def query(points: pd.DataFrame | dict, variables: Sequence[str]) -> np.ndarray:
+    """Logarithms (m, p) of the points a caller asks about; one dict is one point.
+
+    Raises:
+        LawError: a variable is missing, or a value is not positive and finite.
+    """
+    if isinstance(points, dict):
+        points = pd.DataFrame({k: np.atleast_1d(np.asarray(v)) for k, v in points.items()})
+    missing = [v for v in variables if v not in points]
+    if missing:
+        raise LawError(
+            f"the points lack {', '.join(missing)}; give a value for each of {', '.join(variables)}"
+        )
+    x = points[list(variables)].to_numpy(dtype=float, na_value=np.nan)
+    if not (np.isfinite(x) & (x > 0)).all():
+        raise LawError("a point asked about is missing, 0 or negative on an axis; use values > 0")
+    return np.log(x)
+
+
+def undetermined(points: Points, parameters: int) -> str | None:
+    """Why these points cannot determine a form of that many parameters, with the remedy."""
+    names, n = points.variables, points.n
+    for i, v in enumerate(names):
+        distinct = len(np.unique(points.logx[:, i]))
+        if distinct < 3:
+            return (
+                f"{v} has {distinct} distinct value{'s' * (distinct != 1)} and an exponent needs "
+                f"3: run more values of {v} or leave it out of the variables"
+            )
+        decades = np.ptp(points.logx[:, i]) / np.log(10)
+        if decades < MIN_DECADES:
+            return (
+                f"{v} spans {decades:.2f} decades and an exponent needs {MIN_DECADES}: "
+                f"run smaller or larger values of {v}"
+            )
+    sites = len(np.unique(points.logx, axis=0))
+    if min(sites, points.runs) < parameters + 1:
+        return (
+            f"{min(sites, points.runs)} different runs cannot determine {parameters} coefficients "
+            f"with an error bar: {parameters + 1} are needed; add runs or drop a variable"
+        )
+    z = points.logx - points.logx.mean(0)
+    singular = np.linalg.svd(z / np.linalg.norm(z, axis=0), compute_uv=False)
+    if singular[-1] < 1e-6 * singular[0]:
+        return (
+            f"{' and '.join(names)} move together in every run ({n} rows), so their shares cannot "
+            f"be told apart: vary one alone or leave one out"
+        )
+    if np.ptp(np.log(points.y)) < 1e-12:
+        return f"every run has the same {points.loss}: there is nothing to explain"
+    return None
+
+
+def _columns(frame, variables, loss, cluster, weights, cost) -> None:
+    if not 1 <= len(variables) <= 4:
+        raise LawError(f"a law takes 1 to 4 variables, not {len(variables)}")
+    if len(set(variables)) < len(variables) or loss in variables:
+        raise LawError("each variable may be named once, and the loss is not a variable")
+    wanted = [*variables, loss, *(c for c in (cluster, weights, cost) if c)]
+    missing = [c for c in wanted if c not in frame]
+    if missing:
+        raise LawError(
+            f"no column {', '.join(map(repr, missing))}; the table has {', '.join(map(str, frame))}"
+        )
+    for c in (*variables, loss, *(c for c in (weights, cost) if c)):
+        column = cast(pd.Series, frame[c])
+        if not is_numeric_dtype(column):
+            raise LawError(f"column {c!r} holds text; convert it to numbers (pandas.to_numeric)")
+        if is_integer_dtype(column) and (column < 0).any():
+            raise LawError(
+                f"column {c!r} holds negative integers: a product of counts passed 9.2e18 and "
+                f"wrapped round; compute it in floating point (6.0 * N * D)"
+            )
+
+
+def _copies(frame: pd.DataFrame) -> pd.Series:
+    plain = frame[[c for c in frame if frame[c].map(np.isscalar).all()]]
+    return plain.duplicated() if len(plain.columns) else pd.Series(False, index=frame.index)
+
+
+def _notes(variables: tuple[str, ...], logx: np.ndarray) -> list[str]:
+    spans = np.ptp(logx, axis=0) / np.log(10)
+    return [
+        f"{v} spans {s:.1f} decades; exponents from less than one decade seldom hold beyond it"
+        for v, s in zip(variables, spans, strict=True)
+        if s < 1.0
+    ]
+
+
+def _plain(label):
+    return label.item() if isinstance(label, np.generic) else label

@@ -1,0 +1,81 @@
+"""What the training loop asks of a model family, and the tensors it hands over.
+
+A family is built from a `ModelConfig` and a `Manifest`, has its costs in closed form in
+`recscale.cost`, keeps every embedding in torchrec collections (so that they are sharded and fused
+by the same code), and maps `Features` to one logit a sample. `tests/test_models.py` holds the
+contract test that each family passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import nn
+from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
+
+from recscale.cost import HISTORY
+from recscale.manifest import Manifest
+from recscale.run import ModelConfig
+
+
+class Arrays(Protocol):
+    """A batch as numpy arrays, as `recscale.data.store.Batch` has them."""
+
+    dense: Any
+    ids: Any
+    label: Any
+    history: Any
+    history_lengths: Any
+
+
+class Features(NamedTuple):
+    """Inputs of B samples."""
+
+    dense: torch.Tensor
+    """float32 [B, n_dense]"""
+    sparse: KeyedJaggedTensor
+    """One id per sample and table; keys are the table names, in the manifest's order."""
+    history: KeyedJaggedTensor
+    """Key `history`: the user's last item ids, oldest first; any length from 0."""
+
+
+def features(batch: Arrays, data: Manifest, device: torch.device) -> Features:
+    """The tensors of a batch on `device`."""
+    n, n_tables = batch.ids.shape
+    sparse = KeyedJaggedTensor(
+        keys=[t.name for t in data.tables],
+        values=torch.from_numpy(batch.ids.T.reshape(-1).copy()),
+        lengths=torch.ones(n * n_tables, dtype=torch.int32),
+    )
+    history = KeyedJaggedTensor(
+        keys=[HISTORY],
+        values=torch.from_numpy(batch.history),
+        lengths=torch.from_numpy(batch.history_lengths),
+    )
+    dense = torch.from_numpy(batch.dense)
+    if device.type == "cpu":
+        return Features(dense, sparse, history)
+    return Features(dense.to(device), sparse.to(device), history.to(device))
+
+
+def mlp(widths: Sequence[int], last_activation: bool) -> nn.Sequential:
+    """Linear layers of the given widths (input first) with ReLU between them."""
+    layers: list[nn.Module] = []
+    for i in range(len(widths) - 1):
+        layers.append(nn.Linear(widths[i], widths[i + 1]))
+        if last_activation or i < len(widths) - 2:
+            layers.append(nn.ReLU())
+    return nn.Sequential(*layers)
+
+
+def build(config: ModelConfig, data: Manifest, device: str = "cpu") -> nn.Module:
+    """The model: dense parameters on `device`, tables on the meta device until they are sharded.
+    The caller seeds torch. Raises ValueError for a family that does not exist."""
+    from recscale.models.dlrm import DLRM
+
+    families = {"dlrm": DLRM}
+    if config.family not in families:
+        raise ValueError(f"{config.family!r} is not a family; allowed: {', '.join(families)}")
+    return families[config.family](config, data, torch.device(device))

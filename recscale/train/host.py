@@ -1,0 +1,36 @@
+"""What the training loop needs from whoever runs it, and nothing of Ray."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from recscale.run import CurvePoint
+
+
+class Host(Protocol):
+    """A plain process, a Ray Tune trial or a Ray Train worker."""
+
+    rank: int
+    world: int
+    checkpoints: Path | None
+    """Where this run keeps its checkpoint, shared by all ranks; None keeps none."""
+    checkpoint_s: float
+
+    def report(self, point: CurvePoint) -> None:
+        """Called on every rank after each evaluation."""
+        ...
+
+
+@dataclass
+class PlainHost:
+    """This process alone."""
+
+    rank: int = 0
+    world: int = 1
+    checkpoints: Path | None = None
+    checkpoint_s: float = 60.0
+
+    def report(self, point: CurvePoint) -> None:
+        pass

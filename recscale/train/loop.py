@@ -1,0 +1,247 @@
+"""One training of one run. It knows no Ray: a `Host` says which rank this is and hears of results.
+
+The order of the data depends on the step and the global batch only, so that a run is the same
+training on one worker, on several, and after any interruption.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+import torch.distributed as dist
+from torch.nn import functional as F
+
+from recscale.cost import TRAIN_OVER_FORWARD, eval_schedule, forward_flop, steps
+from recscale.data.store import Split, Store, shard
+from recscale.models.contract import build, features
+from recscale.run import CurvePoint, RunConfig
+from recscale.train import checkpoint
+from recscale.train.host import Host
+from recscale.train.metrics import click_metrics, entropy
+from recscale.train.optim import Optimizers, rate
+from recscale.train.sharding import ensure_process_group
+from recscale.train.sharding import shard as shard_model
+
+WATCH_STEPS = 50  # steps between looks at the loss and the clock: each look waits for the device
+EVAL_BATCH = 8192  # samples of one evaluation batch, over all workers
+
+
+@dataclass
+class Outcome:
+    """What a training came to; the same on every rank."""
+
+    status: Literal["done", "diverged"]
+    curve: list[CurvePoint]
+    samples: int
+    time_s: float
+    """Of all attempts: up to the checkpoint for those that were interrupted."""
+    resumed: int
+    peak_bytes: int
+    error: str | None = None
+
+
+@dataclass
+class _Progress:
+    """The part of a checkpoint that is plain facts."""
+
+    step: int = 0
+    time_s: float = 0.0
+    resumed: int = 0
+    curve: list[CurvePoint] = field(default_factory=list)
+    loss_sum: float = 0.0
+    loss_samples: int = 0
+
+    def facts(self) -> dict[str, Any]:
+        return {**vars(self), "curve": [p.model_dump() for p in self.curve]}
+
+    @classmethod
+    def restore(cls, facts: dict[str, Any]) -> _Progress:
+        curve = [CurvePoint.model_validate(p) for p in facts["curve"]]
+        return cls(**{**facts, "curve": curve, "resumed": facts["resumed"] + 1})
+
+
+def train(config: RunConfig, store: Store, host: Host) -> Outcome:
+    """Trains `config` to its planned end, from its newest checkpoint if it has one. Every rank of
+    the world calls this. Raises whatever the data, torch or the disk raises; a loss that runs
+    away is an outcome, not an error."""
+    return _Training(config, store, host).run()
+
+
+class _Training:
+    def __init__(self, config: RunConfig, store: Store, host: Host):
+        ensure_process_group()
+        self.began = time.monotonic()
+        self.config, self.store, self.host = config, store, host
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        data = store.manifest
+        self.rows = store.train(config.train.data_fraction)
+        self.total = steps(config.train, data)
+        self.steps_per_epoch = self.total // config.train.epochs
+        self.flop_per_sample = TRAIN_OVER_FORWARD * forward_flop(config.model, data).total
+        torch.manual_seed(config.train.seed)
+        model = build(config.model, data, self.device.type)
+        self.model = shard_model(model, config.train.sparse_rate, config.train.seed, self.device)
+        self.optimizers = Optimizers(self.model, config.train)
+        facts = checkpoint.load(host.checkpoints, self.model, self.optimizers)
+        self.progress = _Progress.restore(facts) if facts else _Progress()
+        self.earlier_s = self.progress.time_s
+        # what was summed on the device since the last look
+        self.pending = torch.zeros((), dtype=torch.float64, device=self.device)
+        self.pending_samples = 0
+
+    def run(self) -> Outcome:
+        progress, schedule = self.progress, eval_schedule(self.total, self.config.train.eval_points)
+        saved_at = time.monotonic()
+        while progress.step < self.total:
+            self._step(progress.step)
+            progress.step += 1
+            looks = progress.step % WATCH_STEPS == 0 or progress.step in schedule
+            if not looks:
+                continue
+            error = self._watch()
+            if error is None and progress.step in schedule:
+                error = self._evaluate()
+            if error:
+                return self._outcome("diverged", error)
+            due = time.monotonic() - saved_at >= self.host.checkpoint_s
+            if self.host.checkpoints and progress.step < self.total and self._agree(due):
+                progress.time_s = self._elapsed()
+                checkpoint.save(
+                    self.host.checkpoints,
+                    progress.step,
+                    self.model,
+                    self.optimizers,
+                    progress.facts(),
+                )
+                saved_at = time.monotonic()
+        return self._outcome("done", None)
+
+    def _step(self, step: int) -> None:
+        train = self.config.train
+        begin = (step % self.steps_per_epoch) * train.batch_size
+        begin, end = shard(begin, begin + train.batch_size, self.host.rank, self.host.world)
+        batch = self._read(self.rows, begin, end)
+        label = torch.from_numpy(batch.label).to(self.device)
+        self.optimizers.begin_step(rate(step, self.total, train.warmup))
+        logits = self.model(features(batch, self.store.manifest, self.device))
+        # DDP and torchrec average gradients over ranks, each of which has an equal share
+        loss = F.binary_cross_entropy_with_logits(logits, label)
+        loss.backward()
+        self.optimizers.end_step()
+        self.pending += loss.detach() * len(label)
+        self.pending_samples += len(label)
+
+    def _read(self, rows: Split, begin: int, end: int) -> Any:
+        model = self.config.model
+        return rows.read(
+            begin,
+            end,
+            embedding_rows=model.embedding_rows,
+            history_length=model.sequence_length,
+        )
+
+    def _watch(self) -> str | None:
+        """Collects the training loss of all ranks and says whether it ran away."""
+        seen = torch.full_like(self.pending, self.pending_samples)
+        both = torch.stack([self.pending, seen])
+        if self.host.world > 1:
+            dist.all_reduce(both)
+        loss_sum, samples = both.tolist()
+        self.pending.zero_()
+        self.pending_samples = 0
+        loss = loss_sum / samples
+        self.progress.loss_sum += loss_sum
+        self.progress.loss_samples += int(samples)
+        return self._runaway("training", loss)
+
+    def _runaway(self, which: str, loss: float) -> str | None:
+        base = entropy(self.store.manifest.label_rate_train or 0.5)
+        limit = self.config.train.diverge_above * base
+        if math.isfinite(loss) and loss <= limit:
+            return None
+        return (
+            f"{which} loss {loss:.4g} at step {self.progress.step} of {self.total} exceeds "
+            f"{limit:.4g} ({self.config.train.diverge_above:g} x the base rate's entropy)"
+        )
+
+    def _evaluate(self) -> str | None:
+        """Adds a point to the curve, or says that the loss ran away."""
+        logits, labels = self._predict(self.store.eval())
+        metrics = click_metrics(logits, labels)
+        error = self._runaway("evaluation", metrics.log_loss)
+        if error:
+            return error
+        progress = self.progress
+        samples = progress.step * self.config.train.batch_size
+        point = CurvePoint(
+            samples=samples,
+            train_flop=samples * self.flop_per_sample,
+            time_s=self._elapsed(),
+            train_loss=progress.loss_sum / progress.loss_samples,
+            eval_loss=metrics.log_loss,
+            eval_ne=metrics.ne,
+            eval_auc=metrics.auc,
+            eval_calibration=metrics.calibration,
+        )
+        progress.curve.append(point)
+        progress.loss_sum, progress.loss_samples = 0.0, 0
+        self.host.report(point)
+        return None
+
+    @torch.no_grad()
+    def _predict(self, rows: Split) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits and labels of all rows, on every rank, in no order."""
+        self.model.eval()
+        rank, world = self.host.rank, self.host.world
+        share = -(-EVAL_BATCH // world)
+        kept: list[torch.Tensor] = []
+        for top in range(0, len(rows), share * world):
+            begin = top + rank * share
+            end = min(begin + share, len(rows))
+            padded = begin >= end  # nothing left for this rank: it repeats the last row, unheard
+            batch = self._read(rows, *((len(rows) - 1, len(rows)) if padded else (begin, end)))
+            logits = self.model(features(batch, self.store.manifest, self.device))
+            if not padded:
+                kept.append(torch.stack([logits.double().cpu(), torch.from_numpy(batch.label)]))
+        mine = torch.cat(kept, dim=1) if kept else torch.empty(2, 0, dtype=torch.float64)
+        self.model.train()
+        if world > 1:
+            gathered: list[Any] = [None] * world
+            dist.all_gather_object(gathered, mine)
+            mine = torch.cat(gathered, dim=1)
+        return mine[0], mine[1]
+
+    def _agree(self, due: bool) -> bool:
+        """Rank 0's clock decides for all ranks."""
+        if self.host.world == 1:
+            return due
+        flag = torch.tensor(int(due), device=self.device)
+        dist.broadcast(flag, src=0)
+        return bool(flag)
+
+    def _elapsed(self) -> float:
+        return self.earlier_s + time.monotonic() - self.began
+
+    def _outcome(self, status: Literal["done", "diverged"], error: str | None) -> Outcome:
+        return Outcome(
+            status=status,
+            curve=self.progress.curve,
+            samples=self.progress.step * self.config.train.batch_size,
+            time_s=self._elapsed(),
+            resumed=self.progress.resumed,
+            peak_bytes=_peak_bytes(),
+            error=error,
+        )
+
+
+def _peak_bytes() -> int:
+    """Most memory this process (or its GPU) has held."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

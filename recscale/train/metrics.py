@@ -1,0 +1,48 @@
+"""Click metrics on a whole evaluation set, by torchrec's and torchmetrics' own definitions."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torchmetrics.functional.classification import binary_auroc
+from torchrec.metrics.calibration import compute_calibration
+from torchrec.metrics.ne import compute_cross_entropy, compute_ne
+
+EPSILON = 1e-12  # probabilities are clamped to [EPSILON, 1 - EPSILON], as torchrec's NE does
+
+
+class ClickMetrics(NamedTuple):
+    log_loss: float
+    """Mean cross-entropy, nats."""
+    ne: float
+    """Normalised entropy: log-loss over the entropy of this set's own base rate
+    (He et al. 2014; torchrec.metrics.ne)."""
+    auc: float | None
+    """None when only one class is present."""
+    calibration: float
+    """Sum of predicted over sum of observed clicks."""
+
+
+def click_metrics(logits: torch.Tensor, labels: torch.Tensor) -> ClickMetrics:
+    """Metrics of logits [n] against 0/1 labels [n], in float64."""
+    probability = torch.sigmoid(logits.double())
+    labels = labels.double()
+    weights = torch.ones_like(labels)
+    bits = compute_cross_entropy(labels, probability.clone(), weights, EPSILON).sum()
+    positives = labels.sum()
+    n = torch.tensor(float(labels.numel()), dtype=torch.float64)
+    ne = compute_ne(bits, n, positives, n - positives, EPSILON)
+    both = 0 < positives < n
+    return ClickMetrics(
+        log_loss=float(bits) * math.log(2) / labels.numel(),
+        ne=float(ne),
+        auc=float(binary_auroc(probability, labels.long())) if both else None,
+        calibration=float(compute_calibration(probability.sum(), positives)),
+    )
+
+
+def entropy(p: float) -> float:
+    """Entropy of a coin, nats: the loss of knowing only the base rate."""
+    return 0.0 if p in (0.0, 1.0) else -p * math.log(p) - (1 - p) * math.log(1 - p)

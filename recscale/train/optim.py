@@ -1,0 +1,53 @@
+"""Two optimisers, two rates, one schedule."""
+
+from __future__ import annotations
+
+import torch
+from torch.optim import Optimizer
+from torchrec.distributed.model_parallel import DistributedModelParallel
+from torchrec.optim.keyed import CombinedOptimizer, KeyedOptimizerWrapper
+
+from recscale.run import TrainConfig
+
+
+def rate(step: int, total: int, warmup: float) -> float:
+    """Multiple of the base rate at `step` of `total`: a linear rise over the `warmup` share, then
+    a linear fall that reaches zero at the planned end, so that every run of a sweep is decayed."""
+    rise = max(1, round(warmup * total))
+    if step < rise:
+        return (step + 1) / rise
+    return (total - step) / max(1, total - rise)
+
+
+class Optimizers:
+    """Row-wise Adagrad inside the fused tables, Adam for everything else."""
+
+    def __init__(self, model: DistributedModelParallel, train: TrainConfig):
+        self.fused = model.fused_optimizer
+        tables = set(self.fused.params)
+        dense = {n: p for n, p in model.named_parameters() if n not in tables}
+        self.dense = KeyedOptimizerWrapper(
+            dense, lambda params: torch.optim.Adam(params, lr=train.dense_rate)
+        )
+        self.both = CombinedOptimizer([("fused", self.fused), ("dense", self.dense)])
+        self._rates: list[tuple[Optimizer, float]] = [
+            (self.fused, train.sparse_rate * train.rate_factor),
+            (self.dense, train.dense_rate * train.rate_factor),
+        ]
+
+    def begin_step(self, factor: float) -> None:
+        """Sets the rates and clears gradients. The fused tables take their rate here, before the
+        backward pass that updates them."""
+        for optimizer, base in self._rates:
+            for group in optimizer.param_groups:
+                group["lr"] = base * factor
+        self.both.zero_grad()
+
+    def end_step(self) -> None:
+        """Updates the dense parameters; the tables were updated by the backward pass."""
+        self.both.step()
+
+    def materialise(self) -> None:
+        """Gives Adam its lazy state, so that a checkpoint has somewhere to load it."""
+        self.dense.init_state()
+
