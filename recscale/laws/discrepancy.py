@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from recscale.laws.forms import Form
 from recscale.laws.polish import residuals
@@ -64,7 +64,7 @@ def _trust(form: Form, theta, x, logy) -> np.ndarray:
     """Weights that widen the noise of runs far off the law, (n,)."""
     r = np.abs(residuals(form, theta[None], x, logy)[0][0])
     spread = 1.4826 * np.median(r) + 1e-12
-    return np.minimum(1.0, (OUTLIER * spread / np.maximum(r, 1e-300)) ** 2)
+    return np.minimum(1.0, OUTLIER * spread / np.maximum(r, 1e-150)) ** 2
 
 
 def _scales(form: Form, theta, x, logy, w) -> Scales:
@@ -87,7 +87,7 @@ def _rolling_scores(law: ScalingLaw, x, logy, w, scales: Scales) -> np.ndarray:
             law.model, law.theta, x[:cut], logy[:cut], w[:cut], x[cut:], scales, every
         )
         var = var / np.minimum(w[cut:], 1.0)
-        log_density = stats.norm.logpdf(logy[cut:], mean, np.sqrt(var))
+        log_density = -0.5 * ((logy[cut:] - mean) ** 2 / var + np.log(2 * np.pi * var))
         # Errors of one origin share one extrapolation: a few runs' worth of evidence, not n.
         total += log_density.mean(1) * min(n - cut, 8)
     return total
@@ -192,7 +192,7 @@ def _mixture(mean, sd, share, level: float):
         a, b = (mean - 9 * sd).min(0), (mean + 9 * sd).max(0)
         for _ in range(60):
             mid = (a + b) / 2
-            under = (share[:, None] * stats.norm.cdf((mid - mean) / sd)).sum(0) < tail
+            under = (share[:, None] * special.ndtr((mid - mean) / sd)).sum(0) < tail
             a, b = np.where(under, mid, a), np.where(under, b, mid)
         ends.append(np.exp((a + b) / 2))
     return ends[0], ends[1], ends[2]

@@ -65,9 +65,7 @@ def fit(
         raise LawError(f"delta is a positive threshold in log loss, not {delta}")
     if form == "power" and len(tuple(variables)) != 1:
         raise LawError("form 'power' takes one variable; use 'additive' for several")
-    points = check(
-        frame, variables, loss, cluster=cluster, weights=weights, cost=cost, floor=floor
-    )
+    points = check(frame, variables, loss, cluster=cluster, weights=weights, cost=cost, floor=floor)
     model = Additive(points.variables, points.logx.mean(0), name=form, floor=floor or 0.0)
     return fit_points(points, model, delta if objective == "huber" else np.inf)
 

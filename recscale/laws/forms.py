@@ -7,39 +7,63 @@ well conditioned (the raw one is not: 1e11 on the table of Hoffmann et al.). `co
 turns theta back into the constants of the published formula.
 """
 
-from typing import Protocol
+from abc import ABC, abstractmethod
 
 import numpy as np
 
+from recscale.laws.grid import exponent_axis, local_minima, surface
+
+# Exponents per axis by number of variables: for one fit, and for each bootstrap replicate.
+ONE = {1: 160, 2: 64, 3: 20, 4: 11}
+EACH = {1: 40, 2: 16, 3: 8, 4: 5}
+STARTS = 8
 EXPONENT = (0.002, 4.0)  # below, a power is a constant over any real range; above, a step
 
 
-class Form(Protocol):
-    """One family of laws f(x; theta), fitted to data whose centre it knows."""
+class Form(ABC):
+    """One family of laws f(x; theta), fitted to data whose centre it knows.
+
+    Attributes:
+        name, formula, source: what it is called, what it says, who published it.
+        names: (k,) the coefficients, in the order of theta.
+        centre: (p,) mean of log x over the runs.
+        lower, upper: (k,) bounds of theta; infinite where there is none.
+        sign: 1 where less is better (losses), -1 where more is (ranking metrics).
+    """
 
     name: str
-    source: str
     formula: str
+    source: str
     variables: tuple[str, ...]
-    centre: np.ndarray  # (p,) mean of log x
-    lower: np.ndarray  # (k,) bounds of theta; infinite where there is none
+    names: tuple[str, ...]
+    centre: np.ndarray
+    lower: np.ndarray
     upper: np.ndarray
-    names: tuple[str, ...]  # (k,) names of the coefficients, in the order of theta
+    sign: int = 1
 
+    @abstractmethod
     def evaluate(self, theta: np.ndarray, logx: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Values (b, n) and derivatives by theta (b, k, n)."""
-        ...
 
-    def curvature(self, theta: np.ndarray, logx: np.ndarray, s: np.ndarray) -> np.ndarray:
-        """sum_i s_i d2f_i / dtheta dtheta', (b, k, k), for s (b, n)."""
-        ...
-
+    @abstractmethod
     def coefficients(self, theta: np.ndarray) -> np.ndarray:
         """Constants of the formula (b, k) from theta (b, k); columns follow `names`."""
-        ...
+
+    @abstractmethod
+    def starts(self, logx: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Starts (s, k) for the polish that reach every basin, for one weight row (n,)."""
+
+    @abstractmethod
+    def starts_each(self, logx: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Cheap starts (r, s, k) for each of r data sets; y and weights are (r, n)."""
+
+    def curvature(self, theta: np.ndarray, logx: np.ndarray, s: np.ndarray) -> np.ndarray:
+        """sum_i s_i d2f_i / dtheta dtheta', (b, k, k), for s (b, n); 0 where not worth having."""
+        k = theta.shape[1]
+        return np.zeros((len(theta), k, k))
 
 
-class Additive:
+class Additive(Form):
     """E + sum_i A_i / x_i^alpha_i over one to four variables.
 
     With one variable it is alpha x^-beta + gamma (Hestness et al. 2017; Ardalani et al. 2022,
@@ -64,7 +88,7 @@ class Additive:
         self.lower = np.r_[floor, np.zeros(p), np.full(p, EXPONENT[0])]
         self.upper = np.r_[np.inf, np.full(p, np.inf), np.full(p, EXPONENT[1])]
         if name == "power":
-            self.names = ("gamma", "alpha", "beta")
+            self.names: tuple[str, ...] = ("gamma", "alpha", "beta")
             self.formula = f"alpha * {variables[0]}^-beta + gamma"
             self.source = "Hestness et al. 2017; Ardalani et al. 2022 (2208.08489)"
         else:
@@ -102,6 +126,27 @@ class Additive:
             out[:, 1 + i, p + 1 + i] = out[:, p + 1 + i, 1 + i] = cross[:, i]
             out[:, p + 1 + i, p + 1 + i] = square[:, i]
         return out
+
+    def starts(self, logx: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        axis = exponent_axis(ONE[self.p])
+        w, basis = weights[None], self.grid_powers(axis, logx)
+        c, value = surface(basis, w / y**2, w / y)
+        where = np.argwhere(local_minima(value))
+        cells = where[np.argsort(value[tuple(where.T)])[:STARTS]]
+        return np.concatenate([c[(slice(None), *cells.T)].T, axis[cells[:, 1:]]], 1)
+
+    def starts_each(self, logx: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        axis = exponent_axis(EACH[self.p])
+        c, value = surface(self.grid_powers(axis, logx), weights / y**2, weights / y)
+        at = value.reshape(len(value), -1).argmin(1)
+        cell = np.stack(np.unravel_index(at, value.shape[1:]), 1)
+        constants = c.reshape(self.p + 1, len(value), -1)[:, np.arange(len(value)), at].T
+        return np.concatenate([constants, axis[cell]], 1)[:, None]
+
+    def grid_powers(self, axis: np.ndarray, logx: np.ndarray) -> list[np.ndarray]:
+        """One (m, n) table of signed powers per variable, over trial exponents (m,)."""
+        z = logx - self.centre
+        return [self.sign * np.exp(-axis[:, None] * z[:, i]) for i in range(self.p)]
 
     def coefficients(self, theta: np.ndarray) -> np.ndarray:
         p, out = self.p, np.array(theta, float)

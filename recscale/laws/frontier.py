@@ -74,7 +74,7 @@ def allocate(form, theta, budgets, spend, low, high, *, rounds: int = 14) -> np.
         for i in range(b):
             f[i] = form.evaluate(theta[i : i + 1], x[i].reshape(-1, p))[0].reshape(m, -1)
         broke = spend(x) > budgets[None, :, None] * (1 + 1e-9)
-        f = np.where(broke, np.inf, f * getattr(form, "better", 1))
+        f = np.where(broke, np.inf, f * form.sign)
         pick = f.argmin(2)
         out = x[rows[0], rows[1], pick]
         centre = out[..., :-1].copy()

@@ -10,8 +10,6 @@ import itertools
 
 import numpy as np
 
-from recscale.laws.forms import Additive
-
 
 def exponent_axis(m: int) -> np.ndarray:
     """m trial exponents, dense where real laws lie (.03 to 1) and reaching both bounds."""
@@ -70,26 +68,25 @@ def _solve_spd(gram: np.ndarray, rhs: np.ndarray, active: np.ndarray) -> np.ndar
     return x
 
 
-def additive_surface(form: Additive, logx, square, linear, axes) -> tuple[np.ndarray, np.ndarray]:
-    """Relative least squares on the product grid of `axes` for every row of weights.
+def surface(basis, square, linear) -> tuple[np.ndarray, np.ndarray]:
+    """Relative least squares of c_0 + sum_i c_i basis_i over the product of the basis tables.
 
     Args:
+        basis: p tables (m_i, n), one row per trial exponent.
         square: (r, n) weights over y^2, of the quadratic part.
         linear: (r, n) weights over y, of the linear part.
-        axes: p arrays of exponents.
 
     Returns:
-        constants (p + 1, r, m_1, .., m_p) and values (r, m_1, .., m_p), up to a constant per r.
+        constants (p + 1, r, m_1, .., m_p), none negative, and values (r, m_1, .., m_p), up to a
+        constant per r.
     """
-    p, r = form.p, len(square)
-    z = logx - form.centre
-    rel = [form.sign * np.exp(-axis[:, None] * z[:, i]) for i, axis in enumerate(axes)]
-    shape = (r, *(len(a) for a in axes))
+    p, r, rel = len(basis), len(square), basis
+    shape = (r, *(len(b) for b in basis))
 
     def spread(values: np.ndarray, *where: int) -> np.ndarray:
         dims = [r] + [1] * p
         for w in where:
-            dims[w + 1] = len(axes[w])
+            dims[w + 1] = shape[w + 1]
         return np.broadcast_to(values.reshape(dims), shape).reshape(-1)
 
     gram = np.empty((p + 1, p + 1, int(np.prod(shape))))

@@ -7,14 +7,16 @@ clustered by run. None of these is a prediction interval: see `discrepancy`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from copy import copy
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, stats
+from scipy import optimize, special
 
+from recscale.laws.forms import Form
 from recscale.laws.nouns import LawError
-from recscale.laws.polish import objective, polish, residuals
+from recscale.laws.polish import polish, residuals
 from recscale.laws.search import Optimum, optimum, replicates
 
 if TYPE_CHECKING:
@@ -38,19 +40,15 @@ def intervals(law: ScalingLaw, level: float) -> pd.DataFrame:
     if law.status == "underdetermined":
         return _table(names, np.full((2, len(names)), np.nan), ["underdetermined"] * len(names))
     if law.points.runs > SMALL:
-        draws = law.model.coefficients(draws_of(law, REPLICATES, SEED))
+        resampled = law.model.coefficients(draws(law, REPLICATES, SEED))
         tail = (1 - level) / 2
-        ends = np.quantile(draws, [tail, 1 - tail], axis=0)
+        ends = np.quantile(resampled, [tail, 1 - tail], axis=0)
         return _table(names, ends, ["pairs bootstrap"] * len(names))
     return _delta(law, level)
 
 
 def draws(law: ScalingLaw, n: int, seed: int) -> np.ndarray:
     """theta (n, k): pairs bootstrap by run above SMALL runs, else df-corrected residuals."""
-    return draws_of(law, n, seed)
-
-
-def draws_of(law: ScalingLaw, n: int, seed: int) -> np.ndarray:
     p, rng = law.points, np.random.default_rng(seed)
     if p.runs > SMALL:
         counts = rng.multinomial(p.runs, np.full(p.runs, 1 / p.runs), size=n)
@@ -112,7 +110,7 @@ def _delta(law: ScalingLaw, level: float) -> pd.DataFrame:
     form, fit = law.model, least_squares(law)
     theta = fit.theta
     cov, df = covariance(law, theta)
-    t = float(stats.t.ppf(0.5 + level / 2, df))
+    t = float(special.stdtrit(df, 0.5 + level / 2))
     centre = form.coefficients(theta[None])[0]
     ends, methods = np.empty((2, len(theta))), []
     for i in range(len(theta)):
@@ -135,10 +133,10 @@ def profile(law: ScalingLaw, fit: Optimum, level: float) -> tuple[float, float]:
     p, form = law.points, law.model
     logy, best = np.log(p.y), 2 * fit.objective
     df = max(p.runs - int(_free(law, fit.theta).sum()), 1)
-    allowed = best * (1 + float(stats.f.ppf(level, 1, df)) / df) + 1e-30
+    allowed = best * (1 + float(special.fdtri(1, df, level)) / df) + 1e-30
 
     def excess(value: float, start: np.ndarray) -> tuple[float, np.ndarray]:
-        pinned = _Pinned(form, value)
+        pinned = _pinned(form, value)
         theta, obj = polish(pinned, start, p.logx, logy, p.weights, np.inf)
         return 2 * float(obj.min()) - allowed, theta
 
@@ -146,26 +144,25 @@ def profile(law: ScalingLaw, fit: Optimum, level: float) -> tuple[float, float]:
         starts = fit.minima[:3]
         if excess(limit, starts)[0] <= 0:
             return limit
-        return float(optimize.brentq(lambda v: excess(v, starts)[0], fit.theta[0], limit, rtol=1e-5))
+        root = optimize.brentq(
+            lambda v: excess(v, starts)[0], fit.theta[0], limit, xtol=1e-6 * high
+        )
+        return cast(float, root)
 
     low = float(form.lower[0])
     high = float(p.y.min() if np.isinf(form.upper[0]) else form.upper[0])
-    if getattr(form, "sign", 1) < 0:
+    if form.sign < 0:
         low, high = float(p.y.max()), float(10 * p.y.max())
     low, high = min(low, fit.theta[0]), max(high, fit.theta[0])
     return end(low), end(high)
 
 
-class _Pinned:
-    """A form whose first constant is held at a value."""
-
-    def __init__(self, form, value: float):
-        self._form = form
-        self.lower, self.upper = form.lower.copy(), form.upper.copy()
-        self.lower[0] = self.upper[0] = value
-
-    def __getattr__(self, name):
-        return getattr(self._form, name)
+def _pinned(form: Form, value: float) -> Form:
+    """The form with its first constant held at a value."""
+    held = copy(form)
+    held.lower, held.upper = form.lower.copy(), form.upper.copy()
+    held.lower[0] = held.upper[0] = value
+    return held
 
 
 def _numeric_gradient(form, theta: np.ndarray, i: int, *, log: bool) -> np.ndarray:
@@ -182,6 +179,3 @@ def _table(names, ends: np.ndarray, methods: list[str]) -> pd.DataFrame:
     return pd.DataFrame(
         {"coefficient": list(names), "low": ends[0], "high": ends[1], "method": methods}
     )
-
-
-__all__ = ["SMALL", "checked", "covariance", "draws", "intervals", "least_squares", "objective"]

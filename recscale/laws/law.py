@@ -109,9 +109,7 @@ class ScalingLaw:
             self.model.coefficients(intervals.draws(self, n, seed)), columns=list(self.model.names)
         )
 
-    def predict(
-        self, points: pd.DataFrame | Mapping[str, Any], level: float = 0.9
-    ) -> pd.DataFrame:
+    def predict(self, points: pd.DataFrame | Mapping[str, Any], level: float = 0.9) -> pd.DataFrame:
         """What a new run at each point would measure: mean, low, high, decades.
 
         The interval holds the law's uncertainty, the distance real losses keep from any formula,

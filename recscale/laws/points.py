@@ -151,8 +151,9 @@ def _columns(frame, variables, loss, cluster, weights, cost) -> None:
 
 
 def _copies(frame: pd.DataFrame) -> pd.Series:
-    plain = frame[[c for c in frame if frame[c].map(np.isscalar).all()]]
-    return plain.duplicated() if len(plain.columns) else pd.Series(False, index=frame.index)
+    hashable = [c for c in frame.columns if not any(map(np.ndim, frame[c].to_numpy()))]
+    plain = cast(pd.DataFrame, frame[hashable])
+    return plain.duplicated()
 
 
 def _notes(variables: tuple[str, ...], logx: np.ndarray) -> list[str]:

@@ -4,14 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recscale.laws.forms import Additive, Form
-from recscale.laws.grid import additive_surface, exponent_axis, local_minima
+from recscale.laws.forms import Form
 from recscale.laws.polish import polish
 
-# Exponents per axis by number of variables: one fit, and each bootstrap replicate.
-ONE = {1: 160, 2: 64, 3: 20, 4: 11}
-EACH = {1: 40, 2: 16, 3: 8, 4: 5}
-STARTS = 8
+BLOCK = 128  # replicates at a time: their arrays stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -33,7 +29,7 @@ def optimum(form: Form, logx, y, weights, delta: float) -> Optimum:
     logy, w, best = np.log(y), weights, np.inf
     found: list[tuple[np.ndarray, np.ndarray]] = []
     for _ in range(3):
-        starts = _starts(form, logx, y, w)
+        starts = form.starts(logx, y, w)
         annealed = starts if np.isinf(delta) else _annealed(form, starts, logx, logy, w, delta)
         found.append(polish(form, annealed, logx, logy, weights, delta))
         value = float(min(v.min() for _, v in found))
@@ -63,35 +59,20 @@ def replicates(form: Form, logx, logy, weights, delta: float, minima: np.ndarray
     logy = np.broadcast_to(logy, (r, len(logx)))
     weights = np.broadcast_to(weights, (r, len(logx)))
     out = np.empty((r, len(form.lower)))
-    cells = EACH[form.p] ** form.p if isinstance(form, Additive) else 1
-    block = max(8, min(256, 60_000 // cells))
-    for at in range(0, r, block):
-        rows = slice(at, at + block)
+    for at in range(0, r, BLOCK):
+        rows = slice(at, at + BLOCK)
         out[rows] = _block(form, logx, logy[rows], weights[rows], delta, minima)
     return out
 
 
 def _block(form, logx, logy, weights, delta, minima) -> np.ndarray:
-    starts = [np.broadcast_to(m, (len(logy), len(m))) for m in minima[:2]]
-    if isinstance(form, Additive):
-        starts += _grid_each(form, logx, np.exp(logy), weights)
-    theta = np.stack(starts, 1)  # (r, s, k)
+    own = form.starts_each(logx, np.exp(logy), weights)
+    known = np.broadcast_to(minima[:2], (len(logy), *minima[:2].shape))
+    theta = np.concatenate([known, own], 1)
     r, s, k = theta.shape
     wide = np.repeat(weights, s, 0), np.repeat(logy, s, 0)
-    if not np.isinf(delta):
-        theta = theta.reshape(-1, k)
     theta, value = polish(form, theta.reshape(-1, k), logx, wide[1], wide[0], delta, tol=1e-10)
     return theta.reshape(r, s, k)[np.arange(r), value.reshape(r, s).argmin(1)]
-
-
-def _grid_each(form: Additive, logx, y, weights) -> list[np.ndarray]:
-    axis = exponent_axis(EACH[form.p])
-    c, value = additive_surface(form, logx, weights / y**2, weights / y, [axis] * form.p)
-    masked = np.where(local_minima(value), value, np.inf).reshape(len(value), -1)
-    at = masked.argmin(1)
-    cell = np.stack(np.unravel_index(at, value.shape[1:]), 1)
-    constants = c.reshape(form.p + 1, len(value), -1)[:, np.arange(len(value)), at].T
-    return [np.concatenate([constants, axis[cell]], 1)]
 
 
 def _annealed(form, starts, logx, logy, weights, delta) -> np.ndarray:
@@ -103,19 +84,3 @@ def _annealed(form, starts, logx, logy, weights, delta) -> np.ndarray:
         theta, _ = polish(form, theta, logx, logy, weights, d, tol=1e-6, iterations=40)
         d /= 5
     return np.concatenate([starts, theta])
-
-
-def _starts(form: Form, logx, y, weights) -> np.ndarray:
-    if isinstance(form, Additive):
-        return additive_starts(form, logx, y, weights)
-    return form.starts(logx, y, weights)  # type: ignore[attr-defined]
-
-
-def additive_starts(form: Additive, logx, y, weights) -> np.ndarray:
-    """Up to STARTS starts (s, k), best first, for one weight row (n,)."""
-    axis = exponent_axis(ONE[form.p])
-    w = weights[None]
-    c, value = additive_surface(form, logx, w / y**2, w / y, [axis] * form.p)
-    where = np.argwhere(local_minima(value))
-    cells = where[np.argsort(value[tuple(where.T)])[:STARTS]]
-    return np.concatenate([c[(slice(None), *cells.T)].T, axis[cells[:, 1:]]], 1)
