@@ -1,15 +1,221 @@
-"""Not yet built."""
+"""Bring your own log: any Parquet or CSV of user, item and time, with a column map.
+
+Task `click`: every row with its 0/1 label; or, without a label column, every row a positive with
+sampled negatives of the same user and moment. Task `next_item`: every row a target, label 1.
+A history is the user's positives of strictly earlier moments.
+
+Memory: about 50 bytes per event (time order, codes, group keys), as much again for a moment while
+columns are judged, and one chunk; the log itself and the store stay on disk.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from recscale.data.build import Built, Progress
-from recscale.data.layout import DataError
+import numpy as np
+
+from recscale.data.build import Built, Progress, split_rows
+from recscale.data.features import Owner, owner_of, signed_log1p, standardise
+from recscale.data.intake import DUPLICATE, Events, check_dropped, read_events
+from recscale.data.layout import CHUNK_ROWS, array_path, create_array
+from recscale.data.moments import Grouped, first_of_each, moment_chunks
+from recscale.data.negatives import Baskets, NegativeSampler
+from recscale.data.ranks import write_ids
+from recscale.data.spill import Spill
 from recscale.spec import EventsData
 
 RECIPE = 1
+"""Of the whole of this preparation: other arrays from the same log need another number."""
+
+
+@dataclass(frozen=True)
+class _Log:
+    """Usable events in time order, E of them; codes as read."""
+
+    rows: np.ndarray
+    """int64 [E], where each event stands in the columns that were read"""
+    time: np.ndarray
+    user: np.ndarray
+    item: np.ndarray
+    columns: dict[str, np.ndarray]
+
+    def take(self, name: str, events: np.ndarray) -> np.ndarray:
+        return self.columns[name][self.rows[events]]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of the store to be, B of them: real events, or negatives drawn for them."""
+
+    event: np.ndarray
+    """int64 [B], the event that gives user and time"""
+    item: np.ndarray
+    label: np.ndarray
 
 
 def build(data: EventsData, folder: Path, progress: Progress) -> Built:
-    raise DataError("data.source events cannot be prepared yet")
+    """Writes the arrays of the log into `folder`. Raises DataError for data unfit for the spec."""
+    events = read_events(data, folder, progress)
+    log = _in_time_order(events)
+    check_dropped(data, events)
+    sampler = None
+    if data.task == "click" and data.columns.label is None:
+        sampler = NegativeSampler(log.item, int(log.item.max()) + 1, data.negatives, data.seed)
+    label = log.columns.get("label")
+    positive = None if label is None else np.flatnonzero(label[log.rows])
+    owners = _owners(data, log) if sampler else {}
+
+    n = sum(len(rows.item) for rows in _rows(log, sampler, drawn=False))
+    _write(data, folder, n, log, sampler, positive, owners, progress)
+    time = np.load(array_path(folder, "time"), mmap_mode="r")
+    n_train = split_rows(time, data.holdout.last)
+    names = ["user", "item", *data.columns.sparse]
+    raw = np.load(array_path(folder, "raw"), mmap_mode="r")
+    ids = create_array(folder, "ids", raw.shape)
+    rankings, tables = write_ids(raw, ids, n_train, names)
+    standardise(np.load(array_path(folder, "dense"), mmap_mode="r+"), n_train)
+    history = np.load(array_path(folder, "history_items"), mmap_mode="r+")
+    for begin in range(0, len(history), CHUNK_ROWS):
+        chunk = slice(begin, begin + CHUNK_ROWS)
+        history[chunk] = rankings[1].apply(history[chunk])
+    Spill.remove(folder)
+    return Built(
+        n_train=n_train,
+        tables=tables,
+        dense=list(data.columns.dense),
+        raw_rows=events.raw_rows,
+        dropped=dict(events.dropped),
+        notes=_notes(data, log, sampler is not None, owners, n),
+    )
+
+
+def _in_time_order(events: Events) -> _Log:
+    """Sorts by time, ties in file order, and keeps the first of equal (user, item, time)."""
+    columns = events.columns
+    rows = np.argsort(columns["time"], kind="stable")
+    time = columns["time"][rows]
+    keep = np.ones(len(rows), bool)
+    for chunk in moment_chunks(time, CHUNK_ROWS):
+        at = rows[chunk]
+        keep[chunk] = first_of_each(columns["item"][at], columns["user"][at], time[chunk])
+    if not keep.all():
+        events.dropped[DUPLICATE] += int((~keep).sum())
+        rows, time = rows[keep], time[keep]
+    return _Log(rows, time, columns["user"][rows], columns["item"][rows], columns)
+
+
+def _owners(data: EventsData, log: _Log) -> dict[str, Owner]:
+    """Of every sparse and dense column."""
+    named = [f"sparse.{c}" for c in data.columns.sparse] + [
+        f"dense.{c}" for c in data.columns.dense
+    ]
+    return {c: owner_of(log.user, log.item, log.columns[c][log.rows]) for c in named}
+
+
+def _rows(log: _Log, sampler: NegativeSampler | None, drawn: bool = True) -> Iterator[_Rows]:
+    """The store's rows in time order, every positive followed by its negatives.
+
+    Not `drawn`: the same number of rows, with no items, to learn the size of the store.
+    """
+    label = log.columns.get("label")
+    for chunk in moment_chunks(log.time, CHUNK_ROWS):
+        event = np.arange(chunk.start, chunk.stop)
+        if sampler is None:
+            real = np.ones(len(event), np.uint8) if label is None else label[log.rows[chunk]]
+            yield _Rows(event, log.item[chunk], real)
+            continue
+        ends = np.searchsorted(log.time, log.time[chunk], side="right")
+        baskets = Baskets.of(chunk, log.item[chunk], log.user[chunk], ends)
+        negatives = sampler.draw(baskets) if drawn else sampler.blank(baskets)
+        items = np.concatenate([log.item[chunk][:, None], negatives], axis=1)
+        there = items.reshape(-1) >= 0
+        label_row = np.zeros(items.shape, np.uint8)
+        label_row[:, 0] = 1
+        yield _Rows(
+            np.repeat(event, items.shape[1])[there],
+            items.reshape(-1)[there],
+            label_row.reshape(-1)[there],
+        )
+
+
+def _write(
+    data: EventsData,
+    folder: Path,
+    n: int,
+    log: _Log,
+    sampler: NegativeSampler | None,
+    positive: np.ndarray | None,
+    owners: dict[str, Owner],
+    progress: Progress,
+) -> None:
+    """All arrays but `ids`; `raw` and `history_items` hold codes yet."""
+    sparse, dense = data.columns.sparse, data.columns.dense
+    raw = create_array(folder, "raw", (n, 2 + len(sparse)), "<i4")
+    out = {name: create_array(folder, name, (n,)) for name in ("time", "label")}
+    out |= {name: create_array(folder, name, (n,)) for name in ("history_begin", "history_end")}
+    out["dense"] = create_array(folder, "dense", (n, len(dense)))
+    clicks = Grouped(log.user if positive is None else log.user[positive], positive, len(log.user))
+    clicked = clicks.events()
+    create_array(folder, "history_items", clicked.shape)[:] = log.item[clicked]
+    del clicked
+    sold = Grouped(log.item) if Owner.ITEM in owners.values() else None
+    done = 0
+    for rows in _rows(log, sampler):
+        here = slice(done, done + len(rows.item))
+        done = here.stop
+        out["time"][here], out["label"][here] = log.time[rows.event], rows.label
+        raw[here, 0], raw[here, 1] = log.user[rows.event], rows.item
+        start = np.searchsorted(log.time, log.time[rows.event])
+        begin, end = clicks.before(log.user[rows.event], start)
+        out["history_begin"][here], out["history_end"][here] = begin, end
+        source = {Owner.USER: rows.event}
+        if sold:
+            source[Owner.ITEM] = _standing(sold, rows.item, start)
+        for i, name in enumerate(sparse):
+            which = source[owners.get(f"sparse.{name}", Owner.USER)]
+            raw[here, 2 + i] = log.take(f"sparse.{name}", which)
+        for i, name in enumerate(dense):
+            which = source[owners.get(f"dense.{name}", Owner.USER)]
+            out["dense"][here, i] = signed_log1p(log.take(f"dense.{name}", which))
+        progress(done, n)
+
+
+def _standing(sold: Grouped, items: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """int64 [B]: each item's last event before the moment that begins at event `start`.
+
+    In its very first moment an item has none; its first event stands in then. Either way the
+    event depends on item and moment alone, so what is read from it cannot tell a positive from
+    a negative.
+    """
+    begin, end = sold.before(items, start)
+    return sold.event_at(np.maximum(end - 1, begin))
+
+
+def _notes(
+    data: EventsData, log: _Log, implicit: bool, owners: dict[str, Owner], n: int
+) -> dict[str, str]:
+    notes = {
+        "split": "rows of the moment at the boundary all evaluate; times without a zone are UTC",
+        "history": "the user's positives of strictly earlier moments (seconds)",
+    }
+    if data.columns.dense:
+        notes["dense"] = (
+            "sign(x) log(1 + |x|), then by mean and sd of the training rows; missing is 0"
+        )
+    if implicit:
+        k, negatives = data.negatives.per_positive, n - len(log.rows)
+        notes["negatives"] = (
+            f"{k} per positive, {data.negatives.distribution} over the items seen by the end of "
+            "the moment, none that the user takes in it, with replacement; "
+            f"{k * len(log.rows) - negatives} could not be drawn for want of such items"
+        )
+    for name, owner in owners.items():
+        part, column = name.split(".", 1)
+        notes[f"{part} {column}"] = {
+            Owner.USER: "belongs to the user: a negative keeps the value of its positive",
+            Owner.ITEM: "belongs to the item: positives and negatives get the item's value of "
+            "its last event before the moment (of its first event where there is none before)",
+        }[owner]
+    return notes

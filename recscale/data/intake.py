@@ -1,0 +1,211 @@
+"""Reading an event log of any size: chosen columns, values as codes, bad rows counted."""
+
+# pyright: reportAttributeAccessIssue=false
+# pyarrow.compute makes its functions at run time, so no checker sees them.
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from recscale.data.build import Progress
+from recscale.data.files import input_files
+from recscale.data.layout import CHUNK_ROWS, DataError
+from recscale.data.spill import Spill
+from recscale.data.times import unix_seconds
+from recscale.spec import Columns, EventsData
+
+NULL_USER, NULL_ITEM = "user missing", "item missing"
+DUPLICATE = "same user, item and time"
+BAD_TIME, BAD_LABEL = "time unreadable", "label not 0 or 1"
+
+
+@dataclass(frozen=True)
+class Events:
+    """The usable rows of the log in file order, as memory maps."""
+
+    columns: dict[str, np.ndarray]
+    """`time` int64 [n]; `user`, `item` and `sparse.<name>` int32 [n] codes by first appearance;
+    `label` uint8 [n] where there is one; `dense.<name>` float32 [n], NaN where missing"""
+    raw_rows: int
+    dropped: Counter[str]
+
+
+class _Codes:
+    """Values -> 0, 1, 2, ... in order of first appearance, whatever the chunks."""
+
+    def __init__(self) -> None:
+        self._known: dict[str | None, int] = {}
+
+    def __call__(self, column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+        """int32 [n] codes, and bool [n], true where a value is given (neither null nor blank)."""
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        encoded = column.dictionary_encode(null_encoding="encode")
+        names = pc.utf8_trim_whitespace(encoded.dictionary.cast(pa.string())).to_pylist()
+        known = self._known
+        codes = np.array([known.setdefault(name or None, len(known)) for name in names], np.int32)
+        given = np.array([bool(name) for name in names], bool)
+        index = encoded.indices.to_numpy(zero_copy_only=False)
+        return (codes[index], given[index]) if len(names) else (index, index.astype(bool))
+
+
+def read_events(data: EventsData, folder: Path, progress: Progress) -> Events:
+    """Streams the log's files into flat arrays under `folder`.
+
+    Memory: one chunk and the distinct users, items and sparse values.
+    Raises DataError for missing or unfit columns, and when nothing usable is left.
+    """
+    columns = data.columns
+    codes = {part: _Codes() for part in ("user", "item", *columns.sparse)}
+    dtypes = {"user": "<i4", "item": "<i4", "time": "<i8"}
+    dtypes |= {f"sparse.{c}": "<i4" for c in columns.sparse}
+    dtypes |= {f"dense.{c}": "<f4" for c in columns.dense}
+    dtypes |= {"label": "|u1"} if columns.label and data.task == "click" else {}
+    dropped: Counter[str] = Counter()
+    raw_rows = 0
+    with Spill(folder, dtypes) as spill:
+        for file in input_files(data.path):
+            for batch in _batches(file, columns):
+                raw_rows += len(batch)
+                spill.append(_usable(batch, columns, codes, "label" in dtypes, dropped, file))
+                progress(raw_rows, None)
+        arrays = spill.finish()
+    if not len(arrays["time"]):
+        raise DataError(
+            f"data.path {data.path}: none of the {raw_rows} rows is usable "
+            f"({_described(dropped) or 'the files hold no rows'})"
+        )
+    return Events(arrays, raw_rows, dropped)
+
+
+def check_dropped(data: EventsData, events: Events) -> None:
+    """Raises DataError when more rows are dropped than the spec allows."""
+    lost = sum(events.dropped.values()) / events.raw_rows
+    if lost > data.refuse_above:
+        raise DataError(
+            f"data.path {data.path}: {lost:.1%} of the {events.raw_rows} rows would be dropped "
+            f"({_described(events.dropped)}), more than data.refuse_above "
+            f"({data.refuse_above:.1%}); correct the log or data.columns, or raise "
+            "data.refuse_above"
+        )
+
+
+def _described(dropped: Counter[str]) -> str:
+    return ", ".join(f"{reason}: {count}" for reason, count in dropped.most_common())
+
+
+def _batches(file: Path, columns: Columns) -> Iterator[pa.RecordBatch]:
+    """The chosen columns of one file, a chunk at a time; text of a CSV stays text."""
+    wanted = [columns.user, columns.item, columns.time, *columns.sparse, *columns.dense]
+    wanted += [columns.label] if columns.label else []
+    try:
+        if file.name.endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz")):
+            parse = pacsv.ParseOptions(delimiter="\t" if ".tsv" in file.name else ",")
+            with pacsv.open_csv(file, parse_options=parse) as header:
+                _check_columns(file, header.schema.names, columns)
+            convert = pacsv.ConvertOptions(
+                include_columns=wanted,
+                column_types=dict.fromkeys(wanted, pa.string()),
+                strings_can_be_null=True,
+            )
+            with pacsv.open_csv(file, parse_options=parse, convert_options=convert) as reader:
+                yield from reader
+        else:
+            with pq.ParquetFile(file) as parquet:
+                _check_columns(file, parquet.schema_arrow.names, columns)
+                yield from parquet.iter_batches(CHUNK_ROWS, columns=wanted)
+    except pa.ArrowInvalid as error:
+        raise DataError(
+            f"{file}: cannot be read ({str(error).splitlines()[0]}); a log is Parquet, or CSV "
+            "with a header line and a name that ends in .csv, .tsv, .csv.gz or .tsv.gz"
+        ) from None
+
+
+def _check_columns(file: Path, present: list[str], columns: Columns) -> None:
+    parts = {"user": columns.user, "item": columns.item, "time": columns.time}
+    parts |= {"label": columns.label} if columns.label else {}
+    parts |= {f"sparse[{i}]": c for i, c in enumerate(columns.sparse)}
+    parts |= {f"dense[{i}]": c for i, c in enumerate(columns.dense)}
+    problems = []
+    for part, name in parts.items():
+        if name not in present:
+            near = difflib.get_close_matches(name, present, 1, 0.5)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            problems.append(f"data.columns.{part}: no column {name!r}{hint}")
+    if problems:
+        has = ", ".join(present)
+        raise DataError(f"{file}: {'; '.join(problems)} The file has: {has}")
+
+
+def _usable(
+    batch: pa.RecordBatch,
+    columns: Columns,
+    codes: dict[str, _Codes],
+    labelled: bool,
+    dropped: Counter[str],
+    file: Path,
+) -> dict[str, np.ndarray]:
+    """Rows of a batch that have user, item, time and label; the others are counted once each."""
+    user, has_user = codes["user"](batch[columns.user])
+    item, has_item = codes["item"](batch[columns.item])
+    try:
+        time, has_time = unix_seconds(batch[columns.time])
+    except TypeError as error:
+        raise DataError(
+            f"{file}: data.columns.time: {columns.time!r}: {error}; it must be a timestamp, ISO "
+            "text, or unix seconds or milliseconds"
+        ) from None
+    rows = {"user": user, "item": item, "time": time}
+    checks = [(NULL_USER, has_user), (NULL_ITEM, has_item), (BAD_TIME, has_time)]
+    if labelled and columns.label:
+        rows["label"], has_label = _labels(batch[columns.label])
+        checks.append((BAD_LABEL, has_label))
+    for name in columns.sparse:
+        rows[f"sparse.{name}"], _ = codes[name](batch[name])
+    for name in columns.dense:
+        rows[f"dense.{name}"] = _numbers(batch[name], name, file)
+    keep = np.ones(len(batch), bool)
+    for reason, good in checks:
+        lost = int((keep & ~good).sum())
+        if lost:
+            dropped[reason] += lost
+        keep &= good
+    return {name: values[keep] for name, values in rows.items()}
+
+
+def _labels(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 [n] labels, and bool [n], true where the value is 0, 1, true or false."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    text = pc.utf8_lower(pc.utf8_trim_whitespace(column.cast(pa.string()))).fill_null("")
+    one = np.asarray(pc.is_in(text, pa.array(["1", "1.0", "true"])))
+    zero = np.asarray(pc.is_in(text, pa.array(["0", "0.0", "false"])))
+    return one.astype(np.uint8), one | zero
+
+
+def _numbers(column: pa.Array, name: str, file: Path) -> np.ndarray:
+    """float32 [n], NaN where missing or infinite."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    try:
+        if pa.types.is_string(column.type):
+            column = pc.utf8_trim_whitespace(column)
+            column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
+        values = column.cast(pa.float32(), safe=False)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise DataError(
+            f"{file}: data.columns.dense: {name!r} holds something else than numbers "
+            f"({str(error).splitlines()[0]}); list it under sparse instead"
+        ) from None
+    numbers = values.fill_null(float("nan")).to_numpy(zero_copy_only=False)
+    return np.where(np.isfinite(numbers), numbers, np.float32("nan"))
