@@ -1,0 +1,258 @@
+"""The command line: thin shells round pure functions. Heavy imports wait until a verb needs them.
+
+Exit codes: 0 done; 1 some runs failed; 2 bad spec or usage; 3 budget exhausted before the law is
+determined; 130 after a clean Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from recscale.engine.ready import Sweep
+    from recscale.spec import SweepSpec
+    from recscale.study import Study
+
+EXAMPLES = Path(__file__).parents[1] / "sweeps"
+FAILED, USAGE, EXHAUSTED, INTERRUPTED = 1, 2, 3, 130
+as_json = click.option("--json", "as_json", is_flag=True, help="The same facts for machines.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="recscale")
+def main() -> None:
+    """Measure scaling laws of recommendation models and plan where compute should go."""
+
+
+@main.command()
+@click.argument("name")
+@click.option("--like", default="demo", show_default=True, help="The example to copy.")
+def new(name: str, like: str) -> None:
+    """Copy an example sweep to edit.
+
+    Example: recscale new mine --like demo
+    """
+    source, target = EXAMPLES / f"{like}.yaml", Path(f"{name}.yaml")
+    if not source.exists():
+        known = ", ".join(sorted(p.stem for p in EXAMPLES.glob("*.yaml")))
+        _refuse(f"--like {like}: no such example; allowed: {known}")
+    if target.exists():
+        _refuse(f"{target} exists; choose another name or remove it")
+    lines = source.read_text().splitlines(keepends=True)
+    target.write_text("".join(f"name: {name}\n" if s.startswith("name:") else s for s in lines))
+    click.echo(f"{target} written; edit it, then: recscale plan {target}")
+
+
+@main.command()
+@click.argument("sweep", type=click.Path(exists=True, dir_okay=False))
+def prepare(sweep: str) -> None:
+    """Prepare the data of a sweep, once.
+
+    Example: recscale prepare sweeps/demo.yaml
+    """
+    ready = _ready(_load(sweep))
+    from recscale.manifest import load_manifest
+
+    data = load_manifest(ready.store)
+    click.echo(f"{ready.store}")
+    click.echo(f"{data.n_train:,} training and {data.n_eval:,} evaluation rows")
+    for reason, rows in data.dropped.items():
+        click.echo(f"dropped {rows:,} rows: {reason}")
+
+
+@main.command()
+@click.argument("sweep", type=click.Path(exists=True, dir_okay=False))
+@as_json
+def plan(sweep: str, as_json: bool) -> None:
+    """Show every run before it runs, with what it costs.
+
+    Example: recscale plan sweeps/demo.yaml
+    """
+    from recscale.ledger import Ledger, finished
+
+    ready = _ready(_load(sweep))
+    settled = set(finished(Ledger(ready.run_dir).records())) & {p.run_id for p in ready.planned}
+    if as_json:
+        keys = ("table_params", "dense_params", "head_params", "train_flop", "samples")
+        more = ("lookup_bytes", "peak_bytes", "time_s", "gpu_hours", "usd")
+        runs = [
+            {"run_id": p.run_id}
+            | {k: getattr(p.cost, k) for k in keys + more}
+            | {"done": p.run_id in settled, "reason": p.reason}
+            for p in ready.planned
+        ]
+        click.echo(json.dumps(runs, indent=1))
+        return
+    from rich.console import Console
+
+    from recscale.report.terminal import plan_table
+
+    console = Console()
+    console = console if console.is_terminal else Console(width=200)
+    console.print(plan_table(ready.planned, settled))
+
+
+@main.command()
+@click.argument("sweep", type=click.Path(exists=True, dir_okay=False))
+def run(sweep: str) -> None:
+    """Run what the ledger lacks; the same command resumes.
+
+    Example: recscale run sweeps/demo.yaml
+    """
+    ready = _ready(_load(sweep))
+    from recscale.engine.ready import changes
+    from recscale.engine.sweep import run as run_sweep
+    from recscale.planner import PlanError
+    from recscale.report.terminal import Watcher, progress_line
+
+    fresh, orphaned = changes(ready)
+    for ids, what in ((fresh, "new"), (orphaned, "orphaned: kept, but outside this sweep's law")):
+        if ids:
+            click.echo(f"{len(ids)} {what}: {', '.join(ids[:3])}{' ...' if len(ids) > 3 else ''}")
+    click.echo(f"{len(ready.planned)} runs planned; ledger and report in {ready.run_dir}")
+    try:
+        with Watcher() as watcher:
+            ended = run_sweep(ready, watcher)
+    except PlanError as error:
+        _refuse(str(error))
+    click.echo(progress_line(ended.study))
+    if ended.interrupted:
+        click.echo(f"stopped; the same command goes on: recscale run {sweep}")
+        sys.exit(INTERRUPTED)
+    if ended.study.count("failed"):
+        for record in ended.study.records:
+            if record.status == "failed":
+                last = (record.error or "").strip().splitlines()[-1:]
+                click.echo(f"failed: {record.run_id}: {''.join(last)}")
+        sys.exit(FAILED)
+    if ended.exhausted:
+        from recscale.study import law_facts
+
+        click.echo("the budget is used up before every run was started")
+        sys.exit(0 if law_facts(ended.study)["status"] == "converged" else EXHAUSTED)
+
+
+@main.command()
+@click.argument("rundir")
+@as_json
+def status(rundir: str, as_json: bool) -> None:
+    """Show how far a sweep is, from its ledger alone.
+
+    Example: recscale status runs/demo
+    """
+    study = _study(rundir)
+    if as_json:
+        click.echo(json.dumps(study.facts(), indent=1))
+        return
+    from recscale.report.terminal import progress_line
+
+    click.echo(progress_line(study))
+
+
+@main.command()
+@click.argument("rundir")
+@click.option("--compute", default="10x", show_default=True, help="FLOPs, or times the largest run")
+@as_json
+def ask(rundir: str, compute: str, as_json: bool) -> None:
+    """Say what to train next with more compute.
+
+    Example: recscale ask runs/demo --compute 10x
+    """
+    from recscale.advice import advise
+    from recscale.laws import LawError
+
+    study = _study(rundir)
+    try:
+        advice = advise(study, compute)
+    except (LawError, ValueError) as error:
+        _refuse(str(error))
+    if as_json:
+        click.echo(json.dumps(advice.facts(), indent=1))
+    else:
+        click.echo(advice.sentences())
+
+
+@main.command()
+@click.argument("rundir")
+def report(rundir: str) -> None:
+    """Write report.html and the tables of a sweep.
+
+    Example: recscale report runs/demo
+    """
+    from recscale.report.page import write_report
+
+    for path in write_report(_study(rundir), rundir):
+        click.echo(path)
+
+
+def _load(sweep: str) -> SweepSpec:
+    from recscale.specfile import SpecError, load_spec
+
+    try:
+        return load_spec(sweep)
+    except SpecError as error:
+        _refuse(str(error))
+
+
+def _ready(spec: SweepSpec) -> Sweep:
+    from recscale.data.layout import DataError
+    from recscale.planner import PlanError
+    from recscale.engine.ready import ready
+    from recscale.specfile import SpecError
+
+    try:
+        with _bar() as progress:
+            return ready(spec, progress)
+    except (SpecError, DataError, PlanError) as error:
+        _refuse(str(error))
+
+
+def _study(rundir: str) -> Study:
+    from recscale.study import Study, StudyError
+
+    try:
+        return Study.open(rundir)
+    except StudyError as error:
+        _refuse(str(error))
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[int, int | None], None]]:
+    """A progress bar on stderr that appears with the first row."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = ("preparing", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    tasks: list[Any] = []
+
+    def progress(done: int, total: int | None) -> None:
+        if not tasks:
+            bar.start()
+            tasks.append(bar.add_task("rows", total=total))
+        bar.update(tasks[0], completed=done, total=total)
+
+    try:
+        yield progress
+    finally:
+        bar.stop()
+
+
+def _refuse(sentence: str) -> Any:
+    """Bad input: what is wrong and what to do, exit 2."""
+    click.echo(sentence, err=True)
+    sys.exit(USAGE)
+
+
+if __name__ == "__main__":
+    main()

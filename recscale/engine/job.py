@@ -1,0 +1,118 @@
+"""What travels to a worker, and the record that comes of it."""
+
+from __future__ import annotations
+
+import platform
+import time
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from recscale.cost import TRAIN_OVER_FORWARD, estimate, forward_flop, priced
+from recscale.manifest import Manifest
+from recscale.run import Cost, RunConfig, RunRecord
+from recscale.spec import ResourcesSpec
+
+PACKAGES = ("recscale", "torch", "torchrec", "fbgemm-gpu", "fbgemm-gpu-cpu", "ray", "numpy")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run for one worker group; plain values only, so that Ray may send it anywhere."""
+
+    config: dict[str, Any]
+    reason: str
+    run_dir: str
+    store: str
+    resources: dict[str, Any]
+
+    def payload(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def run(self) -> RunConfig:
+        return RunConfig.model_validate(self.config)
+
+    @property
+    def needs(self) -> ResourcesSpec:
+        return ResourcesSpec.model_validate(self.resources)
+
+
+def finished_record(job: Job, data: Manifest, outcome: Any, started_at: float) -> RunRecord:
+    """The record of a training that came to its end; `outcome` is a `train.loop.Outcome`."""
+    run, needs = job.run, job.needs
+    estimated = estimate(run.model, run.train, data, needs)
+    return RunRecord(
+        run_id=run.run_id,
+        config=run,
+        status=outcome.status,
+        reason=job.reason,
+        curve=tuple(outcome.curve),
+        estimated=estimated,
+        measured=_measured(run, data, needs, estimated, outcome),
+        workers=needs.workers,
+        started_at=started_at,
+        finished_at=time.time(),
+        resumed=outcome.resumed,
+        versions=versions(),
+        hardware=hardware(),
+        error=outcome.error,
+    )
+
+
+def failed_record(job: Job, data: Manifest, error: str, started_at: float) -> RunRecord:
+    """The record of a run that was given up. Its cost is unknown; the estimate stands for it."""
+    run = job.run
+    return RunRecord(
+        run_id=run.run_id,
+        config=run,
+        status="failed",
+        reason=job.reason,
+        curve=(),
+        estimated=estimate(run.model, run.train, data, job.needs),
+        measured=None,
+        workers=job.needs.workers,
+        started_at=started_at,
+        finished_at=time.time(),
+        versions=versions(),
+        hardware=hardware(),
+        error=error,
+    )
+
+
+def _measured(
+    run: RunConfig, data: Manifest, needs: ResourcesSpec, estimated: Cost, outcome: Any
+) -> Cost:
+    gpu_hours, usd = priced(outcome.time_s, needs)
+    share = outcome.samples / estimated.samples
+    flop = forward_flop(run.model, data).total
+    return estimated.model_copy(
+        update={
+            "samples": outcome.samples,
+            "train_flop": TRAIN_OVER_FORWARD * flop * outcome.samples,
+            "eval_flop": flop * data.n_eval * len(outcome.curve),
+            "lookup_bytes": estimated.lookup_bytes * share,
+            "peak_bytes": outcome.peak_bytes,
+            "time_s": outcome.time_s,
+            "gpu_hours": gpu_hours,
+            "usd": usd,
+        }
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides a result; a package that is not installed is left out."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def hardware() -> str:
+    """The accelerator's name where there is one, else the processor's architecture."""
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()

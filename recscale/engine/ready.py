@@ -1,0 +1,49 @@
+"""From a sweep file to a sweep that can run: data prepared, runs planned. Imports no Ray."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from recscale.data.prepare import prepare
+from recscale.ledger import Ledger
+from recscale.manifest import load_manifest
+from recscale.planner import Planned, planned_runs
+from recscale.spec import SweepSpec
+from recscale.specfile import expand
+from recscale.study import Study
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep that is ready to run."""
+
+    spec: SweepSpec
+    run_dir: str
+    store: str
+    planned: tuple[Planned, ...]
+
+
+def ready(spec: SweepSpec, progress: Callable[[int, int | None], None] | None = None) -> Sweep:
+    """Prepares the data unless it is prepared, and plans. Raises SpecError, DataError, PlanError."""
+    storage = expand(spec.storage, "storage")
+    data = spec.data
+    if data.source != "synthetic":
+        data = data.model_copy(update={"path": expand(data.path, "data.path")})
+    store = prepare(data, Path(storage) / "store", progress)
+    planned = planned_runs(spec, load_manifest(store))
+    return Sweep(
+        spec, os.path.abspath(f"{storage}/{spec.name}"), os.path.abspath(store), tuple(planned)
+    )
+
+
+def changes(sweep: Sweep) -> tuple[list[str], list[str]]:
+    """(new, orphaned) run ids against the last plan in the ledger; both empty the first time."""
+    plans = [e for e in Ledger(sweep.run_dir).entries() if e["kind"] == "plan"]
+    if not plans:
+        return [], []
+    before = Study.of(Ledger(sweep.run_dir)).planned
+    old, new = {p.run_id for p in before}, {p.run_id for p in sweep.planned}
+    return sorted(new - old), sorted(old - new)

@@ -1,0 +1,87 @@
+"""The planner as a Ray Tune search algorithm.
+
+It keeps nothing that the ledger does not hold, so that there is nothing to save or restore: after
+any death the same command asks the ledger and goes on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from recscale.engine.job import Job, failed_record
+from recscale.ledger import Ledger
+from recscale.manifest import Manifest
+from recscale.planner import Launch, Planned, Stop, Wait, decide
+from recscale.spec import SweepSpec
+
+
+class PlanSearcher(Searcher):
+    """Suggests one planned run at a time, as `planner.decide` says."""
+
+    def __init__(
+        self,
+        spec: SweepSpec,
+        data: Manifest,
+        planned: Sequence[Planned],
+        ledger: Ledger,
+        run_dir: str,
+        store: str,
+    ):
+        super().__init__(metric="eval_loss", mode="min")
+        self.spec, self.data, self.planned, self.ledger = spec, data, planned, ledger
+        self.run_dir, self.store = run_dir, store
+        self.flying: dict[str, tuple[Job, float]] = {}
+        self.given_up: set[str] = set()
+        self.ended: Stop | None = None
+
+    def suggest(self, trial_id: str) -> Any:
+        in_flight = {job.run.run_id for job, _ in self.flying.values()}
+        decision = decide(
+            self.planned, self.ledger.attempts(), in_flight, self.given_up, self.spec.budget
+        )
+        if isinstance(decision, Wait):
+            return None
+        if isinstance(decision, Stop):
+            self.ended = decision
+            return Searcher.FINISHED
+        assert isinstance(decision, Launch)
+        planned = decision.runs[0]
+        job = Job(
+            config=planned.config.model_dump(mode="json"),
+            reason=planned.reason,
+            run_dir=self.run_dir,
+            store=self.store,
+            resources=self.spec.resources.model_dump(mode="json"),
+        )
+        self.flying[trial_id] = job, time.time()
+        return {"job": job.payload()}
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        job, _ = self.flying.pop(trial_id)
+        if error:
+            self.given_up.add(job.run.run_id)
+
+    def fail(self, trial_id: str, error: str) -> None:
+        """Records a run that was given up after its retries; Tune calls `on_trial_complete`
+        afterwards."""
+        job, started_at = self.flying[trial_id]
+        self.given_up.add(job.run.run_id)
+        self.ledger.record(failed_record(job, self.data, error, started_at))
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Partial results are in the records, once the run has ended."""
+
+    def set_search_properties(self, *args: Any, **kwargs: Any) -> bool:
+        return True  # the planner, not Tune's parameter space, says what to run
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: see the module's docstring."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore: see the module's docstring."""

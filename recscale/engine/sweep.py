@@ -1,0 +1,193 @@
+"""A sweep from its file to the last record: Ray Tune drives the runs that the planner asks for.
+
+The ledger alone says what is done. Tune keeps its own files under `tune/` for its loggers and the
+dashboard; nothing is ever read back from them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray import tune
+
+from recscale.engine.pool import Pool
+from recscale.engine.ready import Sweep
+from recscale.engine.searcher import PlanSearcher
+from recscale.engine.worker import leased_trial, tune_trial
+from recscale.ledger import Ledger
+from recscale.manifest import load_manifest
+from recscale.planner import PlanError
+from recscale.study import Study, plan_entry
+
+ALIVE_S = 60  # seconds between the driver's signs of life in the ledger
+TRIAL_MEMORY = 1e6  # bytes asked for by a trial that only waits, since Tune wants some resource
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a sweep ended; the rest is in the ledger."""
+
+    study: Study
+    interrupted: bool = False
+    exhausted: bool = False
+
+
+def run(sweep: Sweep, on_change: Callable[[Study], None]) -> Ended:
+    """Runs what the ledger lacks. `on_change` hears of the study several times a second while it
+    runs. Raises PlanError when a run asks for more than this machine has."""
+    ledger = Ledger(sweep.run_dir)
+    data = load_manifest(sweep.store)
+    entry = plan_entry(sweep.spec, data, sweep.planned)
+    plans = [e for e in ledger.entries() if e["kind"] == "plan"]
+    if not plans or {k: plans[-1][k] for k in entry} != entry:
+        ledger.append("plan", **entry)
+    searcher = PlanSearcher(
+        sweep.spec, data, sweep.planned, ledger, sweep.run_dir, sweep.store
+    )
+    if searcher.suggest("is there anything to do") == "FINISHED":
+        return _ended(ledger, searcher)
+    searcher.flying.clear()
+    ledger.append("session", pid=os.getpid())
+    interrupted = _tune(sweep, searcher, ledger, on_change)
+    ledger.append("end", interrupted=interrupted)
+    return _ended(ledger, searcher, interrupted)
+
+
+def _ended(ledger: Ledger, searcher: PlanSearcher, interrupted: bool = False) -> Ended:
+    exhausted = searcher.ended is not None and searcher.ended.exhausted
+    return Ended(Study.of(ledger), interrupted, exhausted and not interrupted)
+
+
+def _tune(
+    sweep: Sweep, searcher: PlanSearcher, ledger: Ledger, on_change: Callable[[Study], None]
+) -> bool:
+    """Runs Tune to its end; says whether a signal ended it."""
+    resources = sweep.spec.resources
+    _connect(resources.workers * resources.cpus_per_worker)
+    pool = None
+    session = time.strftime("%Y%m%dT%H%M%S")
+    if resources.workers == 1:
+        per_trial = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
+        trainable, space, concurrent = tune_trial, {}, None
+    else:
+        concurrent = slots(resources.workers, resources.cpus_per_worker)
+        pool = Pool(
+            resources,
+            concurrent,
+            f"{sweep.run_dir}/train/{session}",
+            failures=(resources.retries + 1) * len(sweep.planned),
+        )
+        per_trial = {"memory": TRIAL_MEMORY}
+        trainable, space = leased_trial, {"bus": pool.name}
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, per_trial),
+        param_space=space,
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            num_samples=-1,  # the searcher says when it is over
+            max_concurrent_trials=concurrent,
+            reuse_actors=True,
+            trial_name_creator=_run_id,
+            trial_dirname_creator=_run_id,
+        ),
+        run_config=tune.RunConfig(
+            name=session,
+            storage_path=f"{sweep.run_dir}/tune",
+            failure_config=tune.FailureConfig(max_failures=resources.retries),
+            callbacks=[_Watch(searcher, ledger, on_change)],
+            verbose=0,
+        ),
+    )
+    with _Signals() as signals:
+        tuner.fit()
+    if pool and not signals.caught:
+        pool.close()
+    ray.shutdown()
+    return signals.caught
+
+
+def slots(workers: int, cpus_per_worker: int) -> int:
+    """Runs that fit beside each other on the cluster as it is now."""
+    return max(1, int(ray.cluster_resources().get("CPU", 0) // (workers * cpus_per_worker)))
+
+
+def _run_id(trial: Any) -> str:
+    from recscale.engine.job import Job
+
+    return Job(**trial.config["job"]).run.run_id
+
+
+def _connect(cpus: int) -> None:
+    """The cluster of RAY_ADDRESS (`ray job submit` sets it), else a Ray of our own on loopback."""
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    if "RAY_ADDRESS" in os.environ:
+        ray.init(log_to_driver=False, logging_level="ERROR")
+        return
+    ray.init(
+        address="local",
+        dashboard_host="127.0.0.1",
+        log_to_driver=False,
+        logging_level="ERROR",
+    )
+    here = int(ray.cluster_resources().get("CPU", 0))
+    if cpus > here:
+        ray.shutdown()
+        raise PlanError(
+            f"resources: a run asks for {cpus} CPUs (workers x cpus_per_worker) and this machine "
+            f"has {here}; ask for fewer, or submit to a cluster"
+        )
+
+
+class _Watch(tune.Callback):
+    """Hears of every step of Tune's loop: signs of life, failures, and the screen."""
+
+    def __init__(
+        self, searcher: PlanSearcher, ledger: Ledger, on_change: Callable[[Study], None]
+    ):
+        self.searcher, self.ledger, self.on_change = searcher, ledger, on_change
+        self.alive_at = time.monotonic()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its callbacks for a restore that never comes: there is nothing to keep."""
+        return {}
+
+    def on_step_end(self, iteration: int, trials: Sequence[Any], **info: Any) -> None:
+        if time.monotonic() - self.alive_at > ALIVE_S:
+            self.ledger.append("alive")
+            self.alive_at = time.monotonic()
+        self.on_change(Study.of(self.ledger))
+
+    def on_trial_error(
+        self, iteration: int, trials: Sequence[Any], trial: Any, **info: Any
+    ) -> None:
+        error = trial.get_error()
+        self.searcher.fail(trial.trial_id, str(error) if error else "the worker died")
+
+
+class _Signals:
+    """Ctrl-C and SIGTERM end the sweep cleanly; a second one ends it at once. Tune stops cleanly
+    on SIGUSR1, and its own handling of SIGINT is turned off so that one place decides."""
+
+    def __init__(self) -> None:
+        self.caught = False
+
+    def __enter__(self) -> _Signals:
+        os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
+        self._before = {s: signal.signal(s, self._stop) for s in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _stop(self, number: int, frame: object) -> None:
+        self.caught = True
+        for other, handler in self._before.items():
+            signal.signal(other, handler)
+        os.kill(os.getpid(), signal.SIGUSR1)

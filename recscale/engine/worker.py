@@ -1,0 +1,121 @@
+"""Training inside Ray: in the trial actor for one worker, in a warm Train group for several.
+
+A run on one worker trains in the Tune trial's own process, which Tune reuses for the next run. A
+run on several workers is leased to a Ray Train worker group that stays up for the whole sweep; its
+Tune trial only hands the job over and passes on what comes back. Either way rank 0 writes the
+record to the ledger itself, so that a driver that dies loses nothing that was finished.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recscale.engine.job import Job, finished_record
+from recscale.ledger import Ledger, finished
+from recscale.run import CurvePoint
+
+@dataclass
+class RayHost:
+    """Tells Tune of every evaluation, through `send`; only rank 0 speaks."""
+
+    rank: int
+    world: int
+    checkpoints: Path
+    checkpoint_s: float
+    send: Any
+
+    def report(self, point: CurvePoint) -> None:
+        if self.rank == 0:
+            self.send(point.model_dump())
+
+
+def tune_trial(config: dict[str, Any]) -> None:
+    """A Tune trial that trains one run in its own process."""
+    from ray import tune
+
+    run_job(Job(**config["job"]), rank=0, world=1, send=tune.report)
+
+
+def leased_trial(config: dict[str, Any]) -> None:
+    """A Tune trial that hands its run to the warm worker group. Raises RuntimeError with the
+    group's error when the run failed there."""
+    import ray
+    from ray import tune
+
+    bus = ray.get_actor(config["bus"])
+    ticket = ray.get(bus.submit.remote(config["job"]))
+    while True:
+        for message in ray.get(bus.poll.remote(ticket)):
+            if "end" in message:
+                if message["end"]:
+                    raise RuntimeError(message["end"])
+                return
+            tune.report(message)
+
+
+def serve_leases(config: dict[str, Any]) -> None:
+    """A worker of the warm group: trains one leased run after another until the bus closes. An
+    error ends the whole group, because its other ranks may wait for this one; Train starts a new
+    group and Tune hands the run in again."""
+    import ray
+    import ray.train
+    from ray.train.collective import broadcast_from_rank_zero
+
+    bus = ray.get_actor(config["bus"])
+    context = ray.train.get_context()
+    rank, world = context.get_world_rank(), context.get_world_size()
+    group = broadcast_from_rank_zero(f"{os.getpid()}-{time.time()}")
+    while True:
+        lease = ray.get(bus.lease.remote(config["slot"], group)) if rank == 0 else None
+        lease = broadcast_from_rank_zero(lease)
+        if lease is None:
+            return
+        ticket, payload = lease
+        try:
+            run_job(
+                Job(**payload),
+                rank=rank,
+                world=world,
+                send=lambda message, ticket=ticket: ray.get(bus.push.remote(ticket, message)),
+            )
+        except Exception:
+            ray.get(bus.end.remote(ticket, traceback.format_exc()))
+            raise
+        if rank == 0:
+            ray.get(bus.end.remote(ticket, ""))
+
+
+def run_job(job: Job, rank: int, world: int, send: Any) -> None:
+    """Trains the run and, on rank 0, writes its record; does nothing for a run that another
+    driver has finished meanwhile."""
+    import torch
+    import torch.distributed as dist
+
+    from recscale.data.store import Store
+    from recscale.train.loop import train
+
+    torch.set_num_threads(job.needs.cpus_per_worker)
+    run, ledger = job.run, Ledger(job.run_dir)
+    done = rank == 0 and run.run_id in finished(ledger.records())
+    if world > 1:
+        verdict = [done]
+        dist.broadcast_object_list(verdict, src=0)
+        done = verdict[0]
+    if done:
+        return
+    started_at = time.time()
+    if rank == 0:
+        ledger.append("start", run_id=run.run_id, pid=os.getpid())
+    store = Store.open(job.store)
+    checkpoints = Path(job.run_dir) / "checkpoints" / run.run_id
+    host = RayHost(rank, world, checkpoints, job.needs.checkpoint_s, send)
+    outcome = train(run, store, host)
+    if rank == 0:
+        ledger.record(finished_record(job, store.manifest, outcome, started_at))
+        shutil.rmtree(checkpoints, ignore_errors=True)

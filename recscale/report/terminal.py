@@ -1,0 +1,149 @@
+"""What a person sees in a terminal: plans as tables, a sweep as one live line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from recscale.laws import LawError
+from recscale.planner import Planned, Spend
+from recscale.spec import BudgetSpec
+from recscale.study import Study
+
+PLAIN_S = 60  # seconds between lines where nobody watches a terminal
+LIVE_S = 1  # seconds between redraws on a terminal
+
+
+def plan_table(planned: Sequence[Planned], settled: set[str]) -> Table:
+    """Every run before it runs, totals last."""
+    table = Table(show_footer=True, header_style="bold", box=None, pad_edge=False)
+    total = Spend()
+    seconds = 0.0
+    for p in planned:
+        total += Spend(p.cost.train_flop, p.cost.gpu_hours, p.cost.usd)
+        seconds += p.cost.time_s
+    table.add_column("run", f"{len(planned)} runs, {len(settled)} done", no_wrap=True)
+    for name, footer in (
+        ("table", ""),
+        ("dense", ""),
+        ("samples", ""),
+        ("FLOP", si(total.flop)),
+        ("peak", ""),
+        ("time", duration(seconds)),
+        ("GPU-h", f"{total.gpu_hours:.2f}"),
+        ("$", f"{total.usd:.2f}"),
+    ):
+        table.add_column(name, footer, justify="right")
+    table.add_column("reason")
+    for p in planned:
+        c = p.cost
+        table.add_row(
+            p.run_id,
+            si(c.table_params),
+            si(c.dense_params),
+            si(c.samples),
+            si(c.train_flop),
+            si(c.peak_bytes) + "B",
+            duration(c.time_s),
+            f"{c.gpu_hours:.2f}",
+            f"{c.usd:.4f}",
+            "done" if p.run_id in settled else p.reason,
+        )
+    return table
+
+
+def progress_line(study: Study) -> str:
+    """`31/48 runs  2 running  1 failed | 2.1P of 10P FLOP  $0.40 of $1.00 | ETA 1h20m | law`."""
+    ended = study.count("done") + study.count("diverged")
+    parts = [f"{ended}/{len(study.planned)} runs"]
+    if study.running:
+        parts.append(f"{len(study.running)} running")
+    for status in ("diverged", "failed"):
+        if study.count(status):
+            parts.append(f"{study.count(status)} {status}")
+    eta = study.eta_s()
+    if ended == len(study.planned):
+        left = "complete"
+    else:
+        left = f"ETA {duration(eta)}" if eta is not None else "ETA after the first run"
+    return " | ".join(["  ".join(parts), spend(study.spent, study.spec.budget), left, law(study)])
+
+
+def spend(used: Spend, budget: BudgetSpec) -> str:
+    """Spend beside its budget, only the kinds that matter."""
+    parts = [si(used.flop) + (f" of {si(budget.flop)}" if budget.flop else "") + " FLOP"]
+    if used.gpu_hours or budget.gpu_hours:
+        limit = f" of {budget.gpu_hours:g}" if budget.gpu_hours else ""
+        parts.append(f"{used.gpu_hours:.2f}{limit} GPU-h")
+    parts.append(f"${used.usd:.2f}" + (f" of ${budget.usd:.2f}" if budget.usd else ""))
+    return "  ".join(parts)
+
+
+def law(study: Study) -> str:
+    """The law in a few signs, or what it still lacks."""
+    try:
+        fitted = study.law()
+    except LawError as error:
+        return f"law: {error}"
+    if fitted.status == "underdetermined":
+        return f"law: not determined yet: {fitted.reason}"
+    table = fitted.intervals(0.95).set_index("coefficient")
+    exponents = [c for c in fitted.coefficients if c.startswith(("alpha", "beta"))]
+    shown = [
+        f"{c} {fitted.coefficients[c]:.2f} [{table.low[c]:.2f}, {table.high[c]:.2f}]"
+        for c in exponents
+    ]
+    stamp = "" if fitted.status == "converged" else f" ({fitted.status})"
+    return "law" + stamp + ": " + ", ".join(shown)
+
+
+class Watcher:
+    """Shows a running sweep: one live line on a terminal, one plain line a minute otherwise."""
+
+    def __init__(self) -> None:
+        self.console = Console()
+        self.live = Live(console=self.console, auto_refresh=False, transient=True)
+        self.shown_at = 0.0
+
+    def __enter__(self) -> Watcher:
+        if self.console.is_terminal:
+            self.live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.console.is_terminal:
+            self.live.stop()
+
+    def __call__(self, study: Study) -> None:
+        now = time.monotonic()
+        if now - self.shown_at < (LIVE_S if self.console.is_terminal else PLAIN_S):
+            return
+        self.shown_at = now
+        line = progress_line(study)
+        if self.console.is_terminal:
+            self.live.update(line, refresh=True)
+        else:
+            print(line, flush=True)
+
+
+def si(value: float) -> str:
+    """1234567 -> 1.23M."""
+    for limit, sign in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= limit:
+            return f"{value / limit:.3g}{sign}"
+    return f"{value:.3g}"
+
+
+def duration(seconds: float | None) -> str:
+    """3700 -> 1h02m."""
+    if seconds is None:
+        return "?"
+    if seconds < 60:
+        return f"{seconds:.0f}s"
+    minutes = round(seconds / 60)
+    return f"{minutes}m" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02d}m"
+

@@ -1,0 +1,176 @@
+"""What a run directory knows, derived from its ledger: the sweep, the plan, the records, the law.
+
+Everything here is recomputed at each call, on any machine that can read the ledger.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from recscale.ledger import Ledger
+from recscale.manifest import Manifest
+from recscale.planner import Planned, Spend, pace, spent
+from recscale.run import Cost, RunConfig, RunRecord
+from recscale.spec import SweepSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from recscale.laws import ScalingLaw
+
+STALE_S = 180  # a driver writes a sign of life every minute; after three it counts as gone
+
+
+class StudyError(ValueError):
+    """A directory without a sweep, with the remedy."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A sweep and what has come of it so far."""
+
+    spec: SweepSpec
+    data: Manifest
+    planned: tuple[Planned, ...]
+    attempts: tuple[RunRecord, ...]
+    records: tuple[RunRecord, ...]
+    """Of planned runs only, one a run."""
+    orphaned: tuple[RunRecord, ...]
+    """Of runs that an earlier form of the sweep asked for and this one does not."""
+    running: tuple[str, ...]
+
+    @classmethod
+    def open(cls, run_dir: str) -> Study:
+        """The study in a run directory. Raises StudyError when no sweep was started there."""
+        return cls.of(Ledger(run_dir), run_dir)
+
+    @classmethod
+    def of(cls, ledger: Ledger, where: str = "ledger") -> Study:
+        entries = ledger.entries()
+        plans = [e for e in entries if e["kind"] == "plan"]
+        if not plans:
+            raise StudyError(f"{where}: no sweep was started here; `recscale run SWEEP` starts one")
+        plan = plans[-1]
+        planned = tuple(
+            Planned(
+                RunConfig.model_validate(p["config"]), Cost.model_validate(p["cost"]), p["reason"]
+            )
+            for p in plan["runs"]
+        )
+        ids = {p.run_id for p in planned}
+        records = ledger.records()
+        return cls(
+            spec=SweepSpec.model_validate(plan["spec"]),
+            data=Manifest.model_validate(plan["data"]),
+            planned=planned,
+            attempts=tuple(ledger.attempts()),
+            records=tuple(r for r in records if r.run_id in ids),
+            orphaned=tuple(r for r in records if r.run_id not in ids),
+            running=_running(entries),
+        )
+
+    def count(self, status: str) -> int:
+        return sum(r.status == status for r in self.records)
+
+    @property
+    def spent(self) -> Spend:
+        return spent(self.attempts)
+
+    def frame(self) -> pd.DataFrame:
+        """The planned runs' records; see `recscale.frame.records_frame`."""
+        from recscale.frame import records_frame
+
+        return records_frame(self.records)
+
+    def law(self) -> ScalingLaw:
+        """The law that the sweep asks for, over the runs that may enter it. A law that the runs
+        do not determine says so in its status."""
+        from recscale.laws import fit
+
+        frame = self.frame()
+        return fit(
+            frame[frame["enters_law"].astype(bool)],
+            form=self.spec.law.form,
+            variables=list(self.spec.law.variables),
+            loss=self.spec.law.loss,
+        )
+
+    def eta_s(self) -> float | None:
+        """Seconds to the end at the pace measured so far and as many runs at a time as now; None
+        before the first run has ended."""
+        if not any(r.measured for r in self.attempts):
+            return None
+        settled = {r.run_id for r in self.records if r.status != "failed"}
+        slower = pace(self.attempts)
+        left = sum(p.cost.time_s * slower for p in self.planned if p.run_id not in settled)
+        return left / max(1, len(self.running))
+
+    def facts(self) -> dict[str, Any]:
+        """The state as plain values: what `recscale status --json` prints."""
+        return {
+            "name": self.spec.name,
+            "planned": len(self.planned),
+            "done": self.count("done"),
+            "diverged": self.count("diverged"),
+            "failed": self.count("failed"),
+            "running": len(self.running),
+            "spent": vars(self.spent),
+            "budget": self.spec.budget.model_dump(exclude_none=True),
+            "law": law_facts(self),
+        }
+
+
+def plan_entry(spec: SweepSpec, data: Manifest, planned: Sequence[Planned]) -> dict[str, Any]:
+    """The ledger entry from which `Study.of` rebuilds a sweep without its data."""
+    return {
+        "spec": spec.model_dump(mode="json"),
+        "data": data.model_dump(mode="json"),
+        "runs": [
+            {
+                "config": p.config.model_dump(mode="json"),
+                "cost": p.cost.model_dump(mode="json"),
+                "reason": p.reason,
+            }
+            for p in planned
+        ],
+    }
+
+
+def law_facts(study: Study) -> dict[str, Any]:
+    """The law as plain values; `status` says whether it may be used, `why` what is missing."""
+    from recscale.laws import LawError
+
+    try:
+        law = study.law()
+    except LawError as error:
+        return {"status": "underdetermined", "why": str(error)}
+    facts: dict[str, Any] = {"status": str(law.status), "form": law.form, "n": law.n}
+    if law.status == "underdetermined":
+        return {**facts, "why": law.reason}
+    table = law.intervals(0.95)
+    return {
+        **facts,
+        "loss": study.spec.law.loss,
+        "coefficients": {k: float(v) for k, v in law.coefficients.items()},
+        "intervals": {
+            str(row.coefficient): [float(row.low), float(row.high)]
+            for row in table.itertuples()
+        },
+    }
+
+
+def _running(entries: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    """Runs that were started by the driver that lives, and have not ended."""
+    begun = next((e["at"] for e in reversed(entries) if e["kind"] == "session"), None)
+    signs = [e["at"] for e in entries if e["kind"] in ("session", "alive", "end")]
+    ended = any(e["kind"] == "end" and begun is not None and e["at"] >= begun for e in entries)
+    if begun is None or ended or time.time() - max(signs) > STALE_S:
+        return ()
+    started = {e["run_id"] for e in entries if e["kind"] == "start" and e["at"] >= begun}
+    over = {
+        e["record"]["run_id"] for e in entries if e["kind"] == "run" and e["at"] >= begun
+    }
+    return tuple(sorted(started - over))
