@@ -93,17 +93,6 @@ def _rolling_scores(law: ScalingLaw, x, logy, w, scales: Scales) -> np.ndarray:
     return total
 
 
-def prior(form: Form, logy: np.ndarray, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and sd (k,) of log theta: weak, from the exponents and constants of published laws."""
-    k, p = len(theta), len(form.variables)
-    mean, sd = np.log(np.maximum(theta, 1e-300)), np.full(k, 3.0)
-    level = float(np.exp(logy.min()))
-    mean[0], sd[0] = np.log(0.64 * level), 0.6
-    mean[1 : p + 1] = np.log(0.3 * level)
-    mean[p + 1 : 2 * p + 1], sd[p + 1 : 2 * p + 1] = np.log(0.35), 0.5
-    return mean, sd
-
-
 def posterior(form: Form, theta, x, logy, w, new, scales: Scales, keep: np.ndarray):
     """Mean and variance (h, m) of log loss of new runs, one row per kept combination.
 
@@ -111,7 +100,7 @@ def posterior(form: Form, theta, x, logy, w, new, scales: Scales, keep: np.ndarr
     steps of log theta then cost no factorisation.
     """
     combos = combinations()[keep]
-    mu, sd = prior(form, logy, theta)
+    mu, sd = form.prior(np.exp(logy))
     mean, var = np.empty((len(combos), len(new))), np.empty((len(combos), len(new)))
     for length in np.unique(combos[:, 0]):
         rows = np.flatnonzero(combos[:, 0] == length)

@@ -5,15 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from recscale.laws.forms import Additive, Form
+from recscale.laws.choice import CATALOGUE, build, choose
 from recscale.laws.law import ScalingLaw
-from recscale.laws.nouns import LawError, Points, Status
-from recscale.laws.points import check, undetermined
-from recscale.laws.polish import residuals
-from recscale.laws.search import optimum
+from recscale.laws.nouns import LawError
+from recscale.laws.points import check
+from recscale.laws.solve import solve
 
-FORMS = ("power", "additive")
-SINGULAR = 1e7  # condition beyond which double precision cannot separate the constants
+FORMS = ("auto", *CATALOGUE)
 
 
 def fit(
@@ -33,7 +31,9 @@ def fit(
 
     Args:
         frame: one row a run (or a checkpoint of a run: then name the `cluster` column).
-        form: one of FORMS.
+        form: power (1 variable), additive, gamma (2 to 4), kaplan (N, D), repeated (N, samples
+            seen, unique samples); saturating or peaked for metrics where more is better; or auto:
+            the one that best foretells the dearer runs from the cheaper.
         variables: 1 to 4 columns the loss depends on, positive.
         loss: the column explained, positive.
         cluster: column naming the run a row belongs to, where runs have several rows.
@@ -63,62 +63,8 @@ def fit(
         raise LawError(f"no objective {objective!r}; use 'huber' or 'squares'")
     if not delta > 0:
         raise LawError(f"delta is a positive threshold in log loss, not {delta}")
-    if form == "power" and len(tuple(variables)) != 1:
-        raise LawError("form 'power' takes one variable; use 'additive' for several")
     points = check(frame, variables, loss, cluster=cluster, weights=weights, cost=cost, floor=floor)
-    model = Additive(points.variables, points.logx.mean(0), name=form, floor=floor or 0.0)
-    return fit_points(points, model, delta if objective == "huber" else np.inf)
-
-
-def fit_points(points: Points, model: Form, delta: float) -> ScalingLaw:
-    """The law of checked points under one form."""
-    k = len(model.lower)
-    reason = undetermined(points, k)
-    if reason:
-        return _nothing(points, model, delta, reason)
-    best = optimum(model, points.logx, points.y, points.weights, delta)
-    theta = best.theta
-    at_low = theta <= model.lower + 1e-9 * np.abs(model.lower)
-    at_high = theta >= model.upper - 1e-9 * np.abs(np.where(np.isfinite(model.upper), theta, 0))
-    at = (at_low | at_high) & (model.lower < model.upper)
-    r, jac, _ = residuals(model, theta[None], points.logx, np.log(points.y))
-    free = jac[0][~at] * np.sqrt(points.weights)
-    norms = np.linalg.norm(free, axis=1)
-    singular = np.linalg.svd(free / norms[:, None], compute_uv=False)
-    condition = float(singular[0] / max(singular[-1], 1e-300))
-    if condition > SINGULAR:
-        reason = (
-            f"{', '.join(points.variables)} do not separate the constants of {model.name} "
-            f"(condition {condition:.0e}): spread the runs over each variable alone"
-        )
-        return _nothing(points, model, delta, reason)
-    psi = points.weights * np.clip(r[0], -delta, delta)
-    slope = np.abs(jac[0][~at] @ psi) / np.maximum(norms * np.linalg.norm(psi), 1e-300)
-    hit = tuple(name for name, h in zip(model.names, at, strict=True) if h)
-    return ScalingLaw(
-        model, points, Status.BOUND_HIT if hit else Status.CONVERGED, _bound_reason(hit),
-        _named(model, theta), best.objective, delta, theta, best.minima,
-        float(slope.max()) if best.objective > 1e-24 else 0.0, best.optima, condition, hit,
-    )  # fmt: skip
-
-
-def _named(model: Form, theta: np.ndarray) -> dict[str, float]:
-    values = model.coefficients(theta[None])[0]
-    return {n: float(v) for n, v in zip(model.names, values, strict=True)}
-
-
-def _bound_reason(hit: tuple[str, ...]) -> str:
-    if not hit:
-        return ""
-    return (
-        f"{', '.join(hit)} lies at the end of its range: the runs do not show that part of the "
-        f"law; widen the axis or drop the term"
-    )
-
-
-def _nothing(points: Points, model: Form, delta: float, reason: str) -> ScalingLaw:
-    k, nan = len(model.lower), float("nan")
-    return ScalingLaw(
-        model, points, Status.UNDERDETERMINED, reason, dict.fromkeys(model.names, nan), nan,
-        delta, np.full(k, nan), np.empty((0, k)), nan, 0, nan, (),
-    )  # fmt: skip
+    threshold = delta if objective == "huber" else np.inf
+    if form == "auto":
+        return choose(points, threshold, floor=floor or 0.0)
+    return solve(points, build(form, points, floor=floor or 0.0), threshold)

@@ -68,19 +68,21 @@ def _solve_spd(gram: np.ndarray, rhs: np.ndarray, active: np.ndarray) -> np.ndar
     return x
 
 
-def surface(basis, square, linear) -> tuple[np.ndarray, np.ndarray]:
-    """Relative least squares of c_0 + sum_i c_i basis_i over the product of the basis tables.
+def surface(basis, square, linear, fixed=None) -> tuple[np.ndarray, np.ndarray]:
+    """Relative least squares of sum_f c_f fixed_f + sum_i c_i basis_i over all basis choices.
 
     Args:
-        basis: p tables (m_i, n), one row per trial exponent.
+        basis: p tables (m_i, n), one row per trial value of the exponents.
         square: (r, n) weights over y^2, of the quadratic part.
         linear: (r, n) weights over y, of the linear part.
+        fixed: (q, n) functions in every cell; the constant 1 if None.
 
     Returns:
-        constants (p + 1, r, m_1, .., m_p), none negative, and values (r, m_1, .., m_p), up to a
+        constants (q + p, r, m_1, .., m_p), none negative, and values (r, m_1, .., m_p), up to a
         constant per r.
     """
-    p, r, rel = len(basis), len(square), basis
+    fixed = np.ones((1, square.shape[1])) if fixed is None else fixed
+    p, q, r = len(basis), len(fixed), len(square)
     shape = (r, *(len(b) for b in basis))
 
     def spread(values: np.ndarray, *where: int) -> np.ndarray:
@@ -89,23 +91,26 @@ def surface(basis, square, linear) -> tuple[np.ndarray, np.ndarray]:
             dims[w + 1] = shape[w + 1]
         return np.broadcast_to(values.reshape(dims), shape).reshape(-1)
 
-    gram = np.empty((p + 1, p + 1, int(np.prod(shape))))
-    rhs = np.empty((p + 1, gram.shape[2]))
-    gram[0, 0] = spread(square.sum(1))
-    rhs[0] = spread(linear.sum(1))
+    gram = np.empty((q + p, q + p, int(np.prod(shape))))
+    rhs = np.empty((q + p, gram.shape[2]))
+    for a in range(q):
+        rhs[a] = spread(linear @ fixed[a])
+        for b in range(a, q):
+            gram[a, b] = gram[b, a] = spread(square @ (fixed[a] * fixed[b]))
+        for i in range(p):
+            gram[a, q + i] = gram[q + i, a] = spread(square @ (fixed[a] * basis[i]).T, i)
     for i in range(p):
-        gram[0, i + 1] = gram[i + 1, 0] = spread(square @ rel[i].T, i)
-        gram[i + 1, i + 1] = spread(square @ (rel[i] * rel[i]).T, i)
-        rhs[i + 1] = spread(linear @ rel[i].T, i)
+        gram[q + i, q + i] = spread(square @ (basis[i] * basis[i]).T, i)
+        rhs[q + i] = spread(linear @ basis[i].T, i)
     for i, j in itertools.combinations(range(p), 2):
         if r == 1:
-            cross = (rel[i] * square[0]) @ rel[j].T
+            cross = (basis[i] * square[0]) @ basis[j].T
         else:
-            pair = rel[i][:, None, :] * rel[j][None, :, :]
+            pair = basis[i][:, None, :] * basis[j][None, :, :]
             cross = square @ pair.reshape(-1, pair.shape[2]).T
-        gram[i + 1, j + 1] = gram[j + 1, i + 1] = spread(cross, i, j)
+        gram[q + i, q + j] = gram[q + j, q + i] = spread(cross, i, j)
     c, value = nonnegative_solve(gram, rhs)
-    return c.reshape(p + 1, *shape), value.reshape(shape)
+    return c.reshape(q + p, *shape), value.reshape(shape)
 
 
 def local_minima(value: np.ndarray) -> np.ndarray:

@@ -88,7 +88,7 @@ def covariance(law: ScalingLaw, theta: np.ndarray) -> tuple[np.ndarray, int]:
     j = (jac[0][free] * np.sqrt(p.weights)).T
     e = r[0] * np.sqrt(p.weights)
     df = max(p.runs - int(free.sum()), 1)
-    scale = np.linalg.norm(j, axis=0)
+    scale = np.maximum(np.linalg.norm(j, axis=0), 1e-300)
     bread = np.linalg.pinv((j / scale).T @ (j / scale), rcond=1e-13) / np.outer(scale, scale)
     out = np.zeros((len(theta), len(theta)))
     if p.runs == p.n:

@@ -75,7 +75,7 @@ class ScalingLaw:
         r = np.abs(self.residuals)
         kept = np.sort(np.argsort(r)[: self.n - WORST])
         rest = self.points.take(kept)
-        if self.n - WORST <= len(self.theta) or undetermined(rest, len(self.theta)):
+        if self.n - WORST <= len(self.theta) or undetermined(rest, self.model):
             return {}
         theta = optimum(self.model, rest.logx, rest.y, rest.weights, self.delta).theta
         values = self.model.coefficients(theta[None])[0]

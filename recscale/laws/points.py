@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_integer_dtype, is_numeric_dtype
 
+from recscale.laws.forms import Form
 from recscale.laws.nouns import LawError, Points
 
 MIN_DECADES = 0.25  # less than a factor 1.8 on an axis cannot show an exponent
@@ -94,10 +95,14 @@ def query(points: pd.DataFrame | dict, variables: Sequence[str]) -> np.ndarray:
     return np.log(x)
 
 
-def undetermined(points: Points, parameters: int) -> str | None:
-    """Why these points cannot determine a form of that many parameters, with the remedy."""
-    names, n = points.variables, points.n
-    for i, v in enumerate(names):
+def undetermined(points: Points, form: Form) -> str | None:
+    """Why these points cannot determine the form, with the remedy; None if they can."""
+    n, parameters = points.n, len(form.lower)
+    own = form.undetermined(points.logx)
+    if own:
+        return own
+    names = [points.variables[i] for i in form.single]
+    for i, v in zip(form.single, names, strict=True):
         distinct = len(np.unique(points.logx[:, i]))
         if distinct < 3:
             return (
@@ -116,7 +121,7 @@ def undetermined(points: Points, parameters: int) -> str | None:
             f"{min(sites, points.runs)} different runs cannot determine {parameters} coefficients "
             f"with an error bar: {parameters + 1} are needed; add runs or drop a variable"
         )
-    z = points.logx - points.logx.mean(0)
+    z = (points.logx - points.logx.mean(0))[:, list(form.single)]
     singular = np.linalg.svd(z / np.linalg.norm(z, axis=0), compute_uv=False)
     if singular[-1] < 1e-6 * singular[0]:
         return (

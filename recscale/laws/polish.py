@@ -25,15 +25,20 @@ def huber(r: np.ndarray, delta: float) -> np.ndarray:
 def residuals(form: Form, theta: np.ndarray, logx: np.ndarray, logy: np.ndarray):
     """Log residuals (b, n) and derivatives of log f (b, k, n)."""
     f, jac = form.evaluate(theta, logx)
-    f = np.maximum(f, TINY)
+    f = positive(form, f, logy)
     jac /= f[:, None, :]
     return np.log(f) - logy, jac, f
+
+
+def positive(form: Form, f: np.ndarray, logy: np.ndarray) -> np.ndarray:
+    """f, with the negative values a falling-off metric form can take held far below the data."""
+    return np.maximum(f, np.exp(logy - 18.0) if form.sign < 0 else TINY)
 
 
 def objective(form: Form, theta, logx, logy, weights, delta) -> np.ndarray:
     """The objective (b,) of parameter rows theta (b, k)."""
     f, _ = form.evaluate(theta, logx)
-    return (weights * huber(np.log(np.maximum(f, TINY)) - logy, delta)).sum(-1)
+    return (weights * huber(np.log(positive(form, f, logy)) - logy, delta)).sum(-1)
 
 
 def gradient(form: Form, theta, logx, logy, weights, delta) -> np.ndarray:

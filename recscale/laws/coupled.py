@@ -1,0 +1,166 @@
+"""Forms whose variables interact: the gamma law and the coupled law of Kaplan et al.
+
+Both are E + T^g with T a sum of powers, so that a shortage of one variable costs more or less
+while another is short too; with g = 1 they are additive.
+"""
+
+import itertools
+
+import numpy as np
+
+from recscale.laws.forms import EXPONENT, Form
+from recscale.laws.grid import local_minima, surface
+
+TINY = 1e-300
+
+
+class Coupled(Form):
+    """What the two forms share: E + T^g by variable projection on a coarse grid."""
+
+    def starts(self, logx: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        axes = self.axes(fine=True)
+        cells, table = self._table(axes, logx)
+        w = weights[None]
+        c, value = surface([table], w / y**2, w / y)
+        shape = (1, *(len(a) for a in axes))
+        low = np.flatnonzero(local_minima(value.reshape(shape)).reshape(-1))
+        best = low[np.argsort(value[0, low])[:16]]
+        return self._theta(c[:, 0, best], cells[best])
+
+    def starts_each(self, logx: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        cells, table = self._table(self.axes(fine=False), logx)
+        c, value = surface([table], weights / y**2, weights / y)
+        best = value.argmin(1)
+        return self._theta(c[:, np.arange(len(y)), best], cells[best])[:, None]
+
+    def axes(self, *, fine: bool) -> list[np.ndarray]:
+        """Trial values of exponents, log ratios of the terms after the first, and g."""
+        raise NotImplementedError
+
+    def inner(self, cells: np.ndarray, logx: np.ndarray) -> np.ndarray:
+        """T at the trial values (M, .), with the first term's multiplier 1: (M, n)."""
+        raise NotImplementedError
+
+    def _theta(self, constants: np.ndarray, cells: np.ndarray) -> np.ndarray:
+        """theta (M, k) from E and scale (2, M) and trial values (M, .)."""
+        raise NotImplementedError
+
+    def _table(self, axes, logx) -> tuple[np.ndarray, np.ndarray]:
+        cells = np.array(list(itertools.product(*axes)))
+        return cells, self.inner(cells, logx) ** cells[:, -1:]
+
+
+class Gamma(Coupled):
+    """E + (sum_i A_i / x_i^alpha_i)^gamma over two to four variables.
+
+    gamma < 1: shortages of two variables at once cost less than the sum of either alone.
+    theta = (E, a_1..a_p, alpha_1..alpha_p, gamma); a_i = A_i exp(-alpha_i centre_i).
+    """
+
+    def __init__(self, variables: tuple[str, ...], centre: np.ndarray, *, floor: float = 0.0):
+        p = self.p = len(variables)
+        self.name, self.variables, self.centre = "gamma", variables, centre
+        self.single = tuple(range(p))
+        self.lower = np.r_[floor, np.zeros(p), np.full(p, EXPONENT[0]), 0.1]
+        self.upper = np.r_[np.full(p + 1, np.inf), np.full(p, 2 * EXPONENT[1]), 6.0]
+        self.names = (
+            "E", *(f"A_{v}" for v in variables), *(f"alpha_{v}" for v in variables), "gamma",
+        )  # fmt: skip
+        self.formula = f"E + ({' + '.join(f'A_{v} / {v}^alpha_{v}' for v in variables)})^gamma"
+        self.source = "the additive law (2203.15556, eq. 10) with its terms raised to a power"
+
+    def evaluate(self, theta: np.ndarray, logx: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        p, z = self.p, (logx - self.centre).T
+        a, g = theta[:, 1 : p + 1, None], theta[:, -1:]
+        u = np.exp(-theta[:, p + 1 : 2 * p + 1, None] * z)
+        total = np.maximum((a * u).sum(1), TINY)
+        power = total**g
+        outer = (g * power / total)[:, None]
+        jac = np.empty((len(theta), 2 * p + 2, len(logx)))
+        jac[:, 0], jac[:, 1 : p + 1] = 1.0, outer * u
+        jac[:, p + 1 : 2 * p + 1] = outer * a * u * -z
+        jac[:, -1] = power * np.log(total)
+        return theta[:, :1] + power, jac
+
+    def coefficients(self, theta: np.ndarray) -> np.ndarray:
+        p, out = self.p, np.array(theta, float)
+        with np.errstate(over="ignore"):
+            out[:, 1 : p + 1] *= np.exp(theta[:, p + 1 : 2 * p + 1] * self.centre)
+        return out
+
+    def prior(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        mean, sd = super().prior(y)
+        mean[-1], sd[-1] = 0.0, 0.35
+        return mean, sd
+
+    def axes(self, *, fine: bool) -> list[np.ndarray]:
+        p = self.p
+        per = ({2: 11, 3: 6, 4: 4} if fine else {2: 7, 3: 4, 4: 3})[p]
+        ratios = ({2: 9, 3: 5, 4: 3} if fine else {2: 5, 3: 3, 4: 3})[p]
+        exponents, spread = np.geomspace(0.05, 1.6, per), np.linspace(-4, 4, ratios)
+        g = np.array([0.3, 0.5, 0.75, 1.0, 1.5, 2.5]) if fine else np.array([0.5, 1.0, 2.0])
+        return [exponents] * p + [spread] * (p - 1) + [g]
+
+    def inner(self, cells: np.ndarray, logx: np.ndarray) -> np.ndarray:
+        p, z = self.p, (logx - self.centre).T
+        u = np.exp(-cells[:, :p, None] * z)
+        return u[:, 0] + (np.exp(cells[:, p : 2 * p - 1, None]) * u[:, 1:]).sum(1)
+
+    def _theta(self, constants: np.ndarray, cells: np.ndarray) -> np.ndarray:
+        p = self.p
+        scale = np.maximum(constants[1], 1e-12) ** (1 / cells[:, -1])
+        ratio = np.exp(np.c_[np.zeros(len(cells)), cells[:, p : 2 * p - 1]])
+        return np.c_[constants[0], scale[:, None] * ratio, cells[:, :p], cells[:, -1]]
+
+
+class Kaplan(Coupled):
+    """E + ((A_N / N)^(alpha_N / alpha_D) + A_D / D)^alpha_D over N and D, in that order.
+
+    Kaplan et al. 2020 (2001.08361), eq. 1.5, with a constant; A are their N_c and D_c.
+    theta = (E, a_1, a_2, alpha_N, alpha_D).
+    """
+
+    def __init__(self, variables: tuple[str, ...], centre: np.ndarray, *, floor: float = 0.0):
+        first, second = variables
+        self.name, self.variables, self.centre, self.single = "kaplan", variables, centre, (0, 1)
+        self.lower = np.array([floor, 0.0, 0.0, EXPONENT[0], EXPONENT[0]])
+        self.upper = np.array([np.inf, np.inf, np.inf, EXPONENT[1], EXPONENT[1]])
+        self.names = ("E", *(f"A_{v}" for v in variables), *(f"alpha_{v}" for v in variables))
+        self.formula = (
+            f"E + ((A_{first} / {first})^(alpha_{first} / alpha_{second}) + "
+            f"A_{second} / {second})^alpha_{second}"
+        )
+        self.source = "Kaplan et al. 2020 (2001.08361), eq. 1.5, with a constant"
+
+    def evaluate(self, theta: np.ndarray, logx: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        zn, zd = (logx - self.centre).T
+        a, b, alpha, beta = (theta[:, i : i + 1] for i in range(1, 5))
+        u, v = np.exp(np.clip(-alpha / beta * zn, -100, 100)), np.exp(-zd)
+        total = np.maximum(a * u + b * v, TINY)
+        power = np.minimum(total, 1e60) ** beta
+        outer = beta * power / total
+        tilt = outer * a * u * zn / beta
+        by_beta = power * np.log(total) + tilt * alpha / beta
+        jac = np.stack([np.ones_like(power), outer * u, outer * v, -tilt, by_beta], 1)
+        return theta[:, :1] + power, jac
+
+    def coefficients(self, theta: np.ndarray) -> np.ndarray:
+        out = np.array(theta, float)
+        with np.errstate(over="ignore"):
+            out[:, 1] = theta[:, 1] ** (theta[:, 4] / theta[:, 3]) * np.exp(self.centre[0])
+            out[:, 2] = theta[:, 2] * np.exp(self.centre[1])
+        return out
+
+    def axes(self, *, fine: bool) -> list[np.ndarray]:
+        exponents = np.geomspace(0.03, 1.6, 16 if fine else 8)
+        return [exponents, np.linspace(-6, 6, 13 if fine else 7), exponents]
+
+    def inner(self, cells: np.ndarray, logx: np.ndarray) -> np.ndarray:
+        zn, zd = (logx - self.centre).T
+        ratio = cells[:, :1] / cells[:, 2:]
+        with np.errstate(over="ignore"):
+            return np.minimum(np.exp(-ratio * zn) + np.exp(cells[:, 1:2] - zd), 1e60)
+
+    def _theta(self, constants: np.ndarray, cells: np.ndarray) -> np.ndarray:
+        scale = np.maximum(constants[1], 1e-12) ** (1 / cells[:, 2])
+        return np.c_[constants[0], scale, scale * np.exp(cells[:, 1]), cells[:, 0], cells[:, 2]]

@@ -1,0 +1,67 @@
+"""From checked points and one form to a law: the optimum, and whether to believe it."""
+
+import numpy as np
+
+from recscale.laws.forms import Form
+from recscale.laws.law import ScalingLaw
+from recscale.laws.nouns import Points, Status
+from recscale.laws.points import undetermined
+from recscale.laws.polish import residuals
+from recscale.laws.search import optimum
+
+SINGULAR = 1e7  # condition beyond which double precision cannot separate the constants
+
+
+def solve(points: Points, model: Form, delta: float) -> ScalingLaw:
+    """The law of checked points under one form."""
+    reason = undetermined(points, model)
+    if reason:
+        return _nothing(points, model, delta, reason)
+    best = optimum(model, points.logx, points.y, points.weights, delta)
+    theta = best.theta
+    at_low = theta <= model.lower + 1e-9 * np.abs(model.lower)
+    at_high = theta >= model.upper - 1e-9 * np.abs(np.where(np.isfinite(model.upper), theta, 0))
+    at = (at_low | at_high) & (model.lower < model.upper)
+    r, jac, _ = residuals(model, theta[None], points.logx, np.log(points.y))
+    # The exponent of a term that ended at 0 moves nothing: it is as unknown as the term.
+    at |= np.abs(jac[0]).max(1) <= 1e-14 * np.maximum(np.abs(theta), 1e-300)
+    free = jac[0][~at] * np.sqrt(points.weights)
+    norms = np.linalg.norm(free, axis=1)
+    singular = np.linalg.svd(free / norms[:, None], compute_uv=False)
+    condition = float(singular[0] / max(singular[-1], 1e-300))
+    if condition > SINGULAR:
+        reason = (
+            f"{', '.join(points.variables)} do not separate the constants of {model.name} "
+            f"(condition {condition:.0e}): spread the runs over each variable alone"
+        )
+        return _nothing(points, model, delta, reason)
+    psi = points.weights * np.clip(r[0], -delta, delta)
+    slope = np.abs(jac[0][~at] @ psi) / np.maximum(norms * np.linalg.norm(psi), 1e-300)
+    hit = tuple(name for name, h in zip(model.names, at, strict=True) if h)
+    return ScalingLaw(
+        model, points, Status.BOUND_HIT if hit else Status.CONVERGED, _bound_reason(hit),
+        _named(model, theta), best.objective, delta, theta, best.minima,
+        float(slope.max()) if best.objective > 1e-24 else 0.0, best.optima, condition, hit,
+    )  # fmt: skip
+
+
+def _named(model: Form, theta: np.ndarray) -> dict[str, float]:
+    values = model.coefficients(theta[None])[0]
+    return {n: float(v) for n, v in zip(model.names, values, strict=True)}
+
+
+def _bound_reason(hit: tuple[str, ...]) -> str:
+    if not hit:
+        return ""
+    return (
+        f"{', '.join(hit)} lies at the end of its range: the runs do not show that part of the "
+        f"law; widen the axis or drop the term"
+    )
+
+
+def _nothing(points: Points, model: Form, delta: float, reason: str) -> ScalingLaw:
+    k, nan = len(model.lower), float("nan")
+    return ScalingLaw(
+        model, points, Status.UNDERDETERMINED, reason, dict.fromkeys(model.names, nan), nan,
+        delta, np.full(k, nan), np.empty((0, k)), nan, 0, nan, (),
+    )  # fmt: skip

@@ -1,0 +1,136 @@
+"""What a fit says, in sentences; every number in them comes from the law."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from recscale.laws.nouns import Status
+
+if TYPE_CHECKING:
+    from recscale.laws.law import ScalingLaw
+
+GROUPED = 0.5  # share of the residual variance a column explains before it is named
+SURE = 0.05  # significance of the F test against a constant
+
+
+def answers(law: ScalingLaw, frame: pd.DataFrame | None = None) -> list[str]:
+    """One sentence per finding: whether there is a law, each axis, what to be careful about."""
+    loss = law.points.loss
+    if law.status is Status.UNDERDETERMINED:
+        return [f"{loss}: no law can be stated: {law.reason}."]
+    out = [_verdict(law), *(_axis(law, i) for i in law.model.single)]
+    share = explained(law)
+    out.append(f"The formula explains {100 * share:.1f} % of the variance of log {loss}.")
+    out += _sensitivity(law)
+    if frame is not None:
+        out += grouping(law, frame)
+    return out
+
+
+def explained(law: ScalingLaw) -> float:
+    """1 - residual variance / variance of log loss; negative when worse than a constant."""
+    p = law.points
+    logy = np.log(p.y)
+    total = p.weights @ (logy - np.average(logy, weights=p.weights)) ** 2
+    return float(1 - p.weights @ law.residuals**2 / max(total, 1e-300))
+
+
+def significance(law: ScalingLaw) -> float:
+    """Probability of explaining this much by chance were the loss constant (F test)."""
+    k, n = len(law.theta), law.points.runs
+    share = min(max(explained(law), 0.0), 1 - 1e-12)
+    if n <= k:
+        return 1.0
+    statistic = share / (1 - share) * (n - k) / (k - 1)
+    return float(special.fdtrc(k - 1, n - k, statistic))
+
+
+def is_law(law: ScalingLaw) -> bool:
+    """Whether the loss is shown to follow the formula: no dead term, more than chance."""
+    dead = any(law.coefficients[c] == 0 for c in law.bounds_hit if c not in _constants(law))
+    return (
+        law.status is not Status.UNDERDETERMINED
+        and not dead
+        and not any("alpha_" in c or c == "beta" for c in law.bounds_hit)
+        and significance(law) < SURE
+    )
+
+
+def _constants(law: ScalingLaw) -> tuple[str, ...]:
+    return law.model.names[:1]
+
+
+def _verdict(law: ScalingLaw) -> str:
+    loss, axes = law.points.loss, " and ".join(law.variables)
+    word = "falls" if law.model.sign > 0 else "rises"
+    if not is_law(law):
+        why = (
+            f"{', '.join(law.bounds_hit)} ends at the edge of what is allowed"
+            if law.bounds_hit
+            else f"the fit is no better than chance (p = {significance(law):.2f})"
+        )
+        return f"{loss}: no law: it does not {word[:-1]} as a power of {axes}; {why}."
+    constant = law.model.names[0]
+    if constant in law.bounds_hit:
+        return (
+            f"{loss} {word} as a power of {axes}, but no floor is shown ({constant} = 0): "
+            f"good inside the data, not for far extrapolation."
+        )
+    return f"{loss}: a law: it {word} as a power of {axes} towards {_num(law, constant)}."
+
+
+def _axis(law: ScalingLaw, i: int) -> str:
+    v, p = law.variables[i], law.points
+    name = "beta" if law.form == "power" else f"alpha_{v}"
+    lo, hi = np.exp(p.logx[:, i].min()), np.exp(p.logx[:, i].max())
+    return (
+        f"{v}: exponent {_num(law, name)} over {np.log10(hi / lo):.1f} decades "
+        f"({lo:.3g} to {hi:.3g})."
+    )
+
+
+def _num(law: ScalingLaw, name: str) -> str:
+    row = law.intervals(0.95).set_index("coefficient").loc[name]
+    return f"{law.coefficients[name]:.4g} (95 %: {row['low']:.4g} to {row['high']:.4g})"
+
+
+def _sensitivity(law: ScalingLaw) -> list[str]:
+    without = law.without_worst
+    ends = law.intervals(0.95).set_index("coefficient")
+    moved = [
+        f"{c} {law.coefficients[c]:.4g} -> {v:.4g}"
+        for c, v in without.items()
+        if not ends.loc[c, "low"] <= v <= ends.loc[c, "high"]
+    ]
+    if not moved:
+        return []
+    return [f"Without the five worst-fitting rows it moves past its interval: {', '.join(moved)}."]
+
+
+def grouping(law: ScalingLaw, frame: pd.DataFrame) -> list[str]:
+    """A text column that splits the rows into groups with laws of their own, if there is one."""
+    found = []
+    labels = pd.Index(law.points.labels)
+    r2 = law.residuals
+    total = float(((r2 - r2.mean()) ** 2).sum())
+    for c in frame.columns:
+        column = cast(pd.Series, frame[c])
+        if pd.api.types.is_numeric_dtype(column) or not frame.index.is_unique:
+            continue
+        groups = column.loc[labels].astype(str).to_numpy()
+        count = len(np.unique(groups))
+        if not 2 <= count <= min(20, law.n // 4):
+            continue
+        means = pd.Series(r2).groupby(groups).transform("mean").to_numpy()
+        share = 1 - float(((r2 - means) ** 2).sum()) / max(total, 1e-300)
+        if share > GROUPED:
+            found.append((share, str(c), count))
+    return [
+        f"{100 * share:.0f} % of what the formula misses is which {c} a row is from: fit the "
+        f"{count} values of {c} apart (--where \"{c} == '...'\")."
+        for share, c, count in sorted(found, reverse=True)[:1]
+    ]
