@@ -41,7 +41,7 @@ def filesystem(path: str | Path) -> tuple[pafs.FileSystem, str]:
         return pafs.LocalFileSystem(), os.path.abspath(text)
     try:
         return pafs.FileSystem.from_uri(text)
-    except (ValueError, pafs.pa.ArrowInvalid):
+    except ValueError:
         import fsspec
 
         try:
@@ -60,6 +60,7 @@ class _File:
     size: int = 0
     tail: bytes = b""
     entries: list[dict[str, Any]] = field(default_factory=list)
+    attempts: list[RunRecord] = field(default_factory=list)
 
 
 class Ledger:
@@ -123,12 +124,15 @@ class Ledger:
     def entries(self) -> list[dict[str, Any]]:
         """Every entry of every writer in the order of time. Only what is new since the last call
         is read."""
+        self._refresh_all()
+        merged = [(e["at"], name, e) for name, f in self._files.items() for e in f.entries]
+        return [e for _, _, e in sorted(merged, key=lambda t: t[:2])]
+
+    def _refresh_all(self) -> None:
         selector = pafs.FileSelector(self.root, allow_not_found=True)
         for info in self.fs.get_file_info(selector):
             if info.path.endswith(SUFFIX):
                 self._refresh(info.path, info.size or 0)
-        merged = [(e["at"], name, e) for name, f in self._files.items() for e in f.entries]
-        return [e for _, _, e in sorted(merged, key=lambda t: t[:2])]
 
     def _refresh(self, path: str, size: int) -> None:
         file = self._files.setdefault(path, _File())
@@ -139,17 +143,23 @@ class Ledger:
             data = source.read()
         file.size += len(data)
         *whole, file.tail = (file.tail + data).split(b"\n")
-        file.entries += [e for line in whole if (e := _parse(line)) is not None]
+        entries = [e for line in whole if (e := _parse(line)) is not None]
+        file.entries += entries
+        file.attempts += [
+            RunRecord.model_validate(e["record"]) for e in entries if e["kind"] == "run"
+        ]
 
     def attempts(self) -> list[RunRecord]:
         """Every recorded attempt, failures and repeats included, in the order of time."""
-        return [RunRecord.model_validate(e["record"]) for e in self.entries() if e["kind"] == "run"]
+        self._refresh_all()
+        records = [(r.finished_at, name, r) for name, f in self._files.items() for r in f.attempts]
+        return [r for _, _, r in sorted(records, key=lambda t: t[:2])]
 
     def records(self) -> list[RunRecord]:
         """The one record that counts of every run: the earliest that is done or diverged, else
         the latest failure."""
         best: dict[str, RunRecord] = {}
-        for record in sorted(self.attempts(), key=lambda r: r.finished_at):
+        for record in self.attempts():
             standing = best.get(record.run_id)
             if standing is None or standing.status == "failed":
                 best[record.run_id] = record

@@ -71,8 +71,8 @@ def test_frontier_agrees_with_the_closed_form():
     row = law.frontier([C], cost=lambda N, D: 6 * N * D).iloc[0]
     # Hoffmann et al. 2022, eq. 4: N* = G (C / 6)^(beta / (alpha + beta)).
     G = (0.34 * 400 / (0.28 * 800)) ** (1 / 0.62)
-    assert row.N == pytest.approx(G * (C / 6) ** (0.28 / 0.62), rel=1e-4)
-    assert 6 * row.N * row.D == pytest.approx(C, rel=1e-4)
+    assert pytest.approx(G * (C / 6) ** (0.28 / 0.62), rel=1e-4) == row.N
+    assert pytest.approx(C, rel=1e-4) == 6 * row.N * row.D
 
 
 def test_slopes_are_the_loss_change_of_one_doubling():

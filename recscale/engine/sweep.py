@@ -16,7 +16,6 @@ from typing import Any
 import ray
 from ray import tune
 
-from recscale.engine.pool import Pool
 from recscale.engine.ready import Sweep
 from recscale.engine.searcher import PlanSearcher
 from recscale.engine.worker import leased_trial, tune_trial
@@ -26,6 +25,7 @@ from recscale.planner import PlanError
 from recscale.study import Study, plan_entry
 
 ALIVE_S = 60  # seconds between the driver's signs of life in the ledger
+LOOK_S = 1  # seconds between looks at the ledger for the screen
 TRIAL_MEMORY = 1e6  # bytes asked for by a trial that only waits, since Tune wants some resource
 
 
@@ -39,7 +39,7 @@ class Ended:
 
 
 def run(sweep: Sweep, on_change: Callable[[Study], None]) -> Ended:
-    """Runs what the ledger lacks. `on_change` hears of the study several times a second while it
+    """Runs what the ledger lacks. `on_change` hears of the study about once a second while it
     runs. Raises PlanError when a run asks for more than this machine has."""
     ledger = Ledger(sweep.run_dir)
     data = load_manifest(sweep.store)
@@ -76,6 +76,8 @@ def _tune(
         per_trial = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
         trainable, space, concurrent = tune_trial, {}, None
     else:
+        from recscale.engine.pool import Pool  # brings torch, which one-worker drivers do without
+
         concurrent = slots(resources.workers, resources.cpus_per_worker)
         pool = Pool(
             resources,
@@ -151,7 +153,7 @@ class _Watch(tune.Callback):
         self, searcher: PlanSearcher, ledger: Ledger, on_change: Callable[[Study], None]
     ):
         self.searcher, self.ledger, self.on_change = searcher, ledger, on_change
-        self.alive_at = time.monotonic()
+        self.alive_at = self.looked_at = time.monotonic()
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its callbacks for a restore that never comes: there is nothing to keep."""
@@ -161,7 +163,9 @@ class _Watch(tune.Callback):
         if time.monotonic() - self.alive_at > ALIVE_S:
             self.ledger.append("alive")
             self.alive_at = time.monotonic()
-        self.on_change(Study.of(self.ledger))
+        if time.monotonic() - self.looked_at > LOOK_S:
+            self.on_change(Study.of(self.ledger))
+            self.looked_at = time.monotonic()
 
     def on_trial_error(
         self, iteration: int, trials: Sequence[Any], trial: Any, **info: Any

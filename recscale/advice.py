@@ -1,0 +1,327 @@
+"""What to train next with a given amount of compute: the answer of `recscale ask`."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from recscale.exchange import LEVEL, Rate, law_rates
+from recscale.frame import left_out
+from recscale.laws import ScalingLaw, Status
+from recscale.options import Option, Space, option, space, swept, weigh
+from recscale.planner import pace
+from recscale.run import RunRecord
+from recscale.study import Study
+
+FURTHEST = 1e6  # times the largest run: beyond, no law of such runs means anything
+SUFFIX = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
+SHAPE = re.compile(
+    r"\s*(?P<number>\d+(\.\d*)?([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?)\s*"
+    r"(?P<unit>[xX×]|[kMGTPE]?)\s*(FLOPs?)?\s*"
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One configuration, what the law predicts of it and what it costs.
+
+    Attributes:
+        loss, low, high: predicted loss of one run and its interval at LEVEL.
+        decades: law variable -> decades beyond the largest run along it (0 inside).
+        time_s, gpu_hours, usd: at the pace measured in this sweep.
+        rows: training rows it needs, each epoch once over them.
+    """
+
+    option: Option
+    loss: float
+    low: float
+    high: float
+    decades: dict[str, float]
+    time_s: float
+    gpu_hours: float
+    usd: float
+    rows: int
+    at_edge: tuple[str, ...]
+    """Swept axes that stand at the largest value weighed."""
+
+    def facts(self) -> dict[str, Any]:
+        """The answer as plain values."""
+        cost = self.option.cost
+        keys = ("table_params", "dense_params", "head_params", "samples", "train_flop")
+        return {
+            "model": self.option.model.model_dump(),
+            "data_fraction": self.option.train.data_fraction,
+            **{k: getattr(cost, k) for k in keys},
+            "lookup_bytes": cost.lookup_bytes,
+            "peak_bytes": cost.peak_bytes,
+            "time_s": self.time_s,
+            "gpu_hours": self.gpu_hours,
+            "usd": self.usd,
+            "rows_needed": self.rows,
+            "predicted": {"mean": self.loss, "low": self.low, "high": self.high, "level": LEVEL},
+            "decades_beyond": self.decades,
+            "at_edge": list(self.at_edge),
+        }
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What `advise` found; `facts` for machines, `sentences` for people."""
+
+    loss_name: str
+    budget_flop: float
+    times_largest: float
+    law_status: str
+    law_reason: str
+    best: Answer
+    with_data_at_hand: Answer | None
+    """The best answer that needs no more rows than there are; None when `best` is that answer."""
+    rows_at_hand: int
+    swept: tuple[str, ...]
+    best_run: str
+    best_loss: float
+    rates: tuple[Rate, ...]
+    """Per swept axis, at the largest run so far."""
+    doublings: int
+
+    @property
+    def starved(self) -> Rate | None:
+        """The axis with the largest predicted gain per doubling of compute put there; one that
+        gains at next to no compute comes first. None where nothing gains."""
+        gains = [r for r in self.rates if r.change < 0]
+        return min(gains, key=lambda r: (not r.free or r.high >= 0, r.worth, r.axis), default=None)
+
+    def facts(self) -> dict[str, Any]:
+        """Everything as plain values: what `recscale ask --json` prints."""
+        starved, gain = self.starved, _gain(self.best, self.best_loss)
+        return {
+            "loss": self.loss_name,
+            "budget_flop": self.budget_flop,
+            "times_largest_run": self.times_largest,
+            "law": {"status": self.law_status, "why": self.law_reason},
+            "answer": self.best.facts(),
+            "with_data_at_hand": self.with_data_at_hand and self.with_data_at_hand.facts(),
+            "rows_at_hand": self.rows_at_hand,
+            "best_run": {"run_id": self.best_run, self.loss_name: self.best_loss},
+            "gain": {"mean": gain[0], "low": gain[1], "high": gain[2], "level": LEVEL},
+            "starved": starved.axis if starved else None,
+            "rates": [
+                {
+                    "axis": r.axis,
+                    "per_doubling": {"mean": r.change, "low": r.low, "high": r.high},
+                    "flop_ratio": r.flop_ratio,
+                    "per_flop_doubling": _named(r.per_flop_doubling()),
+                    "level": LEVEL,
+                }
+                for r in self.rates
+            ],
+            "considered_up_to": 2**self.doublings,
+        }
+
+    def sentences(self) -> str:
+        """The answer in plain words, a line each."""
+        from recscale.words import number, quantity, span, time
+
+        loss, best, cost = self.loss_name, self.best, self.best.option.cost
+        gain = _gain(best, self.best_loss)
+        out = [
+            f"With {quantity(self.budget_flop)} FLOP ({self.times_largest:.3g} times the largest "
+            f"run) train {_described(best, self.swept)}.",
+            f"Predicted {loss}: {span(best.loss, best.low, best.high)} (90 % for one run); the "
+            f"best run so far measured {number(self.best_loss)}: a gain of "
+            f"{span(*gain)}.",
+            f"It costs {quantity(cost.train_flop)} FLOP, about {time(best.time_s)}, "
+            f"{best.gpu_hours:.3g} GPU-hours and ${best.usd:.2f}; parameters: "
+            f"{quantity(cost.table_params)} table, {quantity(cost.dense_params)} dense"
+            + (f", {quantity(cost.head_params)} head." if cost.head_params else "."),
+        ]
+        beyond = {v: d for v, d in best.decades.items() if d > 0.005}
+        if beyond:
+            far = ", ".join(f"{d:.2f} decades in {v}" for v, d in beyond.items())
+            out.append(f"This extrapolates {far} beyond the runs.")
+        else:
+            out.append("It lies within the range of the runs on every variable of the law.")
+        if self.law_status == Status.BOUND_HIT:
+            out.append(
+                f"Careful: the fit lies at a bound ({self.law_reason.rstrip('.')}); it describes "
+                "the runs and is not established as a law beyond them."
+            )
+        if best.at_edge:
+            out.append(
+                f"{', '.join(best.at_edge)} stands at the largest value weighed "
+                f"({2**self.doublings} times the largest tried, or what memory holds): the law "
+                "would go further."
+            )
+        if self.with_data_at_hand:
+            there = self.with_data_at_hand
+            out += [
+                f"That needs {quantity(best.rows)} training rows and there are "
+                f"{quantity(self.rows_at_hand)}: "
+                f"{best.rows / self.rows_at_hand:.2g} times as much data.",
+                f"With the data at hand: {_described(there, self.swept)}; predicted {loss} "
+                f"{span(there.loss, there.low, there.high)} for "
+                f"{quantity(there.option.cost.train_flop)} FLOP.",
+            ]
+        return "\n".join([*out, *_rate_lines(self)])
+
+
+def advise(study: Study, compute: str) -> Advice:
+    """The best next configuration for `compute`: times the largest run ("10x") or FLOPs ("1e15").
+
+    The winner among all legal architectures is chosen by the law's formula; its prediction and
+    interval are `ScalingLaw.predict`'s.
+
+    Raises:
+        ValueError: `compute` is no positive amount, or buys no batch, or lies absurdly far out.
+        LawError: the runs do not determine the law, or it leans on what is unknown before a run.
+    """
+    multiple, amount = _parsed(compute)
+    law = study.law()
+    law.require()
+    largest = max(r.spent.train_flop for r in entering(study))
+    budget = amount * largest if multiple else amount
+    if budget > FURTHEST * largest:
+        raise ValueError(
+            f"--compute {compute}: more than {FURTHEST:.0e} times the largest run; no law of "
+            "these runs reaches that far: ask for less, or run larger models first"
+        )
+    options, rows = space(study, budget / largest), study.data.n_train
+    free = weigh(study, options, law, [budget])[0]
+    if free is None:
+        raise ValueError(
+            f"--compute {compute}: not enough for one batch of the smallest model; give FLOPs "
+            "such as 1e15, or times the largest run such as 10x"
+        )
+    bound = weigh(study, options, law, [budget], rows)[0]
+    best = _answer(study, law, options, *free)
+    hand = _answer(study, law, options, *bound) if bound and best.rows > rows else None
+    name = study.spec.law.loss
+    run, measured = _best_so_far(study)
+    return Advice(
+        loss_name=name,
+        budget_flop=budget,
+        times_largest=budget / largest,
+        law_status=str(law.status),
+        law_reason=law.reason,
+        best=best,
+        with_data_at_hand=hand,
+        rows_at_hand=rows,
+        swept=tuple(swept(study.spec)),
+        best_run=run,
+        best_loss=measured,
+        rates=tuple(law_rates(study, law, largest_option(study))),
+        doublings=options.doublings,
+    )
+
+
+def entering(study: Study) -> list[RunRecord]:
+    """The records that enter the law."""
+    out = left_out(study.records)
+    return [r for r in study.records if r.run_id not in out]
+
+
+def largest_option(study: Study) -> Option:
+    """The finished run with the most training FLOPs, of those that enter the law."""
+    top = max(entering(study), key=lambda r: (r.spent.train_flop, r.run_id))
+    return Option(top.config.model, top.config.train, top.spent)
+
+
+def _parsed(compute: str) -> tuple[bool, float]:
+    """(whether it is a multiple of the largest run, the number)."""
+    found = SHAPE.fullmatch(compute)
+    amount = float(found["number"]) if found else math.nan
+    if not found or not math.isfinite(amount) or amount <= 0:
+        raise ValueError(
+            f"--compute {compute!r} is no amount of compute; give times the largest run such as "
+            "10x, or FLOPs such as 1e15 or 2.5P"
+        )
+    if found["unit"] in ("x", "X", "×"):
+        return True, amount
+    return False, amount * SUFFIX[found["unit"]]
+
+
+def _answer(study: Study, law: ScalingLaw, options: Space, index: int, samples: int) -> Answer:
+    chosen = option(study, options.models[index], samples)
+    at = {v: chosen.values()[v] for v in law.variables}
+    row = law.predict(at, LEVEL).iloc[0]
+    top = np.exp(law.points.logx.max(0))
+    slower = pace(study.attempts)
+    sizes = [a for a in swept(study.spec) if a != "data_fraction"]
+    tops = {a: np.nanmax(options.table[a].to_numpy(float)) for a in sizes}
+    edge = [a for a in sizes if getattr(chosen.model, a) == tops[a]]
+    return Answer(
+        option=chosen,
+        loss=float(row["mean"]),
+        low=float(row["low"]),
+        high=float(row["high"]),
+        decades={
+            v: max(0.0, math.log10(at[v] / t)) for v, t in zip(law.variables, top, strict=True)
+        },
+        time_s=chosen.cost.time_s * slower,
+        gpu_hours=chosen.cost.gpu_hours * slower,
+        usd=chosen.cost.usd * slower,
+        rows=math.ceil(samples / study.spec.train.epochs),
+        at_edge=tuple(edge),
+    )
+
+
+def _best_so_far(study: Study) -> tuple[str, float]:
+    """A run of the configuration with the lowest loss, and that loss, mean over its seeds."""
+    loss, enters = study.spec.law.loss, entering(study)
+    groups: dict[str, list[RunRecord]] = defaultdict(list)
+    for r in enters:
+        groups[r.config.tuning_group].append(r)
+    means = {g: fmean(getattr(r.final, loss) for r in rs) for g, rs in groups.items()}
+    best = min(means, key=lambda g: (means[g], g))
+    return groups[best][0].run_id, means[best]
+
+
+def _gain(answer: Answer, measured: float) -> tuple[float, float, float]:
+    return measured - answer.loss, measured - answer.high, measured - answer.low
+
+
+def _named(triple: tuple[float, float, float] | None) -> dict[str, float] | None:
+    return dict(zip(("mean", "low", "high"), triple, strict=True)) if triple else None
+
+
+def _described(answer: Answer, axes: tuple[str, ...]) -> str:
+    """`dlrm with embedding_dim 32, mlp_width 256 on 4.1M samples`."""
+    from recscale.words import quantity
+
+    model = answer.option.model
+    sizes = []
+    for axis in axes:
+        if axis != "data_fraction":
+            value = getattr(model, axis)
+            sizes.append(f"{axis} {'all' if value is None else value}")
+    with_sizes = f" with {', '.join(sizes)}" if sizes else ""
+    return f"{model.family}{with_sizes} on {quantity(answer.option.cost.samples)} samples"
+
+
+def _rate_lines(advice: Advice) -> list[str]:
+    from recscale.words import more, span
+
+    starved = advice.starved
+    out = []
+    if starved:
+        sure = "" if starved.high < 0 else ", though its interval reaches no gain at all"
+        out.append(
+            f"Most starved at the largest run: {starved.axis}{sure}. "
+            f"What one doubling changes in {advice.loss_name} there:"
+        )
+    elif advice.rates:
+        out.append("No axis is predicted to pay at the largest run. One doubling changes there:")
+    for rate in sorted(advice.rates, key=lambda r: r.change):
+        paid = rate.per_flop_doubling()
+        through = f", {span(*paid)} per doubling of compute put there" if paid else ""
+        out.append(
+            f"  {rate.axis}: {span(rate.change, rate.low, rate.high)} for "
+            f"{more(rate.flop_ratio)} FLOP{through}"
+        )
+    return out

@@ -1,0 +1,198 @@
+"""Exchange rates: what one doubling of an axis buys, by the law and as measured.
+
+Two answers stand side by side because they can disagree: the law's, which uses every run but
+believes its formula, and the measured one, which believes nothing and compares runs that differ in
+that axis alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from recscale.laws import ScalingLaw
+from recscale.laws.intervals import draws
+from recscale.options import Option, doubled, swept
+from recscale.study import Study
+
+DRAWS = 400
+LEVEL = 0.9
+FREE = 1.1  # an axis whose doubling costs less than 10 % more FLOPs is paid in bytes instead
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Change of the loss when one axis doubles at a stated run; negative is a gain."""
+
+    axis: str
+    change: float
+    low: float
+    high: float
+    flop_ratio: float
+    """Training FLOPs after over before."""
+
+    @property
+    def free(self) -> bool:
+        """Whether the doubling costs next to no FLOPs."""
+        return self.flop_ratio < FREE
+
+    @property
+    def worth(self) -> float:
+        """Change per doubling of training FLOPs, however few they are; -inf at none at all."""
+        each = float(np.log2(self.flop_ratio))
+        return self.change / each if each > 1e-9 else -np.inf
+
+    def per_flop_doubling(self) -> tuple[float, float, float] | None:
+        """Change, low, high per doubling of training FLOPs spent through this axis alone, along
+        this step; None where it costs next to none."""
+        if self.free:
+            return None
+        each = float(np.log2(self.flop_ratio))
+        return self.change / each, self.low / each, self.high / each
+
+
+def law_change(
+    law: ScalingLaw,
+    before: Mapping[str, float],
+    after: Sequence[Mapping[str, float]],
+    level: float = LEVEL,
+) -> np.ndarray:
+    """(m, 3): the law's change of the loss from one run to each of m others, low, high.
+
+    The interval is of the law's constants (resampled runs), which both ends of a difference
+    share; it is far narrower than the difference of two predictions.
+
+    Raises:
+        LawError: the law is underdetermined.
+    """
+    law.require()
+    points = pd.DataFrame([before, *after])[list(law.variables)]
+    logx = np.log(points.to_numpy(float))
+    thetas = np.concatenate([law.theta[None], draws(law, DRAWS, 0)])
+    f = law.model.evaluate(thetas, logx)[0]
+    delta = f[:, 1:] - f[:, :1]
+    tail = (1 - level) / 2
+    low, high = np.quantile(delta[1:], [tail, 1 - tail], axis=0)
+    # a robust optimum may lie outside the quantiles of its resamples; an interval holds its centre
+    return np.column_stack([delta[0], np.minimum(low, delta[0]), np.maximum(high, delta[0])])
+
+
+def law_rates(study: Study, law: ScalingLaw, at: Option, level: float = LEVEL) -> list[Rate]:
+    """One rate per swept axis that can grow at that run and that the law can see there."""
+    steps = {a: doubled(study, at, a) for a in swept(study.spec)}
+    grown = {
+        a: o for a, o in steps.items()
+        if o is not None and all(o.values().get(v, 0) > 0 for v in law.variables)
+    }  # fmt: skip
+    if not grown or not all(at.values().get(v, 0) > 0 for v in law.variables):
+        return []
+    table = law_change(law, at.values(), [o.values() for o in grown.values()], level)
+    return [
+        Rate(a, float(c), float(low), float(high), o.cost.train_flop / at.cost.train_flop)
+        for (a, o), (c, low, high) in zip(grown.items(), table, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Spread of the loss between seeds of one configuration, pooled over configurations."""
+
+    sd: float
+    df: int
+
+    def half(self, sd_factor: float, level: float = LEVEL) -> float:
+        """Half-width of the interval of a difference whose sd is `sd_factor` seeds' sd."""
+        return float(special.stdtrit(self.df, 0.5 + level / 2)) * self.sd * sd_factor
+
+
+def seed_noise(frame: pd.DataFrame, loss: str) -> Noise | None:
+    """Pooled standard deviation over seeds of otherwise equal runs; None without a second seed.
+    `frame` is `Study.frame()` or a part of it; diverged and failed runs do not count."""
+    runs = frame[frame["enters_law"].astype(bool)]
+    groups = runs.groupby(list(KEYS), dropna=False)[loss]
+    spread = groups.transform("mean")
+    df = int(len(runs) - groups.ngroups)
+    if df < 1:
+        return None
+    return Noise(float(np.sqrt(((runs[loss] - spread) ** 2).sum() / df)), df)
+
+
+KEYS = (
+    "embedding_dim", "embedding_rows", "mlp_width", "overarch_width", "mlp_depth",
+    "sequence_depth", "sequence_width", "sequence_length", "data_fraction",
+)  # fmt: skip
+# What an axis drags along by the sweep's own rule, so that it does not make a pair unequal.
+FOLLOWS = {"mlp_width": ("overarch_width",), "sequence_depth": ("sequence_width",)}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Loss change over one step of an axis, from runs equal in everything else.
+
+    Attributes:
+        start, end: the two values compared; None is the whole vocabulary.
+        change: mean difference of the loss over the whole step, negative is a gain.
+        low, high: its interval at LEVEL; NaN where `why` says what is missing.
+        doublings: log2 of the step; NaN from 0 upwards, where there is no such number.
+        settings: how many settings of the other axes it averages over.
+    """
+
+    axis: str
+    start: float | None
+    end: float | None
+    change: float
+    low: float
+    high: float
+    doublings: float
+    settings: int
+    why: str = ""
+
+    @property
+    def known(self) -> bool:
+        return bool(np.isfinite(self.low))
+
+
+def measured_steps(study: Study, frame: pd.DataFrame, axis: str, loss: str) -> list[Measured]:
+    """Every step between neighbouring values of an axis, smallest first.
+
+    Over 3 settings of the other axes or more the interval is Student's t over the settings'
+    differences; below, it comes from the noise between seeds; with neither there is none.
+    """
+    runs = frame[frame["enters_law"].astype(bool)]
+    others = [k for k in KEYS if k not in (axis, *FOLLOWS.get(axis, ()))]
+    size = "table_rows" if axis == "embedding_rows" else axis
+    means = runs.groupby([*others, size], dropna=False)[loss].agg(["mean", "count"]).reset_index()
+    noise = seed_noise(frame, loss)
+    values = sorted(means[size].unique())
+    steps = []
+    for a, b in zip(values, values[1:], strict=False):
+        left, right = means[means[size] == a], means[means[size] == b]
+        pairs = left.merge(right, on=others, suffixes=("_a", "_b"))
+        if len(pairs):
+            steps.append(_step(axis, float(a), float(b), pairs, noise))
+    return steps
+
+
+def _step(axis: str, a: float, b: float, pairs: pd.DataFrame, noise: Noise | None) -> Measured:
+    delta = (pairs["mean_b"] - pairs["mean_a"]).to_numpy(float)
+    n, centre, why = len(delta), float(delta.mean()), ""
+    if n >= 3:
+        half = float(special.stdtrit(n - 1, 0.5 + LEVEL / 2) * delta.std(ddof=1) / np.sqrt(n))
+        if noise:  # agreement between a few settings by luck does not beat the seeds' noise
+            half = max(half, noise.half(_sd_factor(pairs)))
+    elif noise:
+        half = noise.half(_sd_factor(pairs))
+    else:
+        half, why = np.nan, "one seed: the noise between runs is unknown"
+    doublings = float(np.log2(b / a)) if a > 0 else np.nan
+    return Measured(axis, a, b, centre, centre - half, centre + half, doublings, n, why)
+
+
+def _sd_factor(pairs: pd.DataFrame) -> float:
+    """sd of the mean difference in units of one seed's sd."""
+    each = 1 / pairs["count_a"] + 1 / pairs["count_b"]
+    return float(np.sqrt(each.sum()) / len(pairs))

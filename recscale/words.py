@@ -1,0 +1,50 @@
+"""Numbers as people read them, the same in the terminal and in the report."""
+
+from __future__ import annotations
+
+import math
+
+UNITS = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def quantity(value: float | None) -> str:
+    """1234567 -> 1.23M; None and NaN -> ?."""
+    if value is None or not math.isfinite(value):
+        return "?"
+    for limit, sign in UNITS:
+        if abs(value) >= 0.9995 * limit:
+            return f"{value / limit:.3g}{sign}"
+    return f"{value:.3g}"
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A loss: `digits` decimals, more where it is so small that they would be zeros."""
+    if value is None or not math.isfinite(value):
+        return "?"
+    if value and abs(value) < 10**-digits * 2:
+        return f"{value:.2g}"
+    return f"{value:.{digits}f}"
+
+
+def span(mean: float, low: float, high: float) -> str:
+    """`0.7123 [0.7080, 0.7170]`, to two digits of the interval's width; NaN ends say so."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return f"{number(mean)} (no interval)"
+    width = high - low
+    digits = 4 if width <= 0 else max(3, min(7, 1 - math.floor(math.log10(width))))
+    return f"{number(mean, digits)} [{number(low, digits)}, {number(high, digits)}]"
+
+
+def time(seconds: float | None) -> str:
+    """3700 -> 1h02m."""
+    if seconds is None or not math.isfinite(seconds):
+        return "?"
+    if seconds < 60:
+        return f"{seconds:.0f}s"
+    minutes = round(seconds / 60)
+    return f"{minutes}m" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02d}m"
+
+
+def more(ratio: float) -> str:
+    """A ratio as an increase: 1.183 -> 18 % more, 2 -> 2x."""
+    return f"{ratio:.3g}x" if ratio >= 1.995 else f"{100 * (ratio - 1):.2g} % more"

@@ -1,0 +1,56 @@
+"""Shared fixtures: one small prepared world, and sweeps on it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from recscale.data.prepare import prepare
+from recscale.manifest import Manifest, load_manifest
+from recscale.spec import SweepSpec
+from recscale.specfile import parse_spec
+
+SMALL = """
+name: small
+data: {source: synthetic, rows: 20000, users: 500, items: 300}
+model:
+  family: dlrm
+  embedding_dim: [4, 8]
+  mlp_width: 16
+  sequence_depth: [0, 1]
+  sequence_width: 16
+  sequence_length: 6
+train: {data_fraction: [0.25, 1.0], batch_size: 256}
+budget: {flop: 1e15}
+"""
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The prepared world of the `SMALL` sweep."""
+    return prepare(parse_spec(SMALL).data, tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="session")
+def data(store: Path) -> Manifest:
+    return load_manifest(store)
+
+
+@pytest.fixture
+def small() -> SweepSpec:
+    return parse_spec(SMALL)
+
+
+@pytest.fixture
+def sweep_file(tmp_path: Path) -> Callable[[str], Path]:
+    """Writes a sweep file whose storage is this test's own folder."""
+
+    def write(text: str, name: str = "sweep.yaml") -> Path:
+        path = tmp_path / name
+        path.write_text(textwrap.dedent(text) + f"\nstorage: {tmp_path}/runs\n")
+        return path
+
+    return write

@@ -1,0 +1,182 @@
+"""The training loop: deterministic, resumable, the same on one worker and on several."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+
+from recscale.data.store import Store
+from recscale.planner import planned_runs
+from recscale.run import CurvePoint, RunConfig
+from recscale.train import checkpoint
+from recscale.train.host import PlainHost
+from recscale.train.loop import Outcome, train
+from recscale.train.metrics import click_metrics, entropy
+from recscale.train.optim import rate
+
+
+class Killed(Exception):
+    pass
+
+
+@dataclass
+class Mortal:
+    """A host whose process dies at its n-th evaluation, with a checkpoint at every look."""
+
+    checkpoints: Path | None
+    dies_at: int | None = None
+    rank: int = 0
+    world: int = 1
+    checkpoint_s: float = 0.0
+    heard: list[CurvePoint] = field(default_factory=list)
+
+    def report(self, point: CurvePoint) -> None:
+        self.heard.append(point)
+        if len(self.heard) == self.dies_at:
+            raise Killed
+
+
+def log_loss(p: list[float], y: list[float]) -> float:
+    pairs = zip(p, y, strict=True)
+    return -sum(math.log(a) if b else math.log(1 - a) for a, b in pairs) / len(p)
+
+
+def auc(p: list[float], y: list[float]) -> float:
+    """Share of (click, no click) pairs in the right order."""
+    clicks = [a for a, b in zip(p, y, strict=True) if b]
+    others = [a for a, b in zip(p, y, strict=True) if not b]
+    return sum((c > o) + 0.5 * (c == o) for c in clicks for o in others) / len(clicks) / len(others)
+
+
+def quality(outcome: Outcome) -> list[tuple]:
+    return [(p.samples, p.eval_loss, p.eval_auc, p.train_loss) for p in outcome.curve]
+
+
+@pytest.fixture(scope="module")
+def opened(store: Path) -> Store:
+    return Store.open(store)
+
+
+@pytest.fixture
+def runs(small, data) -> list[RunConfig]:
+    """The largest run with and without sequence blocks."""
+    planned = planned_runs(small, data)
+    deepest = {p.config.model.sequence_depth: p.config for p in planned}
+    return [deepest[0], deepest[1]]
+
+
+def test_training_learns(runs, opened, data):
+    for run in runs:
+        outcome = train(run, opened, PlainHost())
+        assert outcome.status == "done"
+        assert outcome.curve[-1].eval_loss < outcome.curve[0].eval_loss
+        assert outcome.curve[-1].eval_auc > 0.52
+        assert data.floor.log_loss < outcome.curve[-1].eval_loss
+
+
+def test_same_seed_same_result_and_another_seed_another(runs, opened):
+    run = runs[1]
+    first, second = (train(run, opened, PlainHost()) for _ in range(2))
+    assert quality(first) == quality(second)
+    other = run.model_copy(update={"train": run.train.model_copy(update={"seed": 1})})
+    assert quality(train(other, opened, PlainHost())) != quality(first)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(which, runs, opened, tmp_path):
+    whole = train(runs[which], opened, PlainHost())
+    with pytest.raises(Killed):
+        train(runs[which], opened, Mortal(tmp_path, dies_at=5))
+    assert checkpoint.latest(tmp_path) is not None
+    host = Mortal(tmp_path)
+    resumed = train(runs[which], opened, host)
+    assert resumed.resumed == 1
+    assert len(host.heard) < len(whole.curve)
+    assert quality(resumed) == quality(whole)
+
+
+def test_a_half_written_checkpoint_is_not_used(runs, opened, tmp_path):
+    (tmp_path / "building-000000000010").mkdir()
+    assert checkpoint.latest(tmp_path) is None
+    outcome = train(runs[0], opened, Mortal(tmp_path))
+    assert outcome.resumed == 0
+    assert outcome.status == "done"
+
+
+def test_a_runaway_loss_ends_as_diverged(runs, opened):
+    wild = runs[0].train.model_copy(update={"dense_rate": 1e4, "sparse_rate": 1e4})
+    outcome = train(runs[0].model_copy(update={"train": wild}), opened, PlainHost())
+    assert outcome.status == "diverged"
+    assert outcome.error
+    assert all(math.isfinite(p.eval_loss) for p in outcome.curve)
+
+
+def test_rate_rises_then_falls_to_zero():
+    rates = [rate(step, 100, 0.1) for step in range(100)]
+    assert rates[9] == max(rates) == 1
+    assert rates == sorted(rates[:10]) + sorted(rates[10:], reverse=True)
+    assert 0 < rates[-1] <= 0.02
+
+
+def test_metrics_equal_their_definitions():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(500, generator=generator)
+    labels = (torch.rand(500, generator=generator) < torch.sigmoid(logits - 1)).float()
+    got = click_metrics(logits, labels)
+    p = torch.sigmoid(logits.double()).tolist()
+    y = labels.tolist()
+    assert got.log_loss == pytest.approx(log_loss(p, y), rel=1e-9)
+    assert got.ne == pytest.approx(log_loss(p, y) / entropy(sum(y) / 500), rel=1e-9)
+    assert got.auc == pytest.approx(auc(p, y), abs=1e-6)
+    assert got.calibration == pytest.approx(sum(p) / sum(y), rel=1e-9)
+
+
+def test_the_base_rate_has_ne_one():
+    labels = torch.tensor([1.0, 0.0, 0.0, 0.0])
+    assert click_metrics(torch.full((4,), math.log(1 / 3)), labels).ne == pytest.approx(1)
+
+
+def _rank(rank, world, port, store, runs, folder, dies_at, out):
+    """One worker of a group; the outcomes of rank 0 go to `out`."""
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", rank=rank, world_size=world)
+    results = []
+    for run in runs:
+        host = Mortal(folder / run.run_id, dies_at, rank, world)
+        try:
+            results.append(quality(train(run, Store.open(store), host)))
+        except Killed:
+            results.append([])
+    if rank == 0:
+        torch.save(results, out)
+    torch.distributed.destroy_process_group()
+
+
+def group(world, store, runs, folder, out, dies_at=None) -> list[list[tuple]]:
+    port = 29_500 + os.getpid() % 400 + world
+    mp.spawn(_rank, (world, port, store, runs, folder, dies_at, out), nprocs=world)
+    return torch.load(out, weights_only=True)
+
+
+def test_two_workers_train_what_one_does_and_take_over_its_checkpoint(
+    runs, opened, store, tmp_path
+):
+    """Same global batch, tables sharded: metrics agree to float32 rounding. And a run begun on
+    two workers goes on on one from its checkpoint, with the same end."""
+    alone = [quality(train(run, opened, PlainHost())) for run in runs]
+    together = group(2, store, runs, tmp_path / "a", tmp_path / "a.pt")
+    for one, two in zip(alone, together, strict=True):
+        assert [p[0] for p in one] == [p[0] for p in two]
+        assert [p[1:] for p in two] == [pytest.approx(p[1:], rel=2e-4) for p in one]
+    assert group(2, store, runs, tmp_path / "b", tmp_path / "b.pt", dies_at=5) == [[], []]
+    for run, one in zip(runs, alone, strict=True):
+        resumed = train(run, opened, Mortal(tmp_path / "b" / run.run_id))
+        assert resumed.resumed == 1
+        assert quality(resumed)[-1] == pytest.approx(one[-1], rel=2e-4)
