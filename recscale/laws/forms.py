@@ -14,7 +14,7 @@ import numpy as np
 from recscale.laws.grid import exponent_axis, local_minima, surface
 
 # Exponents per axis by number of variables: for one fit, and for each bootstrap replicate.
-ONE = {1: 160, 2: 64, 3: 20, 4: 11}
+ONE = {1: 120, 2: 48, 3: 20, 4: 11}
 EACH = {1: 40, 2: 16, 3: 8, 4: 5}
 STARTS = 8
 EXPONENT = (0.002, 4.0)  # below, a power is a constant over any real range; above, a step
@@ -75,8 +75,12 @@ class Form(ABC):
         """A reason of this form's own why runs at logx (n, p) cannot determine it."""
         return None
 
-    def curvature(self, theta: np.ndarray, logx: np.ndarray, s: np.ndarray) -> np.ndarray:
-        """sum_i s_i d2f_i / dtheta dtheta', (b, k, k), for s (b, n); 0 where not worth having."""
+    def curvature(self, theta, logx, s: np.ndarray, jac: np.ndarray) -> np.ndarray:
+        """sum_i s_i (d2f_i / dtheta dtheta') / f_i, (b, k, k); 0 where not worth having.
+
+        Args:
+            s: (b, n); jac: (b, k, n) derivatives of log f at theta.
+        """
         k = theta.shape[1]
         return np.zeros((len(theta), k, k))
 
@@ -119,31 +123,29 @@ class Additive(Form):
             self.formula = f"{constant} {mark} {terms}"
             self.source = "Hoffmann et al. 2022 (2203.15556), eq. 10, one term per variable"
 
-    def powers(self, exponents: np.ndarray, logx: np.ndarray) -> np.ndarray:
-        """exp(-alpha z): (b, p, n) from exponents (b, p)."""
-        z = (logx - self.centre).T
-        return np.exp(-exponents[:, :, None] * z[None])
-
     def evaluate(self, theta: np.ndarray, logx: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         p = self.p
         a, z = self.sign * theta[:, 1 : p + 1, None], (logx - self.centre).T
         jac = np.empty((len(theta), 2 * p + 1, len(logx)))
-        powers = self.powers(theta[:, p + 1 :], logx)
-        terms = a * powers
+        powers, terms = jac[:, 1 : p + 1], jac[:, p + 1 :]
+        np.multiply(theta[:, p + 1 :, None], -z, out=powers)
+        np.exp(powers, out=powers)
+        np.multiply(a, powers, out=terms)
+        value = theta[:, :1] + terms[:, 0]
+        for i in range(1, p):
+            value += terms[:, i]
+        terms *= -z
+        powers *= self.sign
         jac[:, 0] = 1.0
-        np.multiply(powers, self.sign, out=jac[:, 1 : p + 1])
-        np.multiply(terms, -z, out=jac[:, p + 1 :])
-        return theta[:, :1] + terms.sum(1), jac
+        return value, jac
 
-    def curvature(self, theta: np.ndarray, logx: np.ndarray, s: np.ndarray) -> np.ndarray:
-        p, z = self.p, (logx - self.centre).T
+    def curvature(self, theta, logx, s: np.ndarray, jac: np.ndarray) -> np.ndarray:
+        p = self.p
         out = np.zeros((len(theta), 2 * p + 1, 2 * p + 1))
-        weighted = self.sign * self.powers(theta[:, p + 1 :], logx) * s[:, None, :] * z
-        cross = -weighted.sum(2)
-        square = theta[:, 1 : p + 1] * (weighted * z).sum(2)
+        moved = -np.matmul(jac[:, 1:] * s[:, None, :], logx - self.centre)  # (b, 2p, p)
         for i in range(p):
-            out[:, 1 + i, p + 1 + i] = out[:, p + 1 + i, 1 + i] = cross[:, i]
-            out[:, p + 1 + i, p + 1 + i] = square[:, i]
+            out[:, 1 + i, p + 1 + i] = out[:, p + 1 + i, 1 + i] = moved[:, i, i]
+            out[:, p + 1 + i, p + 1 + i] = moved[:, p + i, i]
         return out
 
     def starts(self, logx: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -40,6 +40,16 @@ class Peaked(Form):
         jac[:, 2 * p + 1 :] = a * u * z
         return theta[:, :1] - (fall * z + a * u).sum(1), jac
 
+    def curvature(self, theta, logx, s: np.ndarray, jac: np.ndarray) -> np.ndarray:
+        p = self.p
+        out = np.zeros((len(theta), 3 * p + 1, 3 * p + 1))
+        moved = -np.matmul(jac[:, p + 1 :] * s[:, None, :], logx - self.centre)
+        for i in range(p):
+            a, e = p + 1 + i, 2 * p + 1 + i
+            out[:, a, e] = out[:, e, a] = moved[:, i, i]
+            out[:, e, e] = moved[:, p + i, i]
+        return out
+
     def coefficients(self, theta: np.ndarray) -> np.ndarray:
         p, out = self.p, np.array(theta, float)
         out[:, 0] += theta[:, 1 : p + 1] @ self.centre

@@ -54,7 +54,7 @@ def check(
     drop(values[loss] <= 0, f"{loss} is 0 or negative: relative errors need positive values")
     if weights:
         drop(values[weights] <= 0, f"weight {weights} is 0 or negative")
-    drop(_copies(frame).to_numpy(), "exact copy of an earlier row")
+    drop(_copies(frame, values), "exact copy of an earlier row")
     if not keep.any():
         reasons = sorted({d["reason"] for d in dropped}) or ["the table has no rows"]
         raise LawError(f"no usable row: {'; '.join(reasons)}")
@@ -155,10 +155,15 @@ def _columns(frame, variables, loss, cluster, weights, cost) -> None:
             )
 
 
-def _copies(frame: pd.DataFrame) -> pd.Series:
-    hashable = [c for c in frame.columns if not any(map(np.ndim, frame[c].to_numpy()))]
-    plain = cast(pd.DataFrame, frame[hashable])
-    return plain.duplicated()
+def _copies(frame: pd.DataFrame, values: dict[str, np.ndarray]) -> np.ndarray:
+    """Rows that repeat an earlier one in every column; replicates differ in seed or run id."""
+    same = pd.DataFrame(values).duplicated(keep=False).to_numpy()
+    copies = np.zeros(len(frame), bool)
+    if same.any():
+        suspects = cast(pd.DataFrame, frame[same])
+        columns = [c for c in frame.columns if not any(map(np.ndim, suspects[c].to_numpy()))]
+        copies[same] = cast(pd.DataFrame, suspects[columns]).duplicated().to_numpy()
+    return copies
 
 
 def _notes(variables: tuple[str, ...], logx: np.ndarray) -> list[str]:

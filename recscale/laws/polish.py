@@ -47,15 +47,14 @@ def gradient(form: Form, theta, logx, logy, weights, delta) -> np.ndarray:
     return np.einsum("bkn,bn->bk", jac, weights * np.clip(r, -delta, delta))
 
 
-def _slopes(form, theta, logx, r, jac, f, weights, delta):
+def _slopes(form, theta, logx, r, jac, weights, delta):
     """Gradient (b, k), Hessian (b, k, k) and a positive diagonal to damp with (b, k)."""
-    psi = np.clip(r, -delta, delta)
-    inside = np.abs(r) <= delta
-    wpsi = weights * psi
+    wpsi = weights * np.clip(r, -delta, delta)
     g = np.matmul(jac, wpsi[:, :, None])[:, :, 0]
-    h = np.matmul(jac * (weights * inside - wpsi)[:, None, :], jac.transpose(0, 2, 1))
-    h += form.curvature(theta, logx, wpsi / f)
-    # The weights of iteratively reweighted least squares: positive whatever lies in the zone.
+    h = np.matmul(jac * (weights * (np.abs(r) <= delta) - wpsi)[:, None, :], jac.transpose(0, 2, 1))
+    h += form.curvature(theta, logx, wpsi, jac)
+    # Damped along the weights of iteratively reweighted least squares, which are positive
+    # wherever the points lie; the Hessian's own diagonal need not be.
     soft = weights * np.minimum(1.0, delta / np.maximum(np.abs(r), TINY))
     d = np.matmul(jac * jac, soft[:, :, None])[:, :, 0]
     return g, h, np.maximum(d, 1e-12 * d.max(1, keepdims=True) + TINY)
@@ -90,10 +89,10 @@ def polish(
     live = np.arange(len(theta))
     out, value = theta.copy(), np.empty(len(theta))
     w, lam = weights, np.full(len(theta), 1e-3)
-    r, jac, f = residuals(form, theta, logx, logy)
+    r, jac, _ = residuals(form, theta, logx, logy)
     obj = (w * huber(r, delta)).sum(1)
     value[:] = obj
-    g, h, d = _slopes(form, theta, logx, r, jac, f, w, delta)
+    g, h, d = _slopes(form, theta, logx, r, jac, w, delta)
     k = theta.shape[1]
     eye = np.arange(k)
     for _ in range(iterations):
@@ -109,7 +108,7 @@ def polish(
         step = _solve(m, -(g * scale) * free) * scale
         trial = np.clip(theta + step, form.lower, form.upper)
         promised = -(g * (trial - theta)).sum(1)
-        r2, jac2, f2 = residuals(form, trial, logx, logy)
+        r2, jac2, _ = residuals(form, trial, logx, logy)
         obj2 = (w * huber(r2, delta)).sum(1)
         better = obj2 < obj
         small = np.abs(promised) <= tol * (obj + TINY)
@@ -120,10 +119,10 @@ def polish(
             rows = np.flatnonzero(better)
             theta[rows], obj[rows] = trial[rows], obj2[rows]
             if len(rows) == len(live):
-                g, h, d = _slopes(form, trial, logx, r2, jac2, f2, w, delta)
+                g, h, d = _slopes(form, trial, logx, r2, jac2, w, delta)
             else:
                 g[rows], h[rows], d[rows] = _slopes(
-                    form, trial[rows], logx, r2[rows], jac2[rows], f2[rows], w[rows], delta
+                    form, trial[rows], logx, r2[rows], jac2[rows], w[rows], delta
                 )
         if done.any():
             out[live[done]], value[live[done]] = theta[done], obj[done]

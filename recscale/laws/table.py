@@ -92,7 +92,7 @@ def fit_table(
     """
     frame = table if isinstance(table, pd.DataFrame) else load(table)
     if where:
-        frame = frame[select(frame, where, "--where")]
+        frame = cast(pd.DataFrame, frame[select(frame, where, "--where")])
         if not len(frame):
             raise LawError(f"--where {where!r} matches no row; loosen it")
     held = select(frame, predict, "--predict") if predict else pd.Series(False, frame.index)
@@ -164,15 +164,15 @@ def _predictions(law: ScalingLaw, held: pd.DataFrame, level: float) -> dict[str,
             strict=True,
         )
     ]  # fmt: skip
-    known = np.isfinite(actual)
+    known = np.flatnonzero(np.isfinite(actual))
     error = np.abs(answer["mean"].to_numpy()[known] / actual[known] - 1)
     low, high = answer["low"].to_numpy(), answer["high"].to_numpy()
-    inside = ((low <= actual) & (actual <= high))[known]
+    inside = np.logical_and(low <= actual, actual <= high)[known]
     return {
         "predictions": rows,
         "prediction_level": level,
-        "prediction_error": float(error.mean()) if known.any() else None,
-        "prediction_coverage": float(inside.mean()) if known.any() else None,
+        "prediction_error": float(error.mean()) if len(known) else None,
+        "prediction_coverage": float(inside.mean()) if len(known) else None,
         "prediction_skipped": skipped,
     }
 
