@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 LENGTHS = (0.4, 0.75, 1.3)  # decades
 AMPLITUDES = (0.003, 0.01, 0.03, 0.1)  # share of the range of log loss over the runs
-NOISES = (0.5, 1.0, 1.6)  # times the robust spread of the residuals
+NOISES = (0.25, 0.6, 1.2)  # times the robust spread of the residuals
 ORIGINS = (0.4, 0.6, 0.8)
+EVIDENCE = 10  # the most an origin counts for: its errors share one extrapolation
 OUTLIER = 3.0  # spreads beyond which a run's noise is taken as larger
 
 
@@ -89,7 +90,7 @@ def _rolling_scores(law: ScalingLaw, x, logy, w, scales: Scales) -> np.ndarray:
         var = var / np.minimum(w[cut:], 1.0)
         log_density = -0.5 * ((logy[cut:] - mean) ** 2 / var + np.log(2 * np.pi * var))
         # Errors of one origin share one extrapolation: a few runs' worth of evidence, not n.
-        total += log_density.mean(1) * min(n - cut, 8)
+        total += log_density.mean(1) * min(n - cut, EVIDENCE)
     return total
 
 
