@@ -17,6 +17,7 @@ from scipy import special
 from recscale.laws import ScalingLaw
 from recscale.laws.intervals import draws
 from recscale.options import Option, doubled, swept
+from recscale.spec import SweepSpec
 from recscale.study import Study
 
 DRAWS = 400
@@ -125,8 +126,16 @@ KEYS = (
     "embedding_dim", "embedding_rows", "mlp_width", "overarch_width", "mlp_depth",
     "sequence_depth", "sequence_width", "sequence_length", "data_fraction",
 )  # fmt: skip
-# What an axis drags along by the sweep's own rule, so that it does not make a pair unequal.
-FOLLOWS = {"mlp_width": ("overarch_width",), "sequence_depth": ("sequence_width",)}
+
+
+def others(spec: SweepSpec, axis: str) -> list[str]:
+    """The columns in which two runs must agree to differ in `axis` alone: all axes but this one
+    and what the sweep lets follow it."""
+    follows = {"mlp_width": "overarch_width", "sequence_depth": "sequence_width"}
+    free = {axis}
+    if axis in follows and follows[axis] not in swept(spec):
+        free.add(follows[axis])
+    return [k for k in KEYS if k not in free]
 
 
 @dataclass(frozen=True)
@@ -163,15 +172,15 @@ def measured_steps(study: Study, frame: pd.DataFrame, axis: str, loss: str) -> l
     differences; below, it comes from the noise between seeds; with neither there is none.
     """
     runs = frame[frame["enters_law"].astype(bool)]
-    others = [k for k in KEYS if k not in (axis, *FOLLOWS.get(axis, ()))]
+    same = others(study.spec, axis)
     size = "table_rows" if axis == "embedding_rows" else axis
-    means = runs.groupby([*others, size], dropna=False)[loss].agg(["mean", "count"]).reset_index()
+    means = runs.groupby([*same, size], dropna=False)[loss].agg(["mean", "count"]).reset_index()
     noise = seed_noise(frame, loss)
     values = sorted(means[size].unique())
     steps = []
     for a, b in zip(values, values[1:], strict=False):
         left, right = means[means[size] == a], means[means[size] == b]
-        pairs = left.merge(right, on=others, suffixes=("_a", "_b"))
+        pairs = left.merge(right, on=same, suffixes=("_a", "_b"))
         if len(pairs):
             steps.append(_step(axis, float(a), float(b), pairs, noise))
     return steps

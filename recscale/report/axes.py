@@ -1,0 +1,156 @@
+"""What the runs say about each swept axis: its points, its own law, its steps and a verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pandas as pd
+
+from recscale.exchange import Measured, measured_steps, others
+from recscale.laws import LawError, ScalingLaw, Status, fit
+from recscale.options import base_option, swept
+from recscale.study import Study
+from recscale.words import quantity, span
+
+LABELS = {
+    "embedding_dim": "embedding dimension",
+    "embedding_rows": "embedding rows",
+    "mlp_width": "MLP width",
+    "overarch_width": "over-arch width",
+    "mlp_depth": "MLP depth",
+    "sequence_depth": "history depth",
+    "sequence_width": "history width",
+    "sequence_length": "history length",
+    "data_fraction": "data",
+}
+# The column that measures an axis, where it is not the axis itself.
+SIZES = {"embedding_rows": "table_rows", "data_fraction": "samples"}
+UNITS = {"embedding_rows": "embedding rows, all tables", "data_fraction": "samples seen"}
+
+Verdict = Literal[
+    "power law", "still paying", "saturated", "within noise", "larger is worse", "not determined"
+]
+
+
+@dataclass(frozen=True)
+class AxisView:
+    """One swept axis.
+
+    Attributes:
+        size: the frame's column on the horizontal axis.
+        runs: every run that enters the law, with `context` (the other axes' setting, as text)
+            and `at_base` (whether the axis's own law is fitted to it).
+        base: the other axes' setting along which the law is fitted, as text.
+        law: alpha * size^-beta + gamma over those runs, or None where it must not be drawn.
+        law_words: the law in words, or what forbids one.
+        steps: measured change between neighbouring values, smallest first.
+    """
+
+    axis: str
+    size: str
+    runs: pd.DataFrame
+    base: str
+    law: ScalingLaw | None
+    law_words: str
+    steps: tuple[Measured, ...]
+    verdict: Verdict
+    why: str
+
+    @property
+    def label(self) -> str:
+        return LABELS.get(self.axis, self.axis)
+
+    @property
+    def unit(self) -> str:
+        return UNITS.get(self.axis, self.label)
+
+    @property
+    def last(self) -> Measured | None:
+        return self.steps[-1] if self.steps else None
+
+
+def axis_views(study: Study, frame: pd.DataFrame) -> list[AxisView]:
+    """One view per swept axis, in the sweep's order; none before a run has entered the law."""
+    runs = frame[frame["enters_law"].astype(bool)]
+    return [_view(study, frame, a) for a in swept(study.spec)] if len(runs) else []
+
+
+def _view(study: Study, frame: pd.DataFrame, axis: str) -> AxisView:
+    loss, size = study.spec.law.loss, SIZES.get(axis, axis)
+    same = others(study.spec, axis)
+    shown = [k for k in same if k in swept(study.spec)]
+    runs = frame[frame["enters_law"].astype(bool)].copy()
+    runs["context"] = [_setting(row) for row in runs[shown].to_dict("records")]
+    slices = runs.groupby("context", sort=True)
+    base = _base(study, runs, same)
+    richest = max(
+        slices.groups,
+        key=lambda c: (
+            slices.get_group(c)[size].nunique(),
+            c == base,
+            slices.get_group(c)["train_flop"].max(),
+        ),
+    )
+    runs["at_base"] = runs["context"] == richest
+    law, words = _own_law(runs[runs["at_base"]], size, loss)
+    steps = tuple(measured_steps(study, frame, axis, loss))
+    verdict, why = _verdict(steps, law)
+    return AxisView(axis, size, runs, str(richest), law, words, steps, verdict, why)
+
+
+def _setting(row: dict[Any, Any]) -> str:
+    """`mlp_width 64, data_fraction 0.1`."""
+    return ", ".join(f"{k} {'all' if pd.isna(v) else f'{v:g}'}" for k, v in row.items())
+
+
+def _base(study: Study, runs: pd.DataFrame, same: list[str]) -> str | None:
+    """The context of the sweep's base, if a run stands there."""
+    option = base_option(study)
+    values = {**option.model.model_dump(), **option.train.model_dump()}
+    at = pd.Series(True, index=runs.index)
+    for k in same:
+        at &= runs[k].isna() if values[k] is None else runs[k] == values[k]
+    return runs.loc[at, "context"].iloc[0] if at.any() else None
+
+
+def _own_law(runs: pd.DataFrame, size: str, loss: str) -> tuple[ScalingLaw | None, str]:
+    positive = runs[runs[size] > 0]
+    zeros = "" if len(positive) == len(runs) else f"; {size} 0 has no place in a power law"
+    try:
+        law = fit(positive, "power", [size], loss)
+    except LawError as error:
+        return None, f"not determined: {error}{zeros}"
+    if law.status == Status.UNDERDETERMINED:
+        return None, f"not determined: {law.reason}{zeros}"
+    if law.status == Status.BOUND_HIT:
+        return None, f"at a bound, so not drawn as a law: {law.reason}{zeros}"
+    ends = law.intervals(0.95).set_index("coefficient")
+    parts = [
+        f"{name} {span(law.coefficients[name], ends.loc[name, 'low'], ends.loc[name, 'high'])}"
+        for name in ("beta", "gamma")
+    ]
+    return law, f"alpha · x^-beta + gamma: {', '.join(parts)} (95 %){zeros}"
+
+
+def _verdict(steps: tuple[Measured, ...], law: ScalingLaw | None) -> tuple[Verdict, str]:
+    if not steps:
+        return "not determined", "no two runs differ in this axis alone"
+    last = steps[-1]
+    step = f"{_value(last.start)} to {_value(last.end)}"
+    if not last.known:
+        return "not determined", last.why
+    change = span(last.change, last.low, last.high)
+    if last.high < 0:
+        if law is not None:
+            return "power law", f"the step {step} still gains {change}, along its own power law"
+        return "still paying", f"the step {step} gains {change}; its form is not determined"
+    if last.low > 0:
+        return "larger is worse", f"the step {step} costs {change}"
+    if any(s.known and s.high < 0 for s in steps[:-1]):
+        return "saturated", f"earlier steps gain, the step {step} no longer does: {change}"
+    return "within noise", f"no step is told apart from noise; {step}: {change}"
+
+
+def _value(x: float | None) -> str:
+    return "all" if x is None else quantity(x)

@@ -1,0 +1,142 @@
+"""What was measured and how, filled by the machine: the questions of "(Mis)Fitting: A Survey of
+Scaling Laws" (2502.18969) and what recommenders add to them."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from recscale.report.findings import Findings, noise_sentence
+from recscale.words import number, quantity, span, time
+
+Rows = list[tuple[str, str]]
+
+
+def checklist(f: Findings) -> list[tuple[str, Rows]]:
+    """Sections of (question, answer)."""
+    return [
+        ("The law", _law(f)),
+        ("How things are counted", _counts()),
+        ("Data", _data(f)),
+        ("Training", _training(f)),
+        ("Where it ran and what it cost", _spent(f)),
+    ]
+
+
+def _law(f: Findings) -> Rows:
+    spec, law = f.study.spec.law, f.fitted
+    rows = [
+        ("metric", f"{spec.loss} at the end of each run, on the fixed evaluation set"),
+        ("variables", ", ".join(spec.variables)),
+        ("form asked for", spec.form),
+    ]
+    if law is None:
+        return [*rows, ("result", f"not determined: {f.law_words}")]
+    huber = f"Huber, threshold {law.delta:g}" if law.delta < float("inf") else "least squares"
+    rows += [
+        ("form", f"{law.form}: {law.model.formula} ({law.model.source})"),
+        ("status", str(law.status) + (f": {f.law_words}" if f.law_words else "")),
+        ("runs used", f"{law.n} of {len(f.study.records)} recorded; one point a run, its last"),
+        ("objective", f"{huber} on log residuals, global search ({law.optima} local minima met)"),
+        ("condition number", f"{law.condition:.3g}"),
+        ("residuals", f"median |log residual| {number(float(abs(law.residuals).mean()), 5)} mean"),
+        ("intervals of constants", ", ".join(sorted(set(law.intervals(0.95)["method"])))),
+    ]
+    rows[-2] = ("residuals", f"mean |log residual| {number(float(abs(law.residuals).mean()), 5)}")
+    without = law.without_worst
+    if without:
+        moved = ", ".join(f"{c} {number(v)}" for c, v in without.items() if not c.startswith("A"))
+        rows.append(("without the five worst-fitting runs", moved))
+    rows += [("note", n) for n in law.points.notes]
+    if law.dropped:
+        why = Counter(d["reason"] for d in law.dropped)
+        rows.append(("rows the fit dropped", "; ".join(f"{n}: {r}" for r, n in why.items())))
+    return rows
+
+
+def _counts() -> Rows:
+    return [
+        ("table parameters", "rows x dimension of every embedding table, the history's included"),
+        ("dense parameters", "MLPs, over-arch and history encoder, with biases and norms"),
+        ("samples", "training rows seen, repeats counted, whole batches"),
+        ("training FLOPs", "3 x forward x samples; a multiply-add is 2; look-ups are 0 FLOPs and "
+         "counted in bytes; causal attention is half of S²; evaluation is not included"),
+        ("left out of FLOPs", "biases, activations, norms, softmax, pooling, optimiser, "
+         "communication"),
+    ]  # fmt: skip
+
+
+def _data(f: Findings) -> Rows:
+    d, spec = f.study.data, f.study.spec
+    fractions = ", ".join(f"{x:g}" for x in spec.train.data_fraction)
+    rows = [
+        ("source", f"{d.source}, task {d.task}, fingerprint {d.fingerprint}"),
+        ("training rows", f"{d.n_train:,}" + _between(d.time_range_train)),
+        ("evaluation rows", f"{d.n_eval:,}" + _between(d.time_range_eval) + "; fixed, later"),
+        ("fractions", f"{fractions}; nested prefixes in {d.order} order"),
+        ("raw rows", f"{d.raw_rows:,}"),
+        ("dropped", "; ".join(f"{n:,} {why}" for why, n in d.dropped.items()) or "none"),
+    ]
+    if d.label_rate_train is not None and d.label_rate_eval is not None:
+        rates = f"{d.label_rate_train:.4f} training, {d.label_rate_eval:.4f} evaluation"
+        rows.append(("label rate", rates))
+    for t in d.tables:
+        rows.append((
+            f"table {t.name}",
+            f"{t.rows:,} rows, {t.distinct:,} distinct values, {100 * t.collision_rate:.2g} % "
+            f"collide, {100 * t.unseen_rate:.2g} % of evaluation rows unseen",
+        ))  # fmt: skip
+    rows.append(("dense features", ", ".join(d.dense) or "none"))
+    history = f"of {d.history}, mean length {d.history_mean_length:.1f}" if d.history else "none"
+    rows.append(("histories", history))
+    return rows + list(d.notes.items())
+
+
+def _between(ends: tuple[str, str] | None) -> str:
+    return f" from {ends[0]} to {ends[1]}" if ends else ""
+
+
+def _training(f: Findings) -> Rows:
+    t = f.study.spec.train
+    rate = t.learning_rate
+    return [
+        ("family", f.study.spec.model.family),
+        ("batch", f"{t.batch_size:,} over all workers"),
+        ("passes over the data", str(t.epochs)),
+        ("optimisers", "row-wise Adagrad on tables, Adam on the dense part; float32"),
+        ("learning rates", f"dense {rate.dense:g}, sparse {rate.sparse:g}; factors tried for "
+         f"every configuration: {', '.join(f'{x:g}' for x in rate.tune)}; the best enters"),
+        ("schedule", f"warm-up over {100 * t.warmup:g} % of the steps, then linear to zero at the "
+         "planned end of each run"),
+        ("seeds", f"{t.seeds}. {noise_sentence(f)}"),
+        ("divergence", f"a loss above {t.diverge_above:g} x the base rate's entropy ends a run"),
+        ("checkpoints in the fit", "none: only the final point of each run"),
+    ]  # fmt: skip
+
+
+def _spent(f: Findings) -> Rows:
+    study = f.study
+    done = [r for r in study.records if r.measured]
+    used, r = study.spent, study.spec.resources
+    rows = [
+        ("machine", f"{r.machine}, {r.workers} worker(s), {r.cpus_per_worker} CPU and "
+         f"{r.gpus_per_worker:g} GPU each"),
+        ("hardware", _counted(x.hardware or "unknown" for x in done)),
+        ("training FLOPs", f"{quantity(used.flop)} over all attempts, failures counted"),
+        ("time", time(sum(x.measured.time_s for x in done if x.measured)) + ", summed over runs"),
+        ("GPU-hours and $", f"{used.gpu_hours:.3g} GPU-hours, ${used.usd:.2f} at the prices of "
+         "cluster/prices.yaml"),
+        ("resumed", f"{sum(x.resumed > 0 for x in study.records)} runs went on from a checkpoint"),
+    ]  # fmt: skip
+    packages = sorted({p for x in study.records for p in x.versions})
+    rows += [(p, _counted(x.versions.get(p, "unknown") for x in study.records)) for p in packages]
+    if f.best_mix and f.law:
+        rows.append(("claims beyond the runs", "labelled with the decades they extrapolate; best "
+                     f"mix of one more doubling: {span(*f.best_mix)}"))  # fmt: skip
+    return rows
+
+
+def _counted(values) -> str:
+    counts = Counter(values)
+    if len(counts) == 1:
+        return next(iter(counts))
+    return ", ".join(f"{v} ({n} runs)" for v, n in sorted(counts.items()))
