@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SMALL = 60  # runs
 REPLICATES = 1000
 SEED = 0
+PROFILE = "profile likelihood on log least squares"
 
 
 def checked(level: float) -> float:
@@ -39,12 +40,18 @@ def intervals(law: ScalingLaw, level: float) -> pd.DataFrame:
     names = law.model.names
     if law.status == "underdetermined":
         return _table(names, np.full((2, len(names)), np.nan), ["underdetermined"] * len(names))
-    if law.points.runs > SMALL:
-        resampled = law.model.coefficients(draws(law, REPLICATES, SEED))
-        tail = (1 - level) / 2
-        ends = np.quantile(resampled, [tail, 1 - tail], axis=0)
-        return _table(names, ends, ["pairs bootstrap"] * len(names))
-    return _delta(law, level)
+    ends, methods = (_bootstrap if law.points.runs > SMALL else _delta)(law, level)
+    # A robust estimate can lie outside a least-squares interval; neither end may exclude it.
+    held = np.array(list(law.coefficients.values()))
+    return _table(names, np.stack([np.minimum(ends[0], held), np.maximum(ends[1], held)]), methods)
+
+
+def _bootstrap(law: ScalingLaw, level: float) -> tuple[np.ndarray, list[str]]:
+    """Percentiles (2, k) of the resampled constants."""
+    resampled = law.model.coefficients(draws(law, REPLICATES, SEED))
+    tail = (1 - level) / 2
+    kind = "pairs bootstrap" if law.points.runs > SMALL else "residual bootstrap"
+    return np.quantile(resampled, [tail, 1 - tail], axis=0), [kind] * resampled.shape[1]
 
 
 def draws(law: ScalingLaw, n: int, seed: int) -> np.ndarray:
@@ -101,14 +108,19 @@ def covariance(law: ScalingLaw, theta: np.ndarray) -> tuple[np.ndarray, int]:
     return out, df
 
 
-def _delta(law: ScalingLaw, level: float) -> pd.DataFrame:
+def _delta(law: ScalingLaw, level: float) -> tuple[np.ndarray, list[str]]:
     """Delta method with t on the scale where each constant is closest to normal.
 
     Multipliers are positive over orders of magnitude: their logarithm. Exponents: as they are.
-    The constant E is one-sided near 0: profile likelihood.
+    The constant E is one-sided near 0: profile likelihood. At a bound there is no tangent to
+    follow: the other constants' intervals are then those of a residual bootstrap.
     """
     form, fit = law.model, least_squares(law)
     theta = fit.theta
+    if law.bounds_hit or not _free(law, theta).all():
+        ends, methods = _bootstrap(law, level)
+        ends[:, 0], methods[0] = profile(law, fit, level), PROFILE
+        return ends, methods
     cov, df = covariance(law, theta)
     t = float(special.stdtrit(df, 0.5 + level / 2))
     centre = form.coefficients(theta[None])[0]
@@ -124,8 +136,8 @@ def _delta(law: ScalingLaw, level: float) -> pd.DataFrame:
         )
         methods.append("delta-t on log least squares")
     ends[:, 0] = profile(law, fit, level)
-    methods[0] = "profile likelihood on log least squares"
-    return _table(form.names, ends, methods)
+    methods[0] = PROFILE
+    return ends, methods
 
 
 def profile(law: ScalingLaw, fit: Optimum, level: float) -> tuple[float, float]:

@@ -83,6 +83,11 @@ def polish(
     Returns:
         theta (b, k) and objective (b,).
     """
+    with np.errstate(over="ignore", invalid="ignore"):  # trial steps too far are rejected
+        return _descend(form, theta, logx, logy, weights, delta, tol, iterations)
+
+
+def _descend(form: Form, theta, logx, logy, weights, delta: float, tol: float, iterations: int):
     theta = np.clip(theta, form.lower, form.upper)
     weights = np.broadcast_to(weights, (len(theta), len(logx)))
     logy = np.broadcast_to(logy, weights.shape)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from recscale.laws.fit import fit
+from recscale.laws.groups import per_group
 from recscale.laws.law import ScalingLaw
 from recscale.laws.nouns import LawError, Status
 from recscale.laws.words import answers
@@ -83,7 +84,8 @@ def fit_table(
     Returns:
         form, formula, status, reason, objective, delta, n, runs, coefficients, intervals
         {coefficient: [low, high]}, method, without_worst, dropped [{row, reason}], diagnostics,
-        choice (for "auto"), slopes, notes and answers (sentences); with `predict` also
+        choice (for "auto"), slopes, notes and answers (sentences), groups (a law for each kind
+        of row where one column separates the rows: where, n, status, answer); with `predict` also
         predictions [{row, actual, mean, low, high, decades}] and their error and coverage.
         Numbers that do not exist are None.
 
@@ -101,17 +103,23 @@ def fit_table(
     if held.all():
         raise LawError(f"--predict {predict!r} matches every row: nothing is left to fit")
     seen = cast(pd.DataFrame, frame[~held])
-    law = fit(
-        seen, form, variables, loss, cluster=cluster, weights=weights, cost=cost
-    )  # fmt: skip
-    out = describe(law, seen)
+
+    def refit(rows: pd.DataFrame) -> ScalingLaw:
+        return fit(rows, form, variables, loss, cluster=cluster, weights=weights, cost=cost)
+
+    law = refit(seen)
+    groups = per_group(law, seen, refit)
+    out = describe(law) | {"groups": groups}
+    if groups:
+        mixed = "The rows are of several kinds that no one law describes; each kind on its own:"
+        out["answers"] = [*out["answers"], mixed, *(g["answer"] for g in groups)]
     if predict:
         out |= _predictions(law, cast(pd.DataFrame, frame[held]), level)
     return _plain(out)
 
 
-def describe(law: ScalingLaw, frame: pd.DataFrame | None = None) -> dict[str, Any]:
-    """The facts of a law, without predictions; `frame` lets the notes look at other columns."""
+def describe(law: ScalingLaw) -> dict[str, Any]:
+    """The facts of a law, without predictions."""
     determined = law.status is not Status.UNDERDETERMINED
     ends = law.intervals(COEFFICIENT_LEVEL)
     return {
@@ -144,7 +152,7 @@ def describe(law: ScalingLaw, frame: pd.DataFrame | None = None) -> dict[str, An
         "choice": None if law.choice is None else law.choice.to_dict("records"),
         "slopes": law.slopes().to_dict("records") if determined else [],
         "notes": list(law.points.notes),
-        "answers": answers(law, frame),
+        "answers": answers(law),
     }
 
 
@@ -160,19 +168,18 @@ def _predictions(law: ScalingLaw, held: pd.DataFrame, level: float) -> dict[str,
     rows = [
         {"row": row, "actual": a, "mean": m, "low": lo, "high": hi, "decades": d}
         for row, a, m, lo, hi, d in zip(
-            held.index, actual, *(answer[c] for c in ("mean", "low", "high", "decades")),
-            strict=True,
+            held.index, actual, *(answer[c] for c in answer.columns), strict=True
         )
-    ]  # fmt: skip
+    ]
     known = np.flatnonzero(np.isfinite(actual))
-    error = np.abs(answer["mean"].to_numpy()[known] / actual[known] - 1)
-    low, high = answer["low"].to_numpy(), answer["high"].to_numpy()
-    inside = np.logical_and(low <= actual, actual <= high)[known]
+    mean, low, high = answer[["mean", "low", "high"]].to_numpy()[known].T
+    error = np.abs(mean / actual[known] - 1)
+    inside = (low <= actual[known]) & (actual[known] <= high)
     return {
         "predictions": rows,
         "prediction_level": level,
         "prediction_error": float(error.mean()) if len(known) else None,
-        "prediction_coverage": float(inside.mean()) if len(known) else None,
+        "prediction_coverage": float(np.mean(inside)) if len(known) else None,
         "prediction_skipped": skipped,
     }
 

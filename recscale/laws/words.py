@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from scipy import special
 
 from recscale.laws.nouns import Status
@@ -13,21 +12,18 @@ from recscale.laws.nouns import Status
 if TYPE_CHECKING:
     from recscale.laws.law import ScalingLaw
 
-GROUPED = 0.5  # share of the residual variance a column explains before it is named
 SURE = 0.05  # significance of the F test against a constant
 
 
-def answers(law: ScalingLaw, frame: pd.DataFrame | None = None) -> list[str]:
+def answers(law: ScalingLaw) -> list[str]:
     """One sentence per finding: whether there is a law, each axis, what to be careful about."""
     loss = law.points.loss
     if law.status is Status.UNDERDETERMINED:
         return [f"{loss}: no law can be stated: {law.reason}."]
-    out = [_verdict(law), *(_axis(law, i) for i in law.model.single)]
+    out = [verdict(law), *(_axis(law, i) for i in law.model.single)]
     share = explained(law)
     out.append(f"The formula explains {100 * share:.1f} % of the variance of log {loss}.")
     out += _sensitivity(law)
-    if frame is not None:
-        out += grouping(law, frame)
     return out
 
 
@@ -64,12 +60,13 @@ def _constants(law: ScalingLaw) -> tuple[str, ...]:
     return law.model.names[:1]
 
 
-def _verdict(law: ScalingLaw) -> str:
+def verdict(law: ScalingLaw) -> str:
+    """Whether the loss follows the formula, in one sentence."""
     loss, axes = law.points.loss, " and ".join(law.variables)
     word = "falls" if law.model.sign > 0 else "rises"
     if not is_law(law):
         why = (
-            f"{', '.join(law.bounds_hit)} ends at the edge of what is allowed"
+            f"{' and '.join(law.bounds_hit)} at the edge of the allowed range"
             if law.bounds_hit
             else f"the fit is no better than chance (p = {significance(law):.2f})"
         )
@@ -109,28 +106,3 @@ def _sensitivity(law: ScalingLaw) -> list[str]:
     if not moved:
         return []
     return [f"Without the five worst-fitting rows it moves past its interval: {', '.join(moved)}."]
-
-
-def grouping(law: ScalingLaw, frame: pd.DataFrame) -> list[str]:
-    """A text column that splits the rows into groups with laws of their own, if there is one."""
-    found = []
-    labels = pd.Index(law.points.labels)
-    r2 = law.residuals
-    total = float(((r2 - r2.mean()) ** 2).sum())
-    for c in frame.columns:
-        column = cast(pd.Series, frame[c])
-        if pd.api.types.is_numeric_dtype(column) or not frame.index.is_unique:
-            continue
-        groups = column.loc[labels].astype(str).to_numpy()
-        count = len(np.unique(groups))
-        if not 2 <= count <= min(20, law.n // 4):
-            continue
-        means = pd.Series(r2).groupby(groups).transform("mean").to_numpy()
-        share = 1 - float(((r2 - means) ** 2).sum()) / max(total, 1e-300)
-        if share > GROUPED:
-            found.append((share, str(c), count))
-    return [
-        f"{100 * share:.0f} % of what the formula misses is which {c} a row is from: fit the "
-        f"{count} values of {c} apart (--where \"{c} == '...'\")."
-        for share, c, count in sorted(found, reverse=True)[:1]
-    ]
