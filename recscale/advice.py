@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from recscale.exchange import LEVEL, Rate, law_rates
+from recscale.exchange import LEVEL, Rate, Resampled
 from recscale.frame import left_out
 from recscale.laws import ScalingLaw, Status
 from recscale.options import Option, Space, option, space, swept, weigh
@@ -215,7 +215,7 @@ def advise(study: Study, compute: str) -> Advice:
         swept=tuple(swept(study.spec)),
         best_run=run,
         best_loss=measured,
-        rates=tuple(law_rates(study, law, largest_option(study))),
+        rates=tuple(Resampled.of(law).rates(study, largest_option(study))),
         doublings=options.doublings,
     )
 

@@ -7,8 +7,10 @@ that axis alone.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -56,46 +58,61 @@ class Rate:
         return self.change / each, self.low / each, self.high / each
 
 
-def law_change(
-    law: ScalingLaw,
-    before: Mapping[str, float],
-    after: Sequence[Mapping[str, float]],
-    level: float = LEVEL,
-) -> np.ndarray:
-    """(m, 3): the law's change of the loss from one run to each of m others, low, high.
+@dataclass(frozen=True)
+class Resampled:
+    """A law and DRAWS resamplings of its constants, drawn once for every question asked of it."""
 
-    The interval is of the law's constants (resampled runs), which both ends of a difference
-    share; it is far narrower than the difference of two predictions.
+    law: ScalingLaw
+    thetas: np.ndarray
 
-    Raises:
-        LawError: the law is underdetermined.
-    """
-    law.require()
-    points = pd.DataFrame([before, *after])[list(law.variables)]
-    logx = np.log(points.to_numpy(float))
-    thetas = np.concatenate([law.theta[None], draws(law, DRAWS, 0)])
-    f = law.model.evaluate(thetas, logx)[0]
-    delta = f[:, 1:] - f[:, :1]
-    tail = (1 - level) / 2
-    low, high = np.quantile(delta[1:], [tail, 1 - tail], axis=0)
-    # a robust optimum may lie outside the quantiles of its resamples; an interval holds its centre
-    return np.column_stack([delta[0], np.minimum(low, delta[0]), np.maximum(high, delta[0])])
+    @classmethod
+    def of(cls, law: ScalingLaw) -> Resampled:
+        """Raises LawError when the law is underdetermined."""
+        law.require()
+        return cls(law, np.concatenate([law.theta[None], draws(law, DRAWS, 0)]))
+
+    def change(
+        self, before: Mapping[str, float], after: Sequence[Mapping[str, float]]
+    ) -> np.ndarray:
+        """(m, 3): the change of the loss from one run to each of m others, low, high at LEVEL.
+
+        The interval is of the law's constants, which both ends of a difference share; it is far
+        narrower than the difference of two predictions.
+        """
+        names = self.law.variables
+        logx = np.log([[float(point[v]) for v in names] for point in (before, *after)])
+        f = self.law.model.evaluate(self.thetas, logx)[0]
+        delta = f[:, 1:] - f[:, :1]
+        tail = (1 - LEVEL) / 2
+        low, high = np.quantile(delta[1:], [tail, 1 - tail], axis=0)
+        # a robust optimum may lie outside its resamples' quantiles; an interval holds its centre
+        return np.column_stack([delta[0], np.minimum(low, delta[0]), np.maximum(high, delta[0])])
+
+    def rates(self, study: Study, at: Option) -> list[Rate]:
+        """One rate per swept axis that can grow at that run and that the law can see there."""
+
+        def seen(option: Option) -> bool:
+            return all(option.values().get(v, 0) > 0 for v in self.law.variables)
+
+        steps = {a: doubled(study, at, a) for a in swept(study.spec)}
+        grown = {a: o for a, o in steps.items() if o is not None and seen(o)}
+        if not grown or not seen(at):
+            return []
+        table = self.change(at.values(), [o.values() for o in grown.values()])
+        return [
+            Rate(a, float(c), float(low), float(high), o.cost.train_flop / at.cost.train_flop)
+            for (a, o), (c, low, high) in zip(grown.items(), table, strict=True)
+        ]
 
 
-def law_rates(study: Study, law: ScalingLaw, at: Option, level: float = LEVEL) -> list[Rate]:
-    """One rate per swept axis that can grow at that run and that the law can see there."""
-    steps = {a: doubled(study, at, a) for a in swept(study.spec)}
-    grown = {
-        a: o for a, o in steps.items()
-        if o is not None and all(o.values().get(v, 0) > 0 for v in law.variables)
-    }  # fmt: skip
-    if not grown or not all(at.values().get(v, 0) > 0 for v in law.variables):
-        return []
-    table = law_change(law, at.values(), [o.values() for o in grown.values()], level)
-    return [
-        Rate(a, float(c), float(low), float(high), o.cost.train_flop / at.cost.train_flop)
-        for (a, o), (c, low, high) in zip(grown.items(), table, strict=True)
-    ]
+def where(frame: pd.DataFrame, mask: Any) -> pd.DataFrame:
+    """The rows where the mask holds."""
+    return cast(pd.DataFrame, frame[np.asarray(mask, bool)])
+
+
+def law_runs(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `Study.frame()` that enter the law."""
+    return where(frame, frame["enters_law"])
 
 
 @dataclass(frozen=True)
@@ -113,13 +130,11 @@ class Noise:
 def seed_noise(frame: pd.DataFrame, loss: str) -> Noise | None:
     """Pooled standard deviation over seeds of otherwise equal runs; None without a second seed.
     `frame` is `Study.frame()` or a part of it; diverged and failed runs do not count."""
-    runs = frame[frame["enters_law"].astype(bool)]
-    groups = runs.groupby(list(KEYS), dropna=False)[loss]
-    spread = groups.transform("mean")
-    df = int(len(runs) - groups.ngroups)
-    if df < 1:
-        return None
-    return Noise(float(np.sqrt(((runs[loss] - spread) ** 2).sum() / df)), df)
+    groups = law_runs(frame).groupby(list(KEYS), dropna=False)[loss]
+    table = cast(pd.DataFrame, groups.agg(["count", "var"]))
+    count, var = table["count"].to_numpy(float), table["var"].fillna(0).to_numpy(float)
+    df = int((count - 1).sum())
+    return Noise(float(np.sqrt(((count - 1) * var).sum() / df)), df) if df > 0 else None
 
 
 KEYS = (
@@ -171,15 +186,15 @@ def measured_steps(study: Study, frame: pd.DataFrame, axis: str, loss: str) -> l
     Over 3 settings of the other axes or more the interval is Student's t over the settings'
     differences; below, it comes from the noise between seeds; with neither there is none.
     """
-    runs = frame[frame["enters_law"].astype(bool)]
     same = others(study.spec, axis)
     size = "table_rows" if axis == "embedding_rows" else axis
-    means = runs.groupby([*same, size], dropna=False)[loss].agg(["mean", "count"]).reset_index()
+    groups = law_runs(frame).groupby([*same, size], dropna=False)[loss]
+    means = cast(pd.DataFrame, groups.agg(["mean", "count"])).reset_index()
     noise = seed_noise(frame, loss)
-    values = sorted(means[size].unique())
+    values = np.unique(means[size].to_numpy(float))
     steps = []
-    for a, b in zip(values, values[1:], strict=False):
-        left, right = means[means[size] == a], means[means[size] == b]
+    for a, b in itertools.pairwise(values):
+        left, right = where(means, means[size] == a), where(means, means[size] == b)
         pairs = left.merge(right, on=same, suffixes=("_a", "_b"))
         if len(pairs):
             steps.append(_step(axis, float(a), float(b), pairs, noise))
@@ -203,5 +218,5 @@ def _step(axis: str, a: float, b: float, pairs: pd.DataFrame, noise: Noise | Non
 
 def _sd_factor(pairs: pd.DataFrame) -> float:
     """sd of the mean difference in units of one seed's sd."""
-    each = 1 / pairs["count_a"] + 1 / pairs["count_b"]
+    each = 1 / pairs["count_a"].to_numpy(float) + 1 / pairs["count_b"].to_numpy(float)
     return float(np.sqrt(each.sum()) / len(pairs))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
+import numpy as np
 import pandas as pd
 
-from recscale.exchange import Measured, measured_steps, others
+from recscale.exchange import Measured, law_runs, measured_steps, others, where
 from recscale.laws import LawError, ScalingLaw, Status, fit
 from recscale.options import base_option, swept
 from recscale.study import Study
@@ -72,31 +73,31 @@ class AxisView:
 
 def axis_views(study: Study, frame: pd.DataFrame) -> list[AxisView]:
     """One view per swept axis, in the sweep's order; none before a run has entered the law."""
-    runs = frame[frame["enters_law"].astype(bool)]
-    return [_view(study, frame, a) for a in swept(study.spec)] if len(runs) else []
+    if not len(law_runs(frame)):
+        return []
+    return [_view(study, frame, a) for a in swept(study.spec)]
 
 
 def _view(study: Study, frame: pd.DataFrame, axis: str) -> AxisView:
     loss, size = study.spec.law.loss, SIZES.get(axis, axis)
     same = others(study.spec, axis)
     shown = [k for k in same if k in swept(study.spec)]
-    runs = frame[frame["enters_law"].astype(bool)].copy()
-    runs["context"] = [_setting(row) for row in runs[shown].to_dict("records")]
-    slices = runs.groupby("context", sort=True)
+    runs = law_runs(frame).copy()
+    settings = cast(pd.DataFrame, runs[shown])
+    runs["context"] = [_setting(row) for row in settings.to_dict("records")]
     base = _base(study, runs, same)
+    slices = {str(c): cast(pd.DataFrame, rows) for c, rows in runs.groupby("context", sort=True)}
     richest = max(
-        slices.groups,
+        slices,
         key=lambda c: (
-            slices.get_group(c)[size].nunique(),
-            c == base,
-            slices.get_group(c)["train_flop"].max(),
+            len(np.unique(slices[c][size])), c == base, float(np.max(slices[c]["train_flop"]))
         ),
-    )
+    )  # fmt: skip
     runs["at_base"] = runs["context"] == richest
-    law, words = _own_law(runs[runs["at_base"]], size, loss)
+    law, words = _own_law(where(runs, runs["at_base"]), size, loss)
     steps = tuple(measured_steps(study, frame, axis, loss))
     verdict, why = _verdict(steps, law)
-    return AxisView(axis, size, runs, str(richest), law, words, steps, verdict, why)
+    return AxisView(axis, size, runs, richest, law, words, steps, verdict, why)
 
 
 def _setting(row: dict[Any, Any]) -> str:
@@ -108,14 +109,15 @@ def _base(study: Study, runs: pd.DataFrame, same: list[str]) -> str | None:
     """The context of the sweep's base, if a run stands there."""
     option = base_option(study)
     values = {**option.model.model_dump(), **option.train.model_dump()}
-    at = pd.Series(True, index=runs.index)
+    at = np.ones(len(runs), bool)
     for k in same:
-        at &= runs[k].isna() if values[k] is None else runs[k] == values[k]
-    return runs.loc[at, "context"].iloc[0] if at.any() else None
+        column = np.asarray(runs[k], float)
+        at &= np.isnan(column) if values[k] is None else column == values[k]
+    return str(runs["context"].to_numpy()[at][0]) if at.any() else None
 
 
 def _own_law(runs: pd.DataFrame, size: str, loss: str) -> tuple[ScalingLaw | None, str]:
-    positive = runs[runs[size] > 0]
+    positive = where(runs, runs[size] > 0)
     zeros = "" if len(positive) == len(runs) else f"; {size} 0 has no place in a power law"
     try:
         law = fit(positive, "power", [size], loss)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from recscale.advice import largest_option
-from recscale.exchange import LEVEL, Measured, Rate, law_change, law_rates, seed_noise
+from recscale.exchange import LEVEL, Measured, Rate, Resampled, law_runs, seed_noise
 from recscale.laws import LawError, ScalingLaw, Status
 from recscale.options import base_option, option, space, weigh
 from recscale.report.axes import AxisView, axis_views
@@ -63,14 +63,17 @@ def find(study: Study) -> Findings:
     frame = study.frame()
     fitted, words = _law(study)
     law = fitted if fitted is not None and fitted.status == Status.CONVERGED else None
-    rates: tuple[dict[str, Rate], dict[str, Rate]] = ({}, {})
+    at_base: dict[str, Rate] = {}
+    at_largest: dict[str, Rate] = {}
     mix = frontier = None
     if law is not None:
-        base, top = base_option(study), largest_option(study)
-        rates = tuple({r.axis: r for r in law_rates(study, law, at)} for at in (base, top))  # type: ignore[assignment]
-        frontier, mix = _frontier(study, law, frame)
+        resampled = Resampled.of(law)
+        at_base = {r.axis: r for r in resampled.rates(study, base_option(study))}
+        at_largest = {r.axis: r for r in resampled.rates(study, largest_option(study))}
+        frontier, mix = _frontier(study, resampled, frame)
+    views = tuple(axis_views(study, frame))
     return Findings(
-        study, frame, law, fitted, words, tuple(axis_views(study, frame)), *rates, mix, frontier
+        study, frame, law, fitted, words, views, at_base, at_largest, mix, frontier
     )
 
 
@@ -84,10 +87,11 @@ def _law(study: Study) -> tuple[ScalingLaw | None, str]:
     return law, law.reason
 
 
-def _frontier(study: Study, law: ScalingLaw, frame: pd.DataFrame):
+def _frontier(study: Study, resampled: Resampled, frame: pd.DataFrame):
     """The law's best legal configuration at each budget up to AHEAD times the largest run, and
     its change from the largest run's budget to twice that."""
-    flops = frame.loc[list(law.points.labels), "train_flop"].to_numpy(float)
+    law = resampled.law
+    flops = law_runs(frame)["train_flop"].to_numpy(float)
     options, top = space(study, AHEAD), float(flops.max())
     budgets = [*np.geomspace(flops.min(), top * AHEAD, BUDGETS), top, 2 * top]
     try:
@@ -96,8 +100,7 @@ def _frontier(study: Study, law: ScalingLaw, frame: pd.DataFrame):
         return None, None
     chosen = [option(study, options.models[f[0]], f[1]) if f else None for f in found]
     rows = [(b, o) for b, o in zip(budgets[:-2], chosen[:-2], strict=True) if o is not None]
-    at = pd.DataFrame([o.values() for _, o in rows])[list(law.variables)]
-    p = law.predict(at, LEVEL)
+    p = law.predict(pd.DataFrame([o.values() for _, o in rows]), LEVEL)
     table = pd.DataFrame(
         [
             frontier_row(o, b, *map(float, ends), rows=study.data.n_train)
@@ -107,7 +110,7 @@ def _frontier(study: Study, law: ScalingLaw, frame: pd.DataFrame):
     now, twice = chosen[-2:]
     if now is None or twice is None:
         return table, None
-    mean, low, high = law_change(law, now.values(), [twice.values()])[0]
+    mean, low, high = resampled.change(now.values(), [twice.values()])[0]
     return table, (float(mean), float(low), float(high))
 
 
@@ -122,7 +125,7 @@ def answer(f: Findings) -> list[str]:
 
 
 def _law_sentence(f: Findings) -> str:
-    n = int(f.frame["enters_law"].astype(bool).sum()) if len(f.frame) else 0
+    n = f.law.n if f.law else 0
     if f.fitted is None:
         return f"The law of {f.loss} is not determined: {f.law_words}."
     if f.law is None:
@@ -249,7 +252,7 @@ def exchange_rows(f: Findings) -> list[dict[str, Any]]:
 
 
 def _range(v: AxisView) -> str:
-    sizes = v.runs[v.size]
+    sizes = v.runs[v.size].to_numpy(float)
     return f"{quantity(sizes.min())} to {quantity(sizes.max())}"
 
 
