@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from recscale.laws import intervals
 from recscale.laws.nouns import LawError
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def frontier(
     low, high = p.logx.min(0) - reach, p.logx.max(0) + reach
     spend = _checked_cost(cost, p.variables, low, high)
     best = allocate(law.model, law.theta[None], money, spend, low, high)[0]
-    many = allocate(law.model, intervals.draws(law, DRAWS, 0), money, spend, low, high)
+    many = allocate(law.model, law.resampled[:DRAWS], money, spend, low, high)
     tail = (1 - level) / 2
     band = np.exp(np.quantile(many, [tail, 1 - tail], axis=0))
     table: dict[str, Any] = {"budget": money}

@@ -25,7 +25,7 @@ VALUES = 20  # a column with more distinct values is a measurement, not a group
 
 
 def splitters(law: ScalingLaw, frame: pd.DataFrame) -> list[str]:
-    """The one or two columns whose values explain most of what the pooled law misses.
+    """The one or two columns whose values explain most of what one law for all rows would miss.
 
     The share is adjusted for the number of groups, so that many small groups gain nothing by
     chance. A column set by the variables themselves (a width, where the variable counts
@@ -49,11 +49,11 @@ def splitters(law: ScalingLaw, frame: pd.DataFrame) -> list[str]:
         pair = codes[(a,)] * (VALUES + 1) + codes[(b,)]
         if _whole(law, pair):
             codes[(a, b)] = pair
-    rest = law.residuals - law.residuals.mean()
+    pooled = _spread(law, np.zeros(law.n, int))
     best: tuple[str, ...] = ()
     share = 0.0
     for columns, code in codes.items():
-        gain = _adjusted(rest, code)
+        gain = 1 - _spread(law, code) / max(pooled, 1e-300)
         enough = share + 1e-9 if len(columns) == 1 else 1 - (1 - share) * SECOND
         if gain > max(enough, SHARE):
             best, share = columns, gain
@@ -99,6 +99,18 @@ def per_group(
             }
         )
     return out
+
+
+def _spread(law: ScalingLaw, code: np.ndarray) -> float:
+    """Variance of log loss about straight lines in log x that share slopes but not heights.
+
+    The pooled law's own residuals would not do: mixed rows can leave it without a slope at all.
+    """
+    both = pd.DataFrame(np.column_stack([np.log(law.points.y), law.points.logx]))
+    both = both.to_numpy() - both.groupby(code).transform("mean").to_numpy()
+    slope, *_ = np.linalg.lstsq(both[:, 1:], both[:, 0], rcond=None)
+    rest = both[:, 0] - both[:, 1:] @ slope
+    return float(rest @ rest) / max(law.n - len(np.unique(code)) - len(slope), 1)
 
 
 def _adjusted(residuals: np.ndarray, group: np.ndarray) -> float:

@@ -17,7 +17,7 @@ from scipy import optimize, special
 from recscale.laws.forms import Form
 from recscale.laws.nouns import LawError
 from recscale.laws.polish import polish, residuals
-from recscale.laws.search import Optimum, optimum, replicates
+from recscale.laws.search import Optimum, replicates
 
 if TYPE_CHECKING:
     from recscale.laws.law import ScalingLaw
@@ -48,7 +48,7 @@ def intervals(law: ScalingLaw, level: float) -> pd.DataFrame:
 
 def _bootstrap(law: ScalingLaw, level: float) -> tuple[np.ndarray, list[str]]:
     """Percentiles (2, k) of the resampled constants."""
-    resampled = law.model.coefficients(draws(law, REPLICATES, SEED))
+    resampled = law.model.coefficients(law.resampled)
     tail = (1 - level) / 2
     kind = "pairs bootstrap" if law.points.runs > SMALL else "residual bootstrap"
     return np.quantile(resampled, [tail, 1 - tail], axis=0), [kind] * resampled.shape[1]
@@ -61,7 +61,7 @@ def draws(law: ScalingLaw, n: int, seed: int) -> np.ndarray:
         counts = rng.multinomial(p.runs, np.full(p.runs, 1 / p.runs), size=n)
         weights = counts[:, p.cluster] * p.weights
         return replicates(law.model, p.logx, np.log(p.y), weights, law.delta, law.minima)
-    fit = least_squares(law)
+    fit = law.squares
     f = law.model.evaluate(fit.theta[None], p.logx)[0][0]
     r = np.log(p.y / f) * np.sqrt(p.weights)
     r = (r - r.mean()) * np.sqrt(p.n / max(p.n - _free(law, fit.theta).sum(), 1))
@@ -72,12 +72,6 @@ def draws(law: ScalingLaw, n: int, seed: int) -> np.ndarray:
         noise = r[rng.integers(0, p.n, size=(n, p.n))]
     logy = np.log(f) + noise / np.sqrt(p.weights)
     return replicates(law.model, p.logx, logy, p.weights, np.inf, fit.minima)
-
-
-def least_squares(law: ScalingLaw) -> Optimum:
-    """The log least-squares fit of the law's points."""
-    p = law.points
-    return optimum(law.model, p.logx, p.y, p.weights, np.inf)
 
 
 def _free(law: ScalingLaw, theta: np.ndarray) -> np.ndarray:
@@ -115,7 +109,7 @@ def _delta(law: ScalingLaw, level: float) -> tuple[np.ndarray, list[str]]:
     The constant E is one-sided near 0: profile likelihood. At a bound there is no tangent to
     follow: the other constants' intervals are then those of a residual bootstrap.
     """
-    form, fit = law.model, least_squares(law)
+    form, fit = law.model, law.squares
     theta = fit.theta
     if law.bounds_hit or not _free(law, theta).all():
         ends, methods = _bootstrap(law, level)

@@ -12,7 +12,7 @@ from recscale.laws import discrepancy, frontier, intervals, slopes
 from recscale.laws.forms import Form
 from recscale.laws.nouns import LawError, Points, Status
 from recscale.laws.points import query, undetermined
-from recscale.laws.search import optimum
+from recscale.laws.search import Optimum, optimum
 
 WORST = 5  # largest residuals left out to show how much the law leans on them
 
@@ -80,6 +80,17 @@ class ScalingLaw:
         theta = optimum(self.model, rest.logx, rest.y, rest.weights, self.delta).theta
         values = self.model.coefficients(theta[None])[0]
         return {c: float(v) for c, v in zip(self.model.names, values, strict=True)}
+
+    @cached_property
+    def squares(self) -> Optimum:
+        """The log least-squares fit of the same form and points; intervals of few runs use it."""
+        p = self.points
+        return optimum(self.model, p.logx, p.y, p.weights, np.inf)
+
+    @cached_property
+    def resampled(self) -> np.ndarray:
+        """theta (REPLICATES, k): the draws behind every interval, made once."""
+        return intervals.draws(self, intervals.REPLICATES, intervals.SEED)
 
     @property
     def residuals(self) -> np.ndarray:

@@ -33,11 +33,11 @@ def slopes(law: ScalingLaw, at: Mapping[str, float] | None, level: float) -> pd.
     rate = change(law.theta[None])[0]
     if p.runs > intervals.SMALL:
         tail = (1 - level) / 2
-        draws = change(intervals.draws(law, 400, 0))
+        draws = change(law.resampled)
         low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
         method = "pairs bootstrap"
     else:
-        theta = intervals.least_squares(law).theta
+        theta = law.squares.theta
         cov, df = intervals.covariance(law, theta)
         jac = law.model.evaluate(theta[None], both)[1][0]
         grad = (jac[:, 1:] - jac[:, :1]).T

@@ -160,9 +160,9 @@ def _predictions(law: ScalingLaw, held: pd.DataFrame, level: float) -> dict[str,
     if law.status is Status.UNDERDETERMINED:
         return {"predictions": [], "prediction_level": level}
     x = held[list(law.variables)].to_numpy(dtype=float, na_value=np.nan)
-    fit_for = np.isfinite(x).all(1) & (x > 0).all(1)
-    skipped = held.index[~fit_for].tolist()
-    held = cast(pd.DataFrame, held[fit_for])
+    possible = (np.isfinite(x) & (x > 0)).all(axis=1)
+    skipped = held.index[np.flatnonzero(~possible)].tolist()
+    held = held.iloc[np.flatnonzero(possible)]
     answer = law.predict(held, level)
     actual = held[law.points.loss].to_numpy(dtype=float, na_value=np.nan)
     rows = [
