@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import special
 
 from recscale.laws.forms import Form
 from recscale.laws.polish import residuals
@@ -177,12 +176,14 @@ def _rbf(a: np.ndarray, b: np.ndarray, length: float) -> np.ndarray:
 
 def _mixture(mean, sd, share, level: float):
     """Median and central interval of a mixture of normals in log loss, exponentiated."""
+    from scipy.special import ndtr  # here: a fit without predictions starts sooner
+
     ends = []
     for tail in (0.5, (1 - level) / 2, (1 + level) / 2):
         a, b = (mean - 9 * sd).min(0), (mean + 9 * sd).max(0)
         for _ in range(60):
             mid = (a + b) / 2
-            under = (share[:, None] * special.ndtr((mid - mean) / sd)).sum(0) < tail
+            under = (share[:, None] * ndtr((mid - mean) / sd)).sum(0) < tail
             a, b = np.where(under, mid, a), np.where(under, b, mid)
         ends.append(np.exp((a + b) / 2))
     return ends[0], ends[1], ends[2]

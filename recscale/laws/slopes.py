@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy import special
 
 from recscale.laws import intervals
 from recscale.laws.points import query
@@ -41,9 +40,7 @@ def slopes(law: ScalingLaw, at: Mapping[str, float] | None, level: float) -> pd.
         cov, df = intervals.covariance(law, theta)
         jac = law.model.evaluate(theta[None], both)[1][0]
         grad = (jac[:, 1:] - jac[:, :1]).T
-        half = special.stdtrit(df, 0.5 + level / 2) * np.sqrt(
-            np.einsum("ij,jk,ik->i", grad, cov, grad)
-        )
+        half = intervals.student(level, df) * np.sqrt(np.einsum("ij,jk,ik->i", grad, cov, grad))
         centre = change(theta[None])[0]
         low, high, method = centre - half, centre + half, "delta-t"
     return pd.DataFrame(

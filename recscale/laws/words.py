@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import special
 
 from recscale.laws.nouns import Status
 
@@ -42,7 +41,11 @@ def significance(law: ScalingLaw) -> float:
     if n <= k:
         return 1.0
     statistic = share / (1 - share) * (n - k) / (k - 1)
-    return float(special.fdtrc(k - 1, n - k, statistic))
+    if statistic > 100.0:  # 1e-9 or less for any number of runs that has a law
+        return 0.0
+    from scipy.special import fdtrc
+
+    return float(fdtrc(k - 1, n - k, statistic))
 
 
 def is_law(law: ScalingLaw) -> bool:
