@@ -4,9 +4,11 @@ Scaling Laws" (2502.18969) and what recommenders add to them."""
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
-from recscale.report.findings import Findings, noise_sentence
-from recscale.words import number, quantity, span, time
+from recscale.report.findings import Findings
+from recscale.report.sentences import foretold, noise_sentence
+from recscale.words import number, quantity, time
 
 Rows = list[tuple[str, str]]
 
@@ -38,10 +40,9 @@ def _law(f: Findings) -> Rows:
         ("runs used", f"{law.n} of {len(f.study.records)} recorded; one point a run, its last"),
         ("objective", f"{huber} on log residuals, global search ({law.optima} local minima met)"),
         ("condition number", f"{law.condition:.3g}"),
-        ("residuals", f"median |log residual| {number(float(abs(law.residuals).mean()), 5)} mean"),
-        ("intervals of constants", ", ".join(sorted(set(law.intervals(0.95)["method"])))),
+        ("residuals", f"mean |log residual| {float(abs(law.residuals).mean()):.2g}"),
+        ("hold-out", foretold(f)),
     ]
-    rows[-2] = ("residuals", f"mean |log residual| {number(float(abs(law.residuals).mean()), 5)}")
     without = law.without_worst
     if without:
         moved = ", ".join(f"{c} {number(v)}" for c, v in without.items() if not c.startswith("A"))
@@ -128,14 +129,12 @@ def _spent(f: Findings) -> Rows:
         ("resumed", f"{sum(x.resumed > 0 for x in study.records)} runs went on from a checkpoint"),
     ]  # fmt: skip
     packages = sorted({p for x in study.records for p in x.versions})
-    rows += [(p, _counted(x.versions.get(p, "unknown") for x in study.records)) for p in packages]
-    if f.best_mix and f.law:
-        rows.append(("claims beyond the runs", "labelled with the decades they extrapolate; best "
-                     f"mix of one more doubling: {span(*f.best_mix)}"))  # fmt: skip
-    return rows
+    return rows + [
+        (p, _counted(x.versions.get(p, "unknown") for x in study.records)) for p in packages
+    ]
 
 
-def _counted(values) -> str:
+def _counted(values: Iterable[str]) -> str:
     counts = Counter(values)
     if len(counts) == 1:
         return next(iter(counts))

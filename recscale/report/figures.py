@@ -6,13 +6,14 @@ names) is escaped here, because plotly reads hover text as HTML.
 
 from __future__ import annotations
 
+import math
 from html import escape
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
-from recscale.exchange import LEVEL
+from recscale.exchange import LEVEL, law_runs, where
 from recscale.laws import ScalingLaw
 from recscale.options import Option
 from recscale.report.axes import AxisView
@@ -29,12 +30,9 @@ MOST_CONTEXTS = 40  # faint lines of other settings in an axis figure
 
 
 def _axis(title: str, *, log: bool = False, **more: Any) -> dict[str, Any]:
-    # exponents in SI letters: 1.2G, not 1.2 x 10^9
     base = {"title": {"text": title}, "gridcolor": FAINT, "zeroline": False, "automargin": True}
-    if log:
-        base |= {"type": "log", "dtick": "D2" if more.pop("narrow", False) else 1}
-        base |= {"tickformat": "~s", "exponentformat": "SI"}
-    return base | more
+    # SI letters, 1.2G and not 1.2 x 10^9, as in the tables
+    return base | ({"type": "log", "exponentformat": "SI"} if log else {}) | more
 
 
 def _layout(x: dict[str, Any], y: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -47,6 +45,7 @@ def _layout(x: dict[str, Any], y: dict[str, Any], **more: Any) -> dict[str, Any]
         "margin": {"l": 60, "r": 14, "t": 12, "b": 46},
         "hovermode": "closest",
         "hoverlabel": {"align": "left"},
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": FAINT, "activecolor": ACCENT},
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         "height": 360,
         **more,
@@ -79,13 +78,13 @@ def _hover(runs: pd.DataFrame, loss: str) -> list[str]:
     return [
         f"{escape(str(r['run_id']))}<br>{loss} {number(r[loss])}<br>"
         f"{quantity(r['samples'])} samples, {quantity(r['train_flop'])} FLOP"
-        for r in runs[["run_id", loss, "samples", "train_flop"]].to_dict("records")
+        for r in runs.to_dict("records")
     ]
 
 
-def _colour(values: pd.Series, title: str) -> dict[str, Any]:
+def _colour(values: Any, title: str) -> dict[str, Any]:
     """Markers coloured by the logarithm of a positive column."""
-    logs = np.log10(values.to_numpy(float))
+    logs = np.log10(np.asarray(values, float))
     ends = np.array([logs.min(), logs.max()])
     return {
         "size": 7, "color": _list(logs), "colorscale": SCALE, "cmin": ends[0], "cmax": ends[1],
@@ -107,8 +106,8 @@ def compute_figure(
     `frontier` has flop, mean, low, high, needs_more_data and text, or is None where no law may be
     drawn.
     """
-    runs = thin(frame[frame[loss].notna()])
-    good, rest = runs[runs["enters_law"].astype(bool)], runs[~runs["enters_law"].astype(bool)]
+    runs = thin(where(frame, frame[loss].notna()))
+    good, rest = law_runs(runs), where(runs, ~runs["enters_law"].astype(bool))
     data: list[dict[str, Any]] = []
     if frontier is not None and len(frontier):
         f = frontier
@@ -153,64 +152,63 @@ def _note(text: str, y: float) -> dict[str, Any]:
 def envelope(frame: pd.DataFrame, loss: str) -> pd.DataFrame:
     """Runs that enter the law and beat every run that cost less (Hoffmann et al. 2022, approach
     1, on final losses): with noise, its steps lean towards lucky seeds."""
-    runs = frame[frame["enters_law"].astype(bool)].sort_values(["train_flop", "run_id"])
-    return runs[runs[loss] <= runs[loss].cummin()]
+    runs = law_runs(frame).sort_values(["train_flop", "run_id"])
+    return where(runs, runs[loss] <= runs[loss].cummin())
 
 
 def axis_figure(view: AxisView, loss: str) -> Figure:
     """Loss against one axis: seeds as points, other settings faint, the axis's own law with its
     band where there is one."""
-    runs = view.runs
-    zero = _zero(runs[view.size])
-    x = runs[view.size].astype(float).where(runs[view.size] > 0, zero)
-    here = runs["at_base"]
-    data: list[dict[str, Any]] = []
-    contexts = sorted(set(runs.loc[~here, "context"]))
-    if len(contexts) > MOST_CONTEXTS:
-        kept = np.linspace(0, len(contexts) - 1, MOST_CONTEXTS).round().astype(int)
-        contexts = [contexts[i] for i in kept]
-    several = 0
-    for context in contexts:
-        rows = runs[runs["context"] == context]
-        means = rows.groupby(x[rows.index])[loss].mean()
-        if len(means) < 2:
-            continue
-        several += 1
-        data.append(_line(means.index, means, "other settings", mode="lines+markers",
-                          line={"color": FAINT, "width": 1}, marker={"size": 3, "color": FAINT},
-                          hoverinfo="text", text=escape(context), legendgroup="others",
-                          showlegend=several == 1))  # fmt: skip
+    size = view.runs[view.size].to_numpy(float)
+    # 0 has no place on a logarithmic axis: drawn one halving below the smallest value, and named
+    zero = float(size[size > 0].min()) / 2 if 0 < (size > 0).sum() < len(size) else math.nan
+    runs = view.runs.assign(x=np.where(size > 0, size, zero))
+    base = where(runs, runs["at_base"])
+    data = _settings(where(runs, ~runs["at_base"].astype(bool)), loss)
     if view.law is not None:
-        positive = x[here & (runs[view.size] > 0)]
-        grid = np.geomspace(positive.min(), positive.max() * 2, 40)
+        there = size[runs["at_base"].to_numpy(bool) & (size > 0)]
+        grid = np.geomspace(there.min(), there.max() * 2, 40)
         p = view.law.predict({view.size: grid}, LEVEL)
         data.append(_band(grid, p["low"], p["high"], f"{100 * LEVEL:.0f} % for one run"))
         data.append(_line(grid, p["mean"], "its own law", line={"color": LAW, "width": 2}))
-    base = runs[here]
-    data.append(_points(x[here], base[loss], "runs", _hover(base, loss),
+    data.append(_points(base["x"], base[loss], "runs", _hover(base, loss),
                         {"size": 8, "color": ACCENT}))  # fmt: skip
-    ticks = sorted(set(x))
+    ticks = np.unique(runs["x"].to_numpy(float))
     horizontal = _axis(view.unit, log=True)
     if len(ticks) <= 9:
         names = ["0" if t == zero else quantity(t) for t in ticks]
         horizontal |= {"tickvals": _list(ticks), "ticktext": names}
     layout = _layout(horizontal, _axis(loss), height=320)
-    if zero is not None:
+    if math.isfinite(zero):
         layout["shapes"] = [{"type": "line", "yref": "paper", "y0": 0, "y1": 1,
                              "x0": zero * 2**0.5, "x1": zero * 2**0.5,
                              "line": {"color": INK, "width": 1, "dash": "dot"}}]  # fmt: skip
     return {"data": data, "layout": layout}
 
 
-def _zero(sizes: pd.Series) -> float | None:
-    """Where 0 is drawn on a logarithmic axis: one halving below the smallest value."""
-    positive = sizes[sizes > 0]
-    return float(positive.min()) / 2 if (sizes == 0).any() and len(positive) else None
+def _settings(runs: pd.DataFrame, loss: str) -> list[dict[str, Any]]:
+    """Faint lines, the mean over seeds along each other setting of the other axes."""
+    contexts = sorted(set(runs["context"]))
+    if len(contexts) > MOST_CONTEXTS:
+        at = np.linspace(0, len(contexts) - 1, MOST_CONTEXTS).round().astype(int)
+        contexts = [contexts[i] for i in at]
+    lines: list[dict[str, Any]] = []
+    for context in contexts:
+        rows = where(runs, runs["context"] == context)
+        x, y = rows["x"].to_numpy(float), rows[loss].to_numpy(float)
+        at = np.unique(x)
+        if len(at) > 1:
+            lines.append(_line(at, [y[x == v].mean() for v in at], "other settings",
+                               mode="lines+markers", line={"color": FAINT, "width": 1},
+                               marker={"size": 3, "color": FAINT}, hoverinfo="text",
+                               text=escape(context), legendgroup="others",
+                               showlegend=not lines))  # fmt: skip
+    return lines
 
 
 def curves_figure(curves: pd.DataFrame, frame: pd.DataFrame, loss: str) -> tuple[Figure, str]:
     """Learning curves over log samples and a sentence on which of them are shown."""
-    runs = frame[frame[loss].notna()].sort_values([loss, "run_id"])
+    runs = where(frame, frame[loss].notna()).sort_values([loss, "run_id"])
     words = f"all {len(runs)} runs that have one"
     if len(runs) > MOST_CURVES:
         at = np.linspace(0, len(runs) - 1, MOST_CURVES).round().astype(int)
@@ -235,7 +233,7 @@ def curves_figure(curves: pd.DataFrame, frame: pd.DataFrame, loss: str) -> tuple
 
 def fit_figures(law: ScalingLaw, frame: pd.DataFrame, loss: str) -> tuple[Figure, Figure]:
     """Predicted against measured, and what the law misses in % against compute."""
-    runs = thin(frame.loc[list(law.points.labels)])
+    runs = thin(cast(pd.DataFrame, frame.loc[list(law.points.labels)]))
     predicted = law.value(runs)
     measured = runs[loss].to_numpy(float)
     hover = _hover(runs, loss)

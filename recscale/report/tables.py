@@ -1,0 +1,168 @@
+"""The report's tables as texts: exchange rates, constants, runs and what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from recscale.advice import largest_option
+from recscale.exchange import Measured, Rate, where
+from recscale.options import Option, base_option, swept
+from recscale.report.axes import AxisView
+from recscale.report.findings import Findings
+from recscale.run import RunRecord
+from recscale.study import Study
+from recscale.words import more, number, quantity, span, time
+
+CORE = ("eval_ne", "eval_loss", "eval_auc", "best_eval_loss", "samples", "train_flop",
+        "table_params", "dense_params", "time_s", "usd")  # fmt: skip
+AXES = ("embedding_dim", "embedding_rows", "mlp_width", "overarch_width", "mlp_depth",
+        "sequence_depth", "sequence_width", "sequence_length", "data_fraction", "rate_factor",
+        "seed")  # fmt: skip
+
+Cell = tuple[str, str]
+"""A number with its interval, and a remark under it."""
+
+
+def exchange_rows(f: Findings) -> list[dict[str, Any]]:
+    """The exchange table, one row an axis; a cell without a number says why."""
+    rows = [
+        {
+            "axis": (v.label, f"tried {_range(v)}"),
+            "verdict": (v.verdict, "" if v.verdict == "power law" else v.why),
+            "measured": _measured(v.last),
+            "base": _rate(f, f.at_base.get(v.axis)),
+            "largest": _rate(f, f.at_largest.get(v.axis)),
+            "flop": _through(f, f.at_largest.get(v.axis)),
+        }
+        for v in f.views
+    ]
+    if f.best_mix:
+        best = (span(*f.best_mix), "from the law's best configuration at the largest run's FLOPs "
+                "to its best at twice that")  # fmt: skip
+        none = ("", "")
+        rows.append({"axis": ("all axes, best mix", ""), "verdict": none, "measured": none,
+                     "base": none, "largest": none, "flop": best})  # fmt: skip
+    return rows
+
+
+def _range(v: AxisView) -> str:
+    sizes = v.runs[v.size].to_numpy(float)
+    return f"{quantity(sizes.min())} to {quantity(sizes.max())}"
+
+
+def _measured(step: Measured | None) -> Cell:
+    if step is None:
+        return "", "no two runs differ in this axis alone"
+    doubling = np.isfinite(step.doublings)
+    each = step.doublings if doubling else 1.0
+    where = f"{quantity(step.start)} to {quantity(step.end)}" + ("" if doubling else ", whole step")
+    if not step.known:
+        return number(step.change / each), f"{where}; {step.why}"
+    text = span(step.change / each, step.low / each, step.high / each)
+    return text, where + (f", mean of {step.settings} settings" if step.settings > 1 else "")
+
+
+def _rate(f: Findings, rate: Rate | None) -> Cell:
+    if rate is None:
+        return "", "no law" if f.law is None else "cannot grow, or outside the law"
+    return span(rate.change, rate.low, rate.high), ""
+
+
+def _through(f: Findings, rate: Rate | None) -> Cell:
+    if rate is None:
+        return _rate(f, rate)
+    paid = rate.per_flop_doubling()
+    costs = f"a doubling costs {more(rate.flop_ratio)} FLOPs"
+    if paid is None:
+        return "", f"{costs}: next to none; it is paid in memory and look-ups"
+    return span(*paid), costs
+
+
+def places(f: Findings) -> str:
+    """Where the law's exchange rates are read off: the sweep's base and its largest run."""
+    if f.law is None:
+        return ""
+    axes = swept(f.study.spec)
+    base, top = base_option(f.study), largest_option(f.study)
+    return f"Base: {_place(base, axes)}. Largest run: {_place(top, axes)}."
+
+
+def _place(option: Option, axes: list[str]) -> str:
+    values = {**option.model.model_dump(), **option.train.model_dump()}
+    sizes = [f"{a} {'all' if values[a] is None else f'{values[a]:g}'}" for a in axes]
+    return f"{', '.join(sizes)}; {quantity(option.cost.train_flop)} FLOP"
+
+
+def constants(f: Findings) -> list[tuple[str, str, str]]:
+    """(constant, value with its 95 % interval, method) of the law, established or not."""
+    if f.fitted is None:
+        return []
+    return [
+        (str(r["coefficient"]), span(f.fitted.coefficients[r["coefficient"]], r["low"], r["high"]),
+         str(r["method"]))
+        for r in f.fitted.intervals(0.95).to_dict("records")
+    ]  # fmt: skip
+
+
+def run_columns(f: Findings) -> list[str]:
+    """Axes that differ between runs, and the core figures."""
+    axes = {*swept(f.study.spec), "rate_factor", "seed"}
+    return [c for c in AXES if c in axes and len(set(map(str, f.frame[c]))) > 1] + list(CORE)
+
+
+def run_rows(f: Findings) -> list[dict[str, Any]]:
+    """Cells as (sort key, text), cheapest run first."""
+    rows, columns = [], run_columns(f)
+    for r in f.frame.sort_values(["train_flop", "run_id"]).to_dict("records"):
+        cells = [(_key(r[c]), _cell(c, r[c])) for c in columns]
+        state = "left out" if r["status"] == "done" and not bool(r["enters_law"]) else r["status"]
+        rows.append({"run_id": r["run_id"], "state": state, "cells": cells})
+    return rows
+
+
+def _key(value: Any) -> str:
+    """What a column is sorted by."""
+    return "" if value is None or pd.isna(value) else f"{float(value):.9g}"
+
+
+def _cell(column: str, value: Any) -> str:
+    if value is None or pd.isna(value):
+        return "all" if column == "embedding_rows" else "–"
+    if column in AXES:
+        return f"{value:g}"
+    if column == "time_s":
+        return time(value)
+    if column == "usd":
+        return f"{value:.4f}"
+    return number(value) if "eval" in column else quantity(value)
+
+
+def failures(attempts: Iterable[RunRecord]) -> list[dict[str, str]]:
+    """Every failed attempt, also of runs that a later attempt finished."""
+    failed = [r for r in attempts if r.status == "failed"]
+    return [
+        {"run_id": r.run_id, "last": ([""] + (r.error or "").strip().splitlines())[-1],
+         "error": r.error or "no error was recorded"}
+        for r in sorted(failed, key=lambda r: (r.run_id, r.finished_at))
+    ]  # fmt: skip
+
+
+def left_out(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    """(reason, run ids) of finished runs that enter no law."""
+    done = where(frame, ~frame["enters_law"].astype(bool) & (frame["status"] == "done"))
+    ids: dict[str, list[str]] = {}
+    for r in done.sort_values("run_id").to_dict("records"):
+        ids.setdefault(r["left_out"], []).append(r["run_id"])
+    return [(reason, ", ".join(names)) for reason, names in sorted(ids.items())]
+
+
+def missing(study: Study) -> list[str]:
+    """Planned runs without a record."""
+    seen = {r.run_id for r in study.records}
+    return [p.run_id for p in study.planned if p.run_id not in seen]
+
+
