@@ -3,8 +3,20 @@
 >>> from recscale.laws import fit
 """
 
+from recscale.laws.compare import Comparison, compare
 from recscale.laws.fit import FORMS, fit
 from recscale.laws.law import ScalingLaw
 from recscale.laws.nouns import LawError, Points, Status
+from recscale.laws.table import fit_table
 
-__all__ = ["FORMS", "LawError", "Points", "ScalingLaw", "Status", "fit"]
+__all__ = [
+    "FORMS",
+    "Comparison",
+    "compare",
+    "fit_table",
+    "LawError",
+    "Points",
+    "ScalingLaw",
+    "Status",
+    "fit",
+]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recscale.laws import discrepancy, frontier, intervals, slopes
+from recscale.laws import crosscheck, discrepancy, frontier, intervals, slopes, verdicts
 from recscale.laws.forms import Form
 from recscale.laws.nouns import LawError, Points, Status
 from recscale.laws.points import query, undetermined
@@ -155,6 +155,27 @@ class ScalingLaw:
         """
         self.require()
         return slopes.slopes(self, at, intervals.checked(level))
+
+    def verdicts(self, at: Mapping[str, float] | None = None, level: float = 0.9) -> pd.DataFrame:
+        """Whether each axis still pays at a point (None: the largest run), against run noise.
+
+        power-law: a doubling surely gains more than two runs differ by chance; saturated: it
+        surely gains less; transition: the interval holds both.
+
+        Returns:
+            frame: variable, verdict, gain (per doubling, positive is good), low, high, noise
+            (sd of one run), noise_from ("replicates" or "residuals").
+        """
+        self.require()
+        return verdicts.verdicts(self, at, intervals.checked(level))
+
+    def isoflop(self, cost: Callable[..., Any]) -> pd.DataFrame:
+        """Parabola per budget as a cross-check of the frontier; see `crosscheck.isoflop`."""
+        return crosscheck.isoflop(self, cost)
+
+    def envelope(self, cost: Callable[..., Any]) -> pd.DataFrame:
+        """Runs no cheaper run beats, as a cross-check; see `crosscheck.envelope`."""
+        return crosscheck.envelope(self, cost)
 
     def frontier(
         self,

@@ -84,9 +84,9 @@ def fit_table(
     Returns:
         form, formula, status, reason, objective, delta, n, runs, coefficients, intervals
         {coefficient: [low, high]}, method, without_worst, dropped [{row, reason}], diagnostics,
-        choice (for "auto"), slopes, notes and answers (sentences), groups (a law for each kind
-        of row where one column separates the rows: where, n, status, answer); with `predict` also
-        predictions [{row, actual, mean, low, high, decades}] and their error and coverage.
+        choice (for "auto"), slopes, verdicts, notes and answers (sentences), groups (a law for
+        each kind of row where a column separates the rows: where, n, status, answer); with
+        `predict` also predictions [{row, actual, mean, low, high, decades}] and their error and coverage.
         Numbers that do not exist are None.
 
     Raises:
@@ -151,6 +151,7 @@ def describe(law: ScalingLaw) -> dict[str, Any]:
         },
         "choice": None if law.choice is None else law.choice.to_dict("records"),
         "slopes": law.slopes().to_dict("records") if determined else [],
+        "verdicts": law.verdicts().to_dict("records") if determined else [],
         "notes": list(law.points.notes),
         "answers": answers(law),
     }

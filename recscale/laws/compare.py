@@ -1,0 +1,177 @@
+"""Are two laws different: two architectures, two embedding schemes, two data sources?"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+
+from recscale.laws.fit import fit
+from recscale.laws.intervals import checked
+from recscale.laws.law import ScalingLaw
+from recscale.laws.nouns import LawError
+
+FLIPS = 20_000  # sign patterns of the paired test, when there are too many to try all
+SEARCH = 40  # budgets at which crossings are looked for
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two laws of the same form over the same variables, and the runs they share.
+
+    Attributes:
+        names: what the two are called.
+        first, second: their laws.
+        pairs: log loss of first minus second for runs with equal variables and seed, (m,).
+    """
+
+    names: tuple[str, str]
+    first: ScalingLaw
+    second: ScalingLaw
+    pairs: np.ndarray
+
+    def exponents(self, level: float = 0.95) -> pd.DataFrame:
+        """Difference first - second of every constant but the multipliers, with its interval.
+
+        Returns:
+            frame: coefficient, difference, low, high, p (two-sided, from the two laws' draws),
+            different (the interval excludes 0).
+        """
+        tail = (1 - checked(level)) / 2
+        model = self.first.model
+        a, b = (law.model.coefficients(law.resampled) for law in (self.first, self.second))
+        rows = []
+        for i, name in enumerate(model.names):
+            if name.startswith("A_") or (name == "alpha" and model.name == "power"):
+                continue  # multipliers move with the exponents: on their own they say nothing
+            d = a[:, i] - b[:, i]
+            low, high = np.quantile(d, [tail, 1 - tail])
+            p = 2 * min((d <= 0).mean(), (d >= 0).mean())
+            gap = self.first.coefficients[name] - self.second.coefficients[name]
+            rows.append((name, gap, low, high, min(max(p, 1 / len(d)), 1.0), not low <= 0 <= high))
+        columns = ["coefficient", "difference", "low", "high", "p", "different"]
+        return pd.DataFrame(rows, columns=pd.Index(columns))
+
+    def paired(self, seed: int = 0) -> dict[str, float]:
+        """Sign-flip test on runs that differ in nothing else: pairs, ratio of losses, p.
+
+        Under the null hypothesis each difference is as likely to have the other sign (Fisher
+        1935). With fewer than six pairs p cannot fall below .03.
+        """
+        d = self.pairs
+        if not len(d):
+            return {"pairs": 0, "ratio": float("nan"), "p": float("nan")}
+        if len(d) <= 14:
+            signs = 1 - 2 * ((np.arange(2 ** len(d))[:, None] >> np.arange(len(d))) & 1)
+        else:
+            signs = np.random.default_rng(seed).choice([-1, 1], size=(FLIPS, len(d)))
+        flipped = np.abs(signs @ d)
+        p = float((flipped >= abs(d.sum()) * (1 - 1e-12)).mean())
+        return {"pairs": len(d), "ratio": float(np.exp(d.mean())), "p": max(p, 1 / len(signs))}
+
+    def better(self, budgets: Sequence[float], cost: Callable[..., Any]) -> pd.DataFrame:
+        """Which is better when each spends the budget as suits it best, and how surely.
+
+        Returns:
+            frame: budget, loss of each, probability that the first is better: from the
+            prediction intervals, so discrepancy and the noise of one run count.
+        """
+        budgets = list(budgets)
+        inner = 0.6827  # the central interval of one sd either side
+        sides = [law.frontier(budgets, cost, inner) for law in (self.first, self.second)]
+        mean = [np.log(s["loss"].to_numpy()) for s in sides]
+        sd = [np.log(s["loss_high"].to_numpy() / s["loss_low"].to_numpy()) / 2 for s in sides]
+        from scipy.special import ndtr
+
+        lead = self.first.model.sign * (mean[1] - mean[0]) / np.hypot(*sd)
+        return pd.DataFrame(
+            {
+                "budget": budgets,
+                f"loss {self.names[0]}": np.exp(mean[0]),
+                f"loss {self.names[1]}": np.exp(mean[1]),
+                "probability": ndtr(lead),
+                "better": np.where(lead > 0, *self.names),
+            }
+        )
+
+    def crossings(self, low: float, high: float, cost: Callable[..., Any]) -> pd.DataFrame:
+        """Budgets between `low` and `high` at which the two frontiers cross.
+
+        Returns:
+            frame: budget, better_before, better_after; empty if one is better throughout.
+        """
+        if not 0 < low < high:
+            raise LawError("crossings are looked for between two budgets, low < high")
+        grid = np.geomspace(low, high, SEARCH)
+        gap = self._gap(grid, cost)
+        rows = []
+        for i in np.flatnonzero(np.sign(gap[1:]) * np.sign(gap[:-1]) < 0):
+            fine = np.geomspace(grid[i], grid[i + 1], SEARCH)
+            at = float(np.exp(np.interp(0.0, *_rising(self._gap(fine, cost), np.log(fine)))))
+            before, after = self.names if gap[i] < 0 else self.names[::-1]
+            rows.append((at, before, after))
+        return pd.DataFrame(rows, columns=pd.Index(["budget", "better_before", "better_after"]))
+
+    def _gap(self, budgets: np.ndarray, cost: Callable[..., Any]) -> np.ndarray:
+        """log loss of first minus second on their frontiers; negative where first is better."""
+        logs = []
+        for law in (self.first, self.second):
+            best = law.frontier(budgets.tolist(), cost)
+            logs.append(np.log(law.value({v: best[v].to_numpy() for v in law.variables})))
+        return self.first.model.sign * (logs[0] - logs[1])
+
+
+def _rising(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return (x, y) if x[-1] > x[0] else (x[::-1], y[::-1])
+
+
+def compare(
+    frame: pd.DataFrame,
+    by: str,
+    variables: Sequence[str],
+    loss: str = "loss",
+    form: str = "additive",
+    *,
+    seed: str | None = None,
+) -> Comparison:
+    """Fits one law to each of the two values of a column and sets them side by side.
+
+    Args:
+        by: column with exactly two values, such as the architecture.
+        seed: column of seeds; runs with equal variables (and seed, if given) are paired.
+
+    Raises:
+        LawError: `by` has not two values, or a side's law is underdetermined.
+
+    Example:
+        >>> import numpy as np, pandas as pd
+        >>> D = np.geomspace(1e4, 1e8, 9)
+        >>> runs = pd.concat([
+        ...     pd.DataFrame({"net": "dlrm", "D": D, "loss": 0.4 + 3 * D**-0.3}),
+        ...     pd.DataFrame({"net": "hstu", "D": D, "loss": 0.4 + 9 * D**-0.4}),
+        ... ], ignore_index=True)
+        >>> both = compare(runs, "net", ["D"], form="power")
+        >>> both.exponents().set_index("coefficient").loc["beta", "difference"].round(6)
+        np.float64(-0.1)
+        >>> round(both.crossings(1e4, 1e6, lambda D: D).loc[0, "budget"], -2)
+        np.float64(59000.0)
+    """
+    if by not in frame:
+        raise LawError(f"no column {by!r}; the table has {', '.join(map(str, frame))}")
+    values = sorted(frame[by].dropna().unique().tolist(), key=str)
+    if len(values) != 2:
+        raise LawError(f"{by!r} has {len(values)} values; compare needs exactly two: select them")
+    sides = [cast(pd.DataFrame, frame[frame[by] == v]) for v in values]
+    laws = [fit(side, form, variables, loss) for side in sides]
+    for value, law in zip(values, laws, strict=True):
+        if law.status == "underdetermined":
+            raise LawError(f"{by} = {value}: {law.reason}")
+    keys = [*variables, *([seed] if seed else [])]
+    tables = [
+        side.loc[law.points.labels].groupby(keys)[loss].mean()
+        for side, law in zip(sides, laws, strict=True)
+    ]
+    both = pd.concat(tables, axis=1, join="inner").to_numpy()
+    pairs = np.log(both[:, 0] / both[:, 1])
+    return Comparison((str(values[0]), str(values[1])), laws[0], laws[1], pairs)
