@@ -25,6 +25,7 @@ CATALOGUE = {
 }
 ORIGINS = (0.4, 0.6, 0.8)  # share of the runs, cheapest first, that foretell the rest
 WORTH = 1.05  # a form with more constants must foretell better than this
+EXACT = 1e-7  # log errors below this are rounding
 
 
 def build(name: str, points: Points, *, floor: float = 0.0) -> Form:
@@ -71,7 +72,7 @@ def choose(points: Points, delta: float, *, floor: float = 0.0) -> ScalingLaw:
         n for n in names if np.isfinite(score[n]) and laws[n].status is not Status.UNDERDETERMINED
     ]
     best = min((score[n] for n in alive), default=np.nan)
-    close = [n for n in alive if score[n] <= WORTH * best]
+    close = [n for n in alive if score[n] <= WORTH * best + EXACT]
     winner = min(close, key=lambda n: (len(laws[n].theta), score[n]), default=simplest)
     table = pd.DataFrame(
         {

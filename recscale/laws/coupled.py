@@ -8,7 +8,7 @@ import itertools
 
 import numpy as np
 
-from recscale.laws.forms import EXPONENT, Form
+from recscale.laws.forms import EXPONENT, Additive, Form
 from recscale.laws.grid import local_minima, surface
 
 TINY = 1e-300
@@ -24,7 +24,7 @@ class Coupled(Form):
         c, value = surface([table], w / y**2, w / y)
         shape = (1, *(len(a) for a in axes))
         low = np.flatnonzero(local_minima(value.reshape(shape)).reshape(-1))
-        best = low[np.argsort(value[0, low])[:16]]
+        best = low[np.argsort(value[0, low])[:10]]
         return self._theta(c[:, 0, best], cells[best])
 
     def starts_each(self, logx: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -93,10 +93,20 @@ class Gamma(Coupled):
         mean[-1], sd[-1] = 0.0, 0.35
         return mean, sd
 
+    def starts(self, logx: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """The grid's, and the additive law's optima bent towards other gammas."""
+        additive = Additive(self.variables, self.centre, floor=float(self.lower[0]))
+        flat = additive.starts(logx, y, weights)[:2]
+        p, bent = self.p, [super().starts(logx, y, weights)]
+        for g in (0.5, 1.0, 2.0):
+            a = np.maximum(flat[:, 1 : p + 1], 1e-12) ** (1 / g)
+            bent.append(np.c_[flat[:, 0], a, flat[:, p + 1 :] / g, np.full(len(flat), g)])
+        return np.concatenate(bent)
+
     def axes(self, *, fine: bool) -> list[np.ndarray]:
         p = self.p
-        per = ({2: 11, 3: 6, 4: 4} if fine else {2: 7, 3: 4, 4: 3})[p]
-        ratios = ({2: 9, 3: 5, 4: 3} if fine else {2: 5, 3: 3, 4: 3})[p]
+        per = ({2: 11, 3: 5, 4: 3} if fine else {2: 7, 3: 3, 4: 2})[p]
+        ratios = ({2: 9, 3: 3, 4: 3} if fine else {2: 5, 3: 3, 4: 2})[p]
         exponents, spread = np.geomspace(0.05, 1.6, per), np.linspace(-4, 4, ratios)
         g = np.array([0.3, 0.5, 0.75, 1.0, 1.5, 2.5]) if fine else np.array([0.5, 1.0, 2.0])
         return [exponents] * p + [spread] * (p - 1) + [g]

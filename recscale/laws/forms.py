@@ -30,6 +30,7 @@ class Form(ABC):
         lower, upper: (k,) bounds of theta; infinite where there is none.
         single: variables an exponent is sought along, so that must vary on their own.
         sign: 1 where less is better (losses), -1 where more is (ranking metrics).
+        monotone: whether more of a variable never hurts.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Form(ABC):
     upper: np.ndarray
     single: tuple[int, ...]
     sign: int = 1
+    monotone: bool = True
 
     @abstractmethod
     def evaluate(self, theta: np.ndarray, logx: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -29,6 +29,9 @@ def frontier(
     reach = REACH * np.log(10)
     low, high = p.logx.min(0) - reach, p.logx.max(0) + reach
     spend = _checked_cost(cost, p.variables, low, high)
+    free = _free(spend, low, high)
+    # What costs nothing would grow without end: such a variable stays at the largest run's.
+    low, high = np.where(free, p.logx.max(0), low), np.where(free, p.logx.max(0), high)
     best = allocate(law.model, law.theta[None], money, spend, low, high)[0]
     many = allocate(law.model, law.resampled[:DRAWS], money, spend, low, high)
     tail = (1 - level) / 2
@@ -50,34 +53,34 @@ def frontier(
 
 
 def allocate(form, theta, budgets, spend, low, high, *, rounds: int = 14) -> np.ndarray:
-    """log x (b, m, p) that minimises each law theta (b, k) at each budget (m,).
+    """log x (b, m, p) of the best each law theta (b, k) can do at each budget (m,).
 
     All variables but the last move on a grid that zooms in on the best cell; the last takes what
-    is left of the budget. With p variables: 13^(p-1) cells a round.
+    is left of the budget. A form that peaks may want to leave some unspent: there all move.
     """
     b, m, p = len(theta), len(budgets), len(low)
-    if p == 1:
+    moving = p - 1 if form.monotone else p
+    if not moving:
         x = _last(spend, np.empty((1, m, 0)), budgets, low, high)
         return np.repeat(x[:, :, None], b, 0)
-    per = 13 if p == 2 else 7
-    unit = np.array(list(itertools.product(np.linspace(-1, 1, per), repeat=p - 1)))
-    centre = np.broadcast_to((low + high)[:-1] / 2, (b, m, p - 1)).copy()
-    half = (high - low)[:-1] / 2
-    rows = np.arange(b)[:, None], np.arange(m)[None]
+    per, shrink = (13, 0.35) if moving == 1 else (7, 0.6)
+    unit = np.array(list(itertools.product(np.linspace(-1, 1, per), repeat=moving)))
+    a, z = low[:moving], high[:moving]
+    centre, half = np.broadcast_to((a + z) / 2, (b, m, moving)), (z - a) / 2
+    row, column = np.arange(b)[:, None], np.arange(m)[None]
     out = np.empty((b, m, p))
-    for step in range(rounds if p == 2 else 2 * rounds):
-        trial = np.clip(centre[:, :, None] + unit * half, low[:-1], high[:-1])
-        last = _last(spend, trial, budgets[None, :, None], low, high)
-        x = np.concatenate([trial, last[..., None]], -1)
+    for _ in range(rounds if moving == 1 else 2 * rounds):
+        x = np.clip(centre[:, :, None] + unit * half, a, z)
+        if form.monotone:
+            last = _last(spend, x, budgets[None, :, None], low, high)
+            x = np.concatenate([x, last[..., None]], -1)
         f = np.empty(x.shape[:3])
         for i in range(b):
             f[i] = form.evaluate(theta[i : i + 1], x[i].reshape(-1, p))[0].reshape(m, -1)
         broke = spend(x) > budgets[None, :, None] * (1 + 1e-9)
-        f = np.where(broke, np.inf, f * form.sign)
-        pick = f.argmin(2)
-        out = x[rows[0], rows[1], pick]
-        centre = out[..., :-1].copy()
-        half = half * (0.35 if p == 2 else 0.6) if step else half / 2
+        pick = np.where(broke, np.inf, form.sign * f).argmin(2)
+        out = x[row, column, pick]
+        centre, half = out[..., :moving], half * shrink
     return out
 
 
@@ -91,6 +94,13 @@ def _last(spend, others, budget, low, high) -> np.ndarray:
                                      mid[..., None]], -1)) > budget  # fmt: skip
         b, a = np.where(over, mid, b), np.where(over, a, mid)
     return a
+
+
+def _free(spend, low, high) -> np.ndarray:
+    """Mask (p,) of the variables the cost does not depend on."""
+    middle = (low + high) / 2
+    moved = middle + np.diag(high - middle)
+    return np.isclose(spend(moved), spend(middle[None])[0], rtol=1e-12)
 
 
 def _checked_cost(cost: Callable[..., Any], variables, low, high):

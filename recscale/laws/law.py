@@ -191,7 +191,9 @@ class ScalingLaw:
 
         Returns:
             frame: budget, each variable with _low and _high (the band on the optimum from the
-            constants' draws), loss with loss_low and loss_high (a prediction), decades, edge.
+            constants' draws), loss with loss_low and loss_high (a prediction), decades, edge:
+            the variables that met the end of the search (8 decades beyond the runs) or that the
+            cost does not count, and that therefore stay at the largest run's value.
         """
         self.require()
         return frontier.frontier(self, budgets, cost, intervals.checked(level))

@@ -16,6 +16,7 @@ class Peaked(Form):
     """
 
     sign = -1
+    monotone = False
 
     def __init__(self, variables: tuple[str, ...], centre: np.ndarray):
         p = self.p = len(variables)

@@ -86,8 +86,8 @@ def fit_table(
         {coefficient: [low, high]}, method, without_worst, dropped [{row, reason}], diagnostics,
         choice (for "auto"), slopes, verdicts, notes and answers (sentences), groups (a law for
         each kind of row where a column separates the rows: where, n, status, answer); with
-        `predict` also predictions [{row, actual, mean, low, high, decades}] and their error and coverage.
-        Numbers that do not exist are None.
+        `predict` also predictions [{row, actual, mean, low, high, decades}], their error and
+        coverage. Numbers that do not exist are None.
 
     Raises:
         LawError: the file, a column or a query cannot be used; says which and what to do.
