@@ -28,11 +28,16 @@ def number(value: float | None, digits: int = 4) -> str:
 
 def span(mean: float, low: float, high: float) -> str:
     """`0.7123 [0.7080, 0.7170]`, to two digits of the interval's width; NaN ends say so."""
+    return " ".join(ends(mean, low, high))
+
+
+def ends(mean: float, low: float, high: float) -> tuple[str, str]:
+    """The two halves of `span`: the number, and its interval in brackets."""
     if not (math.isfinite(low) and math.isfinite(high)):
-        return f"{number(mean)} (no interval)"
+        return number(mean), "(no interval)"
     width = high - low
     digits = 4 if width <= 0 else max(3, min(7, 1 - math.floor(math.log10(width))))
-    return f"{number(mean, digits)} [{number(low, digits)}, {number(high, digits)}]"
+    return number(mean, digits), f"[{number(low, digits)}, {number(high, digits)}]"
 
 
 def time(seconds: float | None) -> str:

@@ -15,7 +15,7 @@ from recscale.report.axes import AxisView
 from recscale.report.findings import Findings
 from recscale.run import RunRecord
 from recscale.study import Study
-from recscale.words import more, number, quantity, span, time
+from recscale.words import ends, more, number, quantity, span, time
 
 CORE = ("eval_ne", "eval_loss", "eval_auc", "best_eval_loss", "samples", "train_flop",
         "table_params", "dense_params", "time_s", "usd")  # fmt: skip
@@ -23,16 +23,16 @@ AXES = ("embedding_dim", "embedding_rows", "mlp_width", "overarch_width", "mlp_d
         "sequence_depth", "sequence_width", "sequence_length", "data_fraction", "rate_factor",
         "seed")  # fmt: skip
 
-Cell = tuple[str, str]
-"""A number with its interval, and a remark under it."""
+Cell = tuple[str, str, str]
+"""A number, its interval, and a remark; what is not there is empty."""
 
 
-def exchange_rows(f: Findings) -> list[dict[str, Any]]:
+def exchange_rows(f: Findings) -> list[dict[str, Cell]]:
     """The exchange table, one row an axis; a cell without a number says why."""
-    rows = [
+    rows: list[dict[str, Cell]] = [
         {
-            "axis": (v.label, f"tried {_range(v)}"),
-            "verdict": (v.verdict, "" if v.verdict == "power law" else v.why),
+            "axis": (v.label, "", f"tried {_range(v)}"),
+            "verdict": (v.verdict, "", "" if v.last and v.last.known else v.why),
             "measured": _measured(v.last),
             "base": _rate(f, f.at_base.get(v.axis)),
             "largest": _rate(f, f.at_largest.get(v.axis)),
@@ -41,11 +41,10 @@ def exchange_rows(f: Findings) -> list[dict[str, Any]]:
         for v in f.views
     ]
     if f.best_mix:
-        best = (span(*f.best_mix), "from the law's best configuration at the largest run's FLOPs "
-                "to its best at twice that")  # fmt: skip
-        none = ("", "")
-        rows.append({"axis": ("all axes, best mix", ""), "verdict": none, "measured": none,
-                     "base": none, "largest": none, "flop": best})  # fmt: skip
+        words = "from the law's best at the largest run's FLOPs to its best at twice that"
+        rows.append({**dict.fromkeys(rows[0] if rows else (), ("", "", "")),
+                     "axis": ("all axes, best mix", "", ""),
+                     "flop": (*ends(*f.best_mix), words)})  # fmt: skip
     return rows
 
 
@@ -56,20 +55,20 @@ def _range(v: AxisView) -> str:
 
 def _measured(step: Measured | None) -> Cell:
     if step is None:
-        return "", "no two runs differ in this axis alone"
+        return "", "", "no two runs differ in this axis alone"
     doubling = np.isfinite(step.doublings)
     each = step.doublings if doubling else 1.0
-    where = f"{quantity(step.start)} to {quantity(step.end)}" + ("" if doubling else ", whole step")
+    words = f"{quantity(step.start)} to {quantity(step.end)}" + ("" if doubling else ", whole step")
     if not step.known:
-        return number(step.change / each), f"{where}; {step.why}"
-    text = span(step.change / each, step.low / each, step.high / each)
-    return text, where + (f", mean of {step.settings} settings" if step.settings > 1 else "")
+        return number(step.change / each), "", f"{words}; {step.why}"
+    words += f", mean of {step.settings} settings" if step.settings > 1 else ""
+    return *ends(step.change / each, step.low / each, step.high / each), words
 
 
 def _rate(f: Findings, rate: Rate | None) -> Cell:
     if rate is None:
-        return "", "no law" if f.law is None else "cannot grow, or outside the law"
-    return span(rate.change, rate.low, rate.high), ""
+        return "", "", "no law" if f.law is None else "cannot grow, or outside the law"
+    return *ends(rate.change, rate.low, rate.high), ""
 
 
 def _through(f: Findings, rate: Rate | None) -> Cell:
@@ -78,8 +77,8 @@ def _through(f: Findings, rate: Rate | None) -> Cell:
     paid = rate.per_flop_doubling()
     costs = f"a doubling costs {more(rate.flop_ratio)} FLOPs"
     if paid is None:
-        return "", f"{costs}: next to none; it is paid in memory and look-ups"
-    return span(*paid), costs
+        return "", "", f"{costs}: next to none; it is paid in memory and look-ups"
+    return *ends(*paid), costs
 
 
 def places(f: Findings) -> str:

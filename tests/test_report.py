@@ -1,0 +1,194 @@
+"""The report says what the ledger holds: the law or why not, every run, nothing a browser fetches
+or runs by accident."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+from planted_study import DATA, SWEEP, planted, record
+
+from recscale.ledger import Ledger
+from recscale.planner import planned_runs
+from recscale.report.page import render, write_report
+from recscale.specfile import parse_spec
+from recscale.study import Study, plan_entry
+from recscale.words import span
+
+VOID = {"meta", "br", "link", "img", "hr", "input"}
+FEW = SWEEP.replace("[4, 8, 16, 32]", "[8, 16]").replace("seeds: 2", "seeds: 1")
+
+
+class Page(HTMLParser):
+    """A page taken apart: visible text, figures, and whether every tag was closed in order."""
+
+    def __init__(self, html: str):
+        super().__init__(convert_charrefs=True)
+        self.open: list[tuple[str, dict]] = []
+        self.unclosed: list[str] = []
+        self.tags: list[tuple[str, dict]] = []
+        self.text, self.figures = "", {}
+        self.by_id: dict[str, str] = {}
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop()[0] != tag:
+            self.unclosed.append(tag)
+
+    def handle_data(self, data):
+        tag, attrs = self.open[-1] if self.open else ("", {})
+        if tag == "script" and attrs.get("type") == "application/json":
+            self.figures[attrs["id"].removeprefix("figure-")] = json.loads(data)
+        elif tag not in ("script", "style"):
+            self.text += data
+            for _, outer in self.open:
+                if "id" in outer:
+                    self.by_id[outer["id"]] = self.by_id.get(outer["id"], "") + data
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("planted")
+    planted(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def study(run_dir: Path) -> Study:
+    return Study.open(str(run_dir))
+
+
+@pytest.fixture(scope="module")
+def page(study: Study) -> Page:
+    return Page(render(study))
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    """Of a sweep whose runs do not determine its law."""
+    ledger = planted(tmp_path_factory.mktemp("few"), FEW, mishaps=False)
+    return Page(render(Study.of(ledger)))
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_the_page_is_well_formed_and_fetches_nothing(page: Page):
+    assert not page.open and not page.unclosed
+    assert not [a for t, a in page.tags if t in ("link", "img", "iframe") or "src" in a]
+
+
+def test_every_run_is_there(study: Study, page: Page):
+    for r in (*study.records, *study.orphaned):
+        assert r.run_id in page.text
+
+
+def test_the_answer_states_the_law_and_the_rates_with_intervals(study: Study, page: Page):
+    law = study.law()
+    for row in law.intervals(0.95).to_dict("records"):
+        shown = span(law.coefficients[row["coefficient"]], row["low"], row["high"])
+        assert shown in page.text, row["coefficient"]
+    first = words(page.by_id["answer"])
+    for name in ("E", "alpha_samples"):
+        assert f"{law.coefficients[name]:.3g}" in first
+    assert "doubling the MLP width" in first and "90 %" in page.text
+
+
+def test_the_worlds_floor_stands_beside_the_fitted_constant(study: Study, page: Page):
+    row = study.law().intervals(0.95).set_index("coefficient").loc["E"]
+    floor = DATA.floor.ne if DATA.floor else 0.0
+    told = words(page.by_id["answer"])
+    assert f"{floor:.4f}" in told
+    assert ("lies inside" in told) == (row["low"] <= floor <= row["high"])
+
+
+def test_hostile_text_is_shown_and_never_run(study: Study, page: Page):
+    assert "<script>alert('x')</script> & more" in page.text
+    scripts = [a for t, a in page.tags if t == "script"]
+    assert all(not a or a.get("type") == "application/json" for a in scripts)
+    assert len([a for a in scripts if not a]) == 2  # plotly, and the page's own
+    assert "a <planted> teacher" in page.text
+
+
+def test_failures_divergence_and_other_learning_rates_are_told_apart(study: Study, page: Page):
+    told = words(page.by_id.get("runs", "") + page.text)
+    assert "learning-rate factor 1 was better than 3" in told
+    for heading in ("Failed attempts", "Diverged", "earlier form of the sweep"):
+        assert heading in told
+
+
+def test_without_a_law_it_says_so_and_draws_none(few: Page, page: Page):
+    assert "not determined" in few.by_id["answer"] and "distinct value" in few.by_id["answer"]
+    names = [trace.get("name") for trace in few.figures["compute"]["data"]]
+    assert not any("law" in str(n) for n in names)
+    assert "fit" not in few.figures and "residuals" not in few.figures
+    drawn = [trace.get("name") for trace in page.figures["compute"]["data"]]
+    assert any("law" in str(n) for n in drawn)
+
+
+def test_one_seed_makes_no_difference_significant(few: Page):
+    assert "noise between runs is unknown" in few.text
+    assert "Which axis pays most is not determined" in few.by_id["answer"]
+
+
+def test_an_axis_with_a_law_is_drawn_with_it_and_one_without_is_stamped(page: Page):
+    drawn = {
+        key: any(t.get("name") == "its own law" for t in figure["data"])
+        for key, figure in page.figures.items()
+        if key.startswith("axis-")
+    }
+    assert set(drawn) == {
+        "axis-embedding_dim", "axis-mlp_width", "axis-sequence_depth", "axis-data_fraction"
+    }  # fmt: skip
+    assert drawn["axis-data_fraction"] and not drawn["axis-sequence_depth"]
+    assert "sequence_depth 0 has no place in a power law" in words(page.text)
+    assert "0" in page.figures["axis-sequence_depth"]["layout"]["xaxis"]["ticktext"]
+
+
+def test_figures_are_what_plotly_accepts(page: Page):
+    for figure in page.figures.values():
+        go.Figure(figure)  # raises ValueError at an unknown property or value
+
+
+def test_the_same_ledger_gives_the_same_bytes(run_dir: Path, study: Study):
+    assert render(Study.open(str(run_dir))) == render(study)
+
+
+def test_page_and_tables_are_written_beside_the_ledger(run_dir: Path, study: Study):
+    paths = [Path(p) for p in write_report(study, str(run_dir))]
+    assert {p.name for p in paths} == {
+        "report.html", "runs.csv", "runs.parquet", "curves.parquet"
+    }  # fmt: skip
+    assert all(p.parent == run_dir and p.stat().st_size for p in paths)
+    assert sorted(p.name for p in run_dir.iterdir() if p.is_file()) == sorted(p.name for p in paths)
+    runs, text = pd.read_parquet(run_dir / "runs.parquet"), pd.read_csv(run_dir / "runs.csv")
+    assert set(runs["run_id"]) == set(text["run_id"]) == {r.run_id for r in study.records}
+    curves = pd.read_parquet(run_dir / "curves.parquet")
+    assert len(curves) == sum(len(r.curve) for r in study.records)
+
+
+@pytest.mark.parametrize("how_many", [0, 1, 2])
+@pytest.mark.parametrize("status", ["done", "failed"])
+def test_a_report_of_a_sweep_that_has_hardly_begun(tmp_path: Path, how_many: int, status: str):
+    spec = parse_spec(SWEEP)
+    runs = planned_runs(spec, DATA)
+    ledger = Ledger(tmp_path)
+    ledger.append("plan", **plan_entry(spec, DATA, runs))
+    for p in runs[:how_many]:
+        failed = {"curve": (), "measured": None, "error": "boom"} if status == "failed" else {}
+        ledger.record(record(p, status=status, **failed))
+    paths = write_report(Study.open(str(tmp_path)), str(tmp_path))
+    page = Page(Path(paths[0]).read_text())
+    assert "not determined" in page.by_id["answer"]
+    assert all(p.run_id in page.text for p in runs)
