@@ -11,6 +11,7 @@ from recscale.laws.forms import Form
 from recscale.laws.nouns import LawError, Points
 
 MIN_DECADES = 0.25  # less than a factor 1.8 on an axis cannot show an exponent
+MAX_POWER = 60  # of ten; squares of such losses and powers of such counts stay finite
 
 
 def check(
@@ -52,6 +53,9 @@ def check(
             f"or count the axis from 1",
         )
     drop(values[loss] <= 0, f"{loss} is 0 or negative: relative errors need positive values")
+    for c in values:
+        absurd = (np.abs(np.log10(np.maximum(values[c], 1e-320))) > MAX_POWER) & keep
+        drop(absurd, f"{c} is beyond 1e-{MAX_POWER} to 1e{MAX_POWER}: a unit or reading error")
     if weights:
         drop(values[weights] <= 0, f"weight {weights} is 0 or negative")
     drop(_copies(frame, values), "exact copy of an earlier row")
