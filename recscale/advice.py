@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from recscale.exchange import LEVEL, Rate, Resampled
+from recscale.exchange import LEVEL, Rate, law_rates
 from recscale.frame import left_out
-from recscale.laws import ScalingLaw, Status
+from recscale.laws import ScalingLaw
 from recscale.options import Option, Space, option, space, swept, weigh
 from recscale.planner import pace
 from recscale.run import RunRecord
@@ -99,7 +99,7 @@ class Advice:
 
     def facts(self) -> dict[str, Any]:
         """Everything as plain values: what `recscale ask --json` prints."""
-        starved, gain = self.starved, _gain(self.best, self.best_loss)
+        starved, gain = self.starved, gain_of(self.best, self.best_loss)
         return {
             "loss": self.loss_name,
             "budget_flop": self.budget_flop,
@@ -126,49 +126,9 @@ class Advice:
 
     def sentences(self) -> str:
         """The answer in plain words, a line each."""
-        from recscale.words import number, quantity, span, time
+        from recscale.advice_words import sentences
 
-        loss, best, cost = self.loss_name, self.best, self.best.option.cost
-        gain = _gain(best, self.best_loss)
-        out = [
-            f"With {quantity(self.budget_flop)} FLOP ({self.times_largest:.3g} times the largest "
-            f"run) train {_described(best, self.swept)}.",
-            f"Predicted {loss}: {span(best.loss, best.low, best.high)} (90 % for one run); the "
-            f"best run so far measured {number(self.best_loss)}: a gain of "
-            f"{span(*gain)}.",
-            f"It costs {quantity(cost.train_flop)} FLOP, about {time(best.time_s)}, "
-            f"{best.gpu_hours:.3g} GPU-hours and ${best.usd:.2f}; parameters: "
-            f"{quantity(cost.table_params)} table, {quantity(cost.dense_params)} dense"
-            + (f", {quantity(cost.head_params)} head." if cost.head_params else "."),
-        ]
-        beyond = {v: d for v, d in best.decades.items() if d > 0.005}
-        if beyond:
-            far = ", ".join(f"{d:.2f} decades in {v}" for v, d in beyond.items())
-            out.append(f"This extrapolates {far} beyond the runs.")
-        else:
-            out.append("It lies within the range of the runs on every variable of the law.")
-        if self.law_status == Status.BOUND_HIT:
-            out.append(
-                f"Careful: the fit lies at a bound ({self.law_reason.rstrip('.')}); it describes "
-                "the runs and is not established as a law beyond them."
-            )
-        if best.at_edge:
-            out.append(
-                f"{', '.join(best.at_edge)} stands at the largest value weighed "
-                f"({2**self.doublings} times the largest tried, or what memory holds): the law "
-                "would go further."
-            )
-        if self.with_data_at_hand:
-            there = self.with_data_at_hand
-            out += [
-                f"That needs {quantity(best.rows)} training rows and there are "
-                f"{quantity(self.rows_at_hand)}: "
-                f"{best.rows / self.rows_at_hand:.2g} times as much data.",
-                f"With the data at hand: {_described(there, self.swept)}; predicted {loss} "
-                f"{span(there.loss, there.low, there.high)} for "
-                f"{quantity(there.option.cost.train_flop)} FLOP.",
-            ]
-        return "\n".join([*out, *_rate_lines(self)])
+        return sentences(self)
 
 
 def advise(study: Study, compute: str) -> Advice:
@@ -215,7 +175,7 @@ def advise(study: Study, compute: str) -> Advice:
         swept=tuple(swept(study.spec)),
         best_run=run,
         best_loss=measured,
-        rates=tuple(Resampled.of(law).rates(study, largest_option(study))),
+        rates=tuple(law_rates(study, law, largest_option(study))),
         doublings=options.doublings,
     )
 
@@ -282,46 +242,10 @@ def _best_so_far(study: Study) -> tuple[str, float]:
     return groups[best][0].run_id, means[best]
 
 
-def _gain(answer: Answer, measured: float) -> tuple[float, float, float]:
+def gain_of(answer: Answer, measured: float) -> tuple[float, float, float]:
+    """What the answer gains on a measured loss, with the prediction's interval."""
     return measured - answer.loss, measured - answer.high, measured - answer.low
 
 
 def _named(triple: tuple[float, float, float] | None) -> dict[str, float] | None:
     return dict(zip(("mean", "low", "high"), triple, strict=True)) if triple else None
-
-
-def _described(answer: Answer, axes: tuple[str, ...]) -> str:
-    """`dlrm with embedding_dim 32, mlp_width 256 on 4.1M samples`."""
-    from recscale.words import quantity
-
-    model = answer.option.model
-    sizes = []
-    for axis in axes:
-        if axis != "data_fraction":
-            value = getattr(model, axis)
-            sizes.append(f"{axis} {'all' if value is None else value}")
-    with_sizes = f" with {', '.join(sizes)}" if sizes else ""
-    return f"{model.family}{with_sizes} on {quantity(answer.option.cost.samples)} samples"
-
-
-def _rate_lines(advice: Advice) -> list[str]:
-    from recscale.words import more, span
-
-    starved = advice.starved
-    out = []
-    if starved:
-        sure = "" if starved.high < 0 else ", though its interval reaches no gain at all"
-        out.append(
-            f"Most starved at the largest run: {starved.axis}{sure}. "
-            f"What one doubling changes in {advice.loss_name} there:"
-        )
-    elif advice.rates:
-        out.append("No axis is predicted to pay at the largest run. One doubling changes there:")
-    for rate in sorted(advice.rates, key=lambda r: r.change):
-        paid = rate.per_flop_doubling()
-        through = f", {span(*paid)} per doubling of compute put there" if paid else ""
-        out.append(
-            f"  {rate.axis}: {span(rate.change, rate.low, rate.high)} for "
-            f"{more(rate.flop_ratio)} FLOP{through}"
-        )
-    return out

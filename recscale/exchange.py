@@ -14,15 +14,13 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-from scipy import special
 
 from recscale.laws import ScalingLaw
-from recscale.laws.intervals import draws
+from recscale.laws.intervals import student
 from recscale.options import Option, doubled, swept
 from recscale.spec import SweepSpec
 from recscale.study import Study
 
-DRAWS = 400
 LEVEL = 0.9
 FREE = 1.1  # an axis whose doubling costs less than 10 % more FLOPs is paid in bytes instead
 
@@ -58,51 +56,42 @@ class Rate:
         return self.change / each, self.low / each, self.high / each
 
 
-@dataclass(frozen=True)
-class Resampled:
-    """A law and DRAWS resamplings of its constants, drawn once for every question asked of it."""
+def law_change(
+    law: ScalingLaw, before: Mapping[str, float], after: Sequence[Mapping[str, float]]
+) -> np.ndarray:
+    """(m, 3): the law's change of the loss from one run to each of m others, low, high at LEVEL.
 
-    law: ScalingLaw
-    thetas: np.ndarray
+    The interval is of the law's constants, resampled, and true if its form is; both ends of a
+    difference share them, so it is far narrower than the difference of two predictions.
 
-    @classmethod
-    def of(cls, law: ScalingLaw) -> Resampled:
-        """Raises LawError when the law is underdetermined."""
-        law.require()
-        return cls(law, np.concatenate([law.theta[None], draws(law, DRAWS, 0)]))
+    Raises:
+        LawError: the law is underdetermined.
+    """
+    law.require()
+    logx = np.log([[float(point[v]) for v in law.variables] for point in (before, *after)])
+    f = law.model.evaluate(np.concatenate([law.theta[None], law.resampled]), logx)[0]
+    delta = f[:, 1:] - f[:, :1]
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(delta[1:], [tail, 1 - tail], axis=0)
+    # a robust optimum may lie outside its resamples' quantiles; an interval holds its centre
+    return np.column_stack([delta[0], np.minimum(low, delta[0]), np.maximum(high, delta[0])])
 
-    def change(
-        self, before: Mapping[str, float], after: Sequence[Mapping[str, float]]
-    ) -> np.ndarray:
-        """(m, 3): the change of the loss from one run to each of m others, low, high at LEVEL.
 
-        The interval is of the law's constants, which both ends of a difference share; it is far
-        narrower than the difference of two predictions.
-        """
-        names = self.law.variables
-        logx = np.log([[float(point[v]) for v in names] for point in (before, *after)])
-        f = self.law.model.evaluate(self.thetas, logx)[0]
-        delta = f[:, 1:] - f[:, :1]
-        tail = (1 - LEVEL) / 2
-        low, high = np.quantile(delta[1:], [tail, 1 - tail], axis=0)
-        # a robust optimum may lie outside its resamples' quantiles; an interval holds its centre
-        return np.column_stack([delta[0], np.minimum(low, delta[0]), np.maximum(high, delta[0])])
+def law_rates(study: Study, law: ScalingLaw, at: Option) -> list[Rate]:
+    """One rate per swept axis that can grow at that run and that the law can see there."""
 
-    def rates(self, study: Study, at: Option) -> list[Rate]:
-        """One rate per swept axis that can grow at that run and that the law can see there."""
+    def seen(option: Option) -> bool:
+        return all(option.values().get(v, 0) > 0 for v in law.variables)
 
-        def seen(option: Option) -> bool:
-            return all(option.values().get(v, 0) > 0 for v in self.law.variables)
-
-        steps = {a: doubled(study, at, a) for a in swept(study.spec)}
-        grown = {a: o for a, o in steps.items() if o is not None and seen(o)}
-        if not grown or not seen(at):
-            return []
-        table = self.change(at.values(), [o.values() for o in grown.values()])
-        return [
-            Rate(a, float(c), float(low), float(high), o.cost.train_flop / at.cost.train_flop)
-            for (a, o), (c, low, high) in zip(grown.items(), table, strict=True)
-        ]
+    steps = {a: doubled(study, at, a) for a in swept(study.spec)}
+    grown = {a: o for a, o in steps.items() if o is not None and seen(o)}
+    if not grown or not seen(at):
+        return []
+    table = law_change(law, at.values(), [o.values() for o in grown.values()])
+    return [
+        Rate(a, float(c), float(low), float(high), o.cost.train_flop / at.cost.train_flop)
+        for (a, o), (c, low, high) in zip(grown.items(), table, strict=True)
+    ]
 
 
 def where(frame: pd.DataFrame, mask: Any) -> pd.DataFrame:
@@ -124,7 +113,7 @@ class Noise:
 
     def half(self, sd_factor: float, level: float = LEVEL) -> float:
         """Half-width of the interval of a difference whose sd is `sd_factor` seeds' sd."""
-        return float(special.stdtrit(self.df, 0.5 + level / 2)) * self.sd * sd_factor
+        return student(level, self.df) * self.sd * sd_factor
 
 
 def seed_noise(frame: pd.DataFrame, loss: str) -> Noise | None:
@@ -205,7 +194,7 @@ def _step(axis: str, a: float, b: float, pairs: pd.DataFrame, noise: Noise | Non
     delta = (pairs["mean_b"] - pairs["mean_a"]).to_numpy(float)
     n, centre, why = len(delta), float(delta.mean()), ""
     if n >= 3:
-        half = float(special.stdtrit(n - 1, 0.5 + LEVEL / 2) * delta.std(ddof=1) / np.sqrt(n))
+        half = float(student(LEVEL, n - 1) * delta.std(ddof=1) / np.sqrt(n))
         if noise:  # agreement between a few settings by luck does not beat the seeds' noise
             half = max(half, noise.half(_sd_factor(pairs)))
     elif noise:

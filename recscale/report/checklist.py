@@ -7,16 +7,16 @@ from collections import Counter
 from collections.abc import Iterable
 
 from recscale.report.findings import Findings
-from recscale.report.sentences import foretold, noise_sentence
+from recscale.report.sentences import noise_sentence
 from recscale.words import number, quantity, time
 
 Rows = list[tuple[str, str]]
 
 
-def checklist(f: Findings) -> list[tuple[str, Rows]]:
-    """Sections of (question, answer)."""
+def checklist(f: Findings, held_out: str) -> list[tuple[str, Rows]]:
+    """Sections of (question, answer); `held_out` is `sentences.foretold`'s."""
     return [
-        ("The law", _law(f)),
+        ("The law", _law(f, held_out)),
         ("How things are counted", _counts()),
         ("Data", _data(f)),
         ("Training", _training(f)),
@@ -24,7 +24,7 @@ def checklist(f: Findings) -> list[tuple[str, Rows]]:
     ]
 
 
-def _law(f: Findings) -> Rows:
+def _law(f: Findings, held_out: str) -> Rows:
     spec, law = f.study.spec.law, f.fitted
     rows = [
         ("metric", f"{spec.loss} at the end of each run, on the fixed evaluation set"),
@@ -41,7 +41,7 @@ def _law(f: Findings) -> Rows:
         ("objective", f"{huber} on log residuals, global search ({law.optima} local minima met)"),
         ("condition number", f"{law.condition:.3g}"),
         ("residuals", f"mean |log residual| {float(abs(law.residuals).mean()):.2g}"),
-        ("hold-out", foretold(f)),
+        ("hold-out", held_out),
     ]
     without = law.without_worst
     if without:

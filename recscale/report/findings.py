@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from recscale.advice import largest_option
-from recscale.exchange import LEVEL, Rate, Resampled, law_runs
+from recscale.exchange import LEVEL, Rate, law_change, law_rates, law_runs
 from recscale.laws import LawError, ScalingLaw, Status
 from recscale.options import base_option, option, space, weigh
 from recscale.report.axes import AxisView, axis_views
@@ -64,10 +64,9 @@ def find(study: Study) -> Findings:
     at_largest: dict[str, Rate] = {}
     mix = frontier = None
     if law is not None:
-        resampled = Resampled.of(law)
-        at_base = {r.axis: r for r in resampled.rates(study, base_option(study))}
-        at_largest = {r.axis: r for r in resampled.rates(study, largest_option(study))}
-        frontier, mix = _frontier(study, resampled, frame)
+        at_base = {r.axis: r for r in law_rates(study, law, base_option(study))}
+        at_largest = {r.axis: r for r in law_rates(study, law, largest_option(study))}
+        frontier, mix = _frontier(study, law, frame)
     views = tuple(axis_views(study, frame))
     return Findings(
         study, frame, law, fitted, words, views, at_base, at_largest, mix, frontier
@@ -84,10 +83,9 @@ def _law(study: Study) -> tuple[ScalingLaw | None, str]:
     return law, law.reason
 
 
-def _frontier(study: Study, resampled: Resampled, frame: pd.DataFrame):
+def _frontier(study: Study, law: ScalingLaw, frame: pd.DataFrame):
     """The law's best legal configuration at each budget up to AHEAD times the largest run, and
     its change from the largest run's budget to twice that."""
-    law = resampled.law
     flops = law_runs(frame)["train_flop"].to_numpy(float)
     options, top = space(study, AHEAD), float(flops.max())
     budgets = [*np.geomspace(flops.min(), top * AHEAD, BUDGETS), top, 2 * top]
@@ -107,5 +105,5 @@ def _frontier(study: Study, resampled: Resampled, frame: pd.DataFrame):
     now, twice = chosen[-2:]
     if now is None or twice is None:
         return table, None
-    mean, low, high = resampled.change(now.values(), [twice.values()])[0]
+    mean, low, high = law_change(law, now.values(), [twice.values()])[0]
     return table, (float(mean), float(low), float(high))

@@ -57,6 +57,7 @@ def render(study: Study) -> str:
     env = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = env.from_string(files("recscale.report").joinpath("page.html.j2").read_text())
     plots, curve_words = _plots(f)
+    held_out = foretold(f)
     return template.render(
         name=study.spec.name,
         loss=f.loss,
@@ -67,7 +68,7 @@ def render(study: Study) -> str:
         exchange=tables.exchange_rows(f),
         places=tables.places(f),
         constants=tables.constants(f),
-        foretold=foretold(f),
+        foretold=held_out,
         noise=noise_sentence(f),
         law=f.law,
         law_words=f.law_words,
@@ -81,7 +82,7 @@ def render(study: Study) -> str:
         left_out=tables.left_out(f.frame),
         orphaned=[(r.run_id, r.status, r.reason) for r in study.orphaned],
         missing=tables.missing(study),
-        checklist=checklist(f),
+        checklist=checklist(f, held_out),
         plotly=Markup(get_plotlyjs()),
     )
 
