@@ -1,7 +1,7 @@
 """recscale measures scaling laws of recommendation models and plans where compute should go.
 
-    from recscale import Ledger
-    frame = Ledger("runs/demo").frame()
+from recscale import Ledger
+frame = Ledger("runs/demo").frame()
 """
 
 from typing import TYPE_CHECKING

@@ -7,12 +7,11 @@ determined; 130 after a clean Ctrl-C.
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -206,8 +205,8 @@ def _load(sweep: str) -> SweepSpec:
 
 def _ready(spec: SweepSpec) -> Sweep:
     from recscale.data.layout import DataError
-    from recscale.planner import PlanError
     from recscale.engine.ready import ready
+    from recscale.planner import PlanError
     from recscale.specfile import SpecError
 
     try:
@@ -248,7 +247,7 @@ def _bar() -> Iterator[Callable[[int, int | None], None]]:
         bar.stop()
 
 
-def _refuse(sentence: str) -> Any:
+def _refuse(sentence: str) -> NoReturn:
     """Bad input: what is wrong and what to do, exit 2."""
     click.echo(sentence, err=True)
     sys.exit(USAGE)

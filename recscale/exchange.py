@@ -22,7 +22,8 @@ from recscale.spec import SweepSpec
 from recscale.study import Study
 
 LEVEL = 0.9
-FREE = 1.1  # an axis whose doubling costs less than 10 % more FLOPs is paid in bytes instead
+TABLES = ("embedding_dim", "embedding_rows")
+FREE = 1.1  # tables whose doubling costs less than 10 % more FLOPs are paid in bytes instead
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ class Rate:
 
     @property
     def free(self) -> bool:
-        """Whether the doubling costs next to no FLOPs."""
-        return self.flop_ratio < FREE
+        """Whether the doubling costs next to no FLOPs: of tables, or of nothing that counts."""
+        return self.flop_ratio < (FREE if self.axis in TABLES else 1.001)
 
     @property
     def worth(self) -> float:

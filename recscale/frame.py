@@ -51,7 +51,7 @@ def _mean_final(records: Sequence[RunRecord]) -> float:
 
 
 def _columns() -> list[str]:
-    return list(_IDENTITY) + list(_COSTS) + list(_METRICS) + list(_REST)
+    return [*_IDENTITY, *_COSTS, *_METRICS, *_REST]
 
 
 _IDENTITY = (

@@ -194,4 +194,3 @@ def _parse(line: bytes) -> dict[str, Any] | None:
 
 def _on_new_line(data: bytes) -> bytes:
     return data + b"\n" if data and not data.endswith(b"\n") else data
-

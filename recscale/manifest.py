@@ -15,7 +15,7 @@ class TableFacts(Frozen):
 
     name: str
     rows: int
-    """Rows of an uncapped embedding table: ids seen in the training part, and one for all others."""
+    """Rows of an uncapped embedding table: ids seen in training, and one for all others."""
     distinct: int
     """Distinct raw values in the training part."""
     collision_rate: float = 0.0

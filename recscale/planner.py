@@ -63,9 +63,7 @@ class Spend:
     usd: float = 0.0
 
     def __add__(self, other: Spend) -> Spend:
-        return Spend(
-            self.flop + other.flop, self.gpu_hours + other.gpu_hours, self.usd + other.usd
-        )
+        return Spend(self.flop + other.flop, self.gpu_hours + other.gpu_hours, self.usd + other.usd)
 
     def within(self, budget: BudgetSpec) -> bool:
         return all(

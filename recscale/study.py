@@ -92,7 +92,7 @@ class Study:
 
         frame = self.frame()
         return fit(
-            frame[frame["enters_law"].astype(bool)],
+            frame.loc[frame["enters_law"].astype(bool)],
             form=self.spec.law.form,
             variables=list(self.spec.law.variables),
             loss=self.spec.law.loss,
@@ -156,8 +156,10 @@ def law_facts(study: Study) -> dict[str, Any]:
         "loss": study.spec.law.loss,
         "coefficients": {k: float(v) for k, v in law.coefficients.items()},
         "intervals": {
-            str(row.coefficient): [float(row.low), float(row.high)]
-            for row in table.itertuples()
+            name: [float(low), float(high)]
+            for name, low, high in zip(
+                table["coefficient"], table["low"], table["high"], strict=True
+            )
         },
     }
 
@@ -170,7 +172,5 @@ def _running(entries: Sequence[dict[str, Any]]) -> tuple[str, ...]:
     if begun is None or ended or time.time() - max(signs) > STALE_S:
         return ()
     started = {e["run_id"] for e in entries if e["kind"] == "start" and e["at"] >= begun}
-    over = {
-        e["record"]["run_id"] for e in entries if e["kind"] == "run" and e["at"] >= begun
-    }
+    over = {e["record"]["run_id"] for e in entries if e["kind"] == "run" and e["at"] >= begun}
     return tuple(sorted(started - over))

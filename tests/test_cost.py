@@ -12,7 +12,6 @@ from recscale.cost import estimate, eval_schedule, forward_flop, parameters, ste
 from recscale.data.store import Store
 from recscale.manifest import Manifest
 from recscale.models.contract import build
-from recscale.models.history import HistoryEncoder
 from recscale.planner import planned_runs
 from recscale.run import ModelConfig
 from recscale.spec import SweepSpec
@@ -56,13 +55,15 @@ def test_dense_flop_equal_torchs_counter(values, data: Manifest):
     d, length = model.embedding_dim, model.sequence_length
     meta = torch.device("meta")
     vectors = len(data.tables) + 2
-    encoder: HistoryEncoder = built.history_encoder
+    encoder = built.get_submodule("history_encoder")
     with FlopCounterMode(display=False) as counter:
-        encoder(torch.empty(1, length, d, device=meta), torch.empty(1, dtype=int, device=meta))
-        dense = built.bottom(torch.empty(1, len(data.dense), device=meta))
+        encoder(
+            torch.empty(1, length, d, device=meta), torch.empty(1, dtype=torch.int, device=meta)
+        )
+        dense = built.get_submodule("bottom")(torch.empty(1, len(data.dense), device=meta))
         x = torch.empty(1, vectors, d, device=meta)
-        dots = torch.bmm(x, x.transpose(1, 2)).flatten(1).index_select(1, built.pairs)
-        built.over_arch(torch.cat([dense, dots], 1))
+        dots = torch.bmm(x, x.transpose(1, 2)).flatten(1).index_select(1, built.get_buffer("pairs"))
+        built.get_submodule("over_arch")(torch.cat([dense, dots], 1))
     # the counter sees the whole S x S of a causal attention, we count the half that is needed
     assert flop.body + flop.interaction + 2 * flop.attention == counter.get_total_flops()
 
@@ -71,7 +72,7 @@ def test_lookups_are_no_flop_but_bytes(small: SweepSpec, data: Manifest):
     from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
     model = config(**CONFIGS[0])
-    tables = build(model, data, "meta").tables.to_empty(device="cpu")
+    tables = build(model, data, "meta").get_submodule("tables").to_empty(device="cpu")
     keys = [t.name for t in data.tables]
     ids = KeyedJaggedTensor(
         keys=keys,

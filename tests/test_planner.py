@@ -108,9 +108,7 @@ def test_nothing_is_trained_twice_and_the_plan_ends(small, data):
         decision = decide(planned, attempts, set(), set(), budget)
         assert isinstance(decision, Launch)
         assert decision.runs[0].run_id == expected.run_id
-        assert isinstance(
-            decide([expected], attempts, {expected.run_id}, set(), budget), Wait
-        )
+        assert isinstance(decide([expected], attempts, {expected.run_id}, set(), budget), Wait)
         attempts.append(record(expected))
     assert isinstance(decide(planned, attempts, set(), set(), budget), Stop)
 
@@ -132,7 +130,8 @@ def test_a_failure_is_tried_again_unless_it_was_given_up(small, data):
 )
 def test_the_flop_budget_is_never_crossed(small_plan, share, parallel, fates):
     total = sum(p.cost.train_flop for p in small_plan)
-    budget = BudgetSpec(flop=max(1.0, share * total))
+    limit = max(1.0, share * total)
+    budget = BudgetSpec(flop=limit)
     attempts: list[RunRecord] = []
     flying: list = []
     given_up: set[str] = set()
@@ -147,7 +146,7 @@ def test_the_flop_budget_is_never_crossed(small_plan, share, parallel, fates):
                 given_up.add(landed.run_id)
         else:
             break
-        assert spent(attempts).flop <= budget.flop
+        assert spent(attempts).flop <= limit
     assert isinstance(decision, Stop)
 
 

@@ -81,7 +81,7 @@ class Pool:
 
     def __init__(self, resources: ResourcesSpec, slots: int, storage: str, failures: int):
         self.name = f"recscale-bus-{uuid.uuid4().hex[:8]}"
-        self.bus = ray.remote(num_cpus=0)(Bus).options(name=self.name).remote()  # type: ignore
+        self.bus: Any = ray.remote(num_cpus=0)(Bus).options(name=self.name).remote()  # type: ignore
         self.threads = [
             threading.Thread(
                 target=self._serve, args=(resources, slot, storage, failures), daemon=True

@@ -27,7 +27,10 @@ class Sweep:
 
 
 def ready(spec: SweepSpec, progress: Callable[[int, int | None], None] | None = None) -> Sweep:
-    """Prepares the data unless it is prepared, and plans. Raises SpecError, DataError, PlanError."""
+    """Prepares the data unless it is prepared, and plans the runs.
+
+    Raises SpecError, DataError, PlanError.
+    """
     storage = expand(spec.storage, "storage")
     data = spec.data
     if data.source != "synthetic":

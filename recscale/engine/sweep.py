@@ -6,6 +6,7 @@ dashboard; nothing is ever read back from them.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
@@ -47,9 +48,7 @@ def run(sweep: Sweep, on_change: Callable[[Study], None]) -> Ended:
     plans = [e for e in ledger.entries() if e["kind"] == "plan"]
     if not plans or {k: plans[-1][k] for k in entry} != entry:
         ledger.append("plan", **entry)
-    searcher = PlanSearcher(
-        sweep.spec, data, sweep.planned, ledger, sweep.run_dir, sweep.store
-    )
+    searcher = PlanSearcher(sweep.spec, data, sweep.planned, ledger, sweep.run_dir, sweep.store)
     if searcher.suggest("is there anything to do") == "FINISHED":
         return _ended(ledger, searcher)
     searcher.flying.clear()
@@ -129,13 +128,13 @@ def _connect(cpus: int) -> None:
     """The cluster of RAY_ADDRESS (`ray job submit` sets it), else a Ray of our own on loopback."""
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     if "RAY_ADDRESS" in os.environ:
-        ray.init(log_to_driver=False, logging_level="ERROR")
+        ray.init(log_to_driver=False, logging_level=logging.ERROR)
         return
     ray.init(
         address="local",
         dashboard_host="127.0.0.1",
         log_to_driver=False,
-        logging_level="ERROR",
+        logging_level=logging.ERROR,
     )
     here = int(ray.cluster_resources().get("CPU", 0))
     if cpus > here:
@@ -149,9 +148,7 @@ def _connect(cpus: int) -> None:
 class _Watch(tune.Callback):
     """Hears of every step of Tune's loop: signs of life, failures, and the screen."""
 
-    def __init__(
-        self, searcher: PlanSearcher, ledger: Ledger, on_change: Callable[[Study], None]
-    ):
+    def __init__(self, searcher: PlanSearcher, ledger: Ledger, on_change: Callable[[Study], None]):
         self.searcher, self.ledger, self.on_change = searcher, ledger, on_change
         self.alive_at = self.looked_at = time.monotonic()
 

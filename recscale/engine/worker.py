@@ -20,13 +20,14 @@ from recscale.engine.job import Job, finished_record
 from recscale.ledger import Ledger, finished
 from recscale.run import CurvePoint
 
+
 @dataclass
 class RayHost:
     """Tells Tune of every evaluation, through `send`; only rank 0 speaks."""
 
     rank: int
     world: int
-    checkpoints: Path
+    checkpoints: Path | None
     checkpoint_s: float
     send: Any
 

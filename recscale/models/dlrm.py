@@ -19,6 +19,9 @@ class DLRM(nn.Module):
     vectors, over-arch on top. The history has a table of its own, with the item table's rows, so
     that `sequence_depth` changes dense parameters only."""
 
+    pairs: torch.Tensor
+    """Places of the pairs i > j in a flattened matrix of dot products."""
+
     def __init__(self, config: ModelConfig, data: Manifest, device: torch.device):
         super().__init__()
         d = config.embedding_dim

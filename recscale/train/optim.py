@@ -50,4 +50,3 @@ class Optimizers:
     def materialise(self) -> None:
         """Gives Adam its lazy state, so that a checkpoint has somewhere to load it."""
         self.dense.init_state()
-

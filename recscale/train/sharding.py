@@ -40,9 +40,7 @@ def shard(model: nn.Module, sparse_rate: float, seed: int, device: torch.device)
     ]
     names: list[str] = []
     for collection in collections:
-        apply_optimizer_in_backward(
-            RowWiseAdagrad, collection.parameters(), {"lr": sparse_rate}
-        )
+        apply_optimizer_in_backward(RowWiseAdagrad, collection.parameters(), {"lr": sparse_rate})
         configs = (
             collection.embedding_bag_configs()
             if isinstance(collection, EmbeddingBagCollection)

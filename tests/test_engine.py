@@ -1,0 +1,183 @@
+"""Whole sweeps through Ray, as a user runs them: killed, interrupted, failing, sharded."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recscale.ledger import Ledger
+from recscale.run import RunRecord
+
+SWEEP = """
+name: kill
+data: {source: synthetic, rows: 60000, users: 500, items: 300}
+model: {family: dlrm, embedding_dim: [4, 8, 16], mlp_width: [16, 32], sequence_length: 6}
+train: {data_fraction: 1.0, batch_size: 64}
+budget: {flop: 1e15}
+resources: {checkpoint_s: 0.5, retries: 2}
+"""
+PATIENCE_S = 240
+
+
+def recscale(*words: str | Path) -> list[str]:
+    return [sys.executable, "-m", "recscale.cli", *map(str, words)]
+
+
+def finish(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        recscale(*words), capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
+
+
+@contextmanager
+def started(*words: str | Path) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        recscale(*words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def until(condition: Callable[[], object], process: subprocess.Popen[str]) -> Any:
+    """The first true value of `condition`; the sweep must not end before it."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.05)
+    raise AssertionError("nothing happened")
+
+
+def done(ledger: Ledger) -> list[RunRecord]:
+    return [r for r in ledger.attempts() if r.status == "done"]
+
+
+def starts(ledger: Ledger) -> Counter[str]:
+    return Counter(e["run_id"] for e in ledger.entries() if e["kind"] == "start")
+
+
+def checkpointed(run_dir: Path, ledger: Ledger) -> dict | None:
+    """The start of a run that has a checkpoint and is not done."""
+    over = {r.run_id for r in done(ledger)}
+    for entry in reversed(ledger.entries()):
+        if entry["kind"] == "start" and entry["run_id"] not in over:
+            folder = run_dir / "checkpoints" / entry["run_id"]
+            if folder.is_dir() and any(p.name.startswith("step-") for p in folder.iterdir()):
+                return entry
+    return None
+
+
+def test_kill_of_a_worker_and_of_the_driver_loses_nothing_and_repeats_nothing(sweep_file, tmp_path):
+    sweep = sweep_file(SWEEP)
+    run_dir = tmp_path / "runs" / "kill"
+    ledger = Ledger(run_dir)
+    with started("run", sweep) as driver:
+        victim = until(lambda: done(ledger) and checkpointed(run_dir, ledger), driver)
+        os.kill(victim["pid"], signal.SIGKILL)
+        run_id = victim["run_id"]
+        until(lambda: starts(ledger)[run_id] == 2, driver)
+        until(lambda: run_id in {r.run_id for r in done(ledger)}, driver)
+        until(lambda: checkpointed(run_dir, ledger), driver)
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
+    before, started_before = {r.run_id for r in done(ledger)}, starts(ledger)
+
+    again = finish("run", sweep)
+    assert again.returncode == 0, again.stdout + again.stderr
+    records = done(ledger)
+    facts = json.loads(finish("status", run_dir, "--json").stdout)
+    assert facts["planned"] == facts["done"] == 6
+    assert facts["failed"] == facts["running"] == 0
+    assert Counter(r.run_id for r in records) == dict.fromkeys({r.run_id for r in records}, 1)
+    assert all(starts(ledger)[i] == started_before[i] for i in before)
+    assert next(r for r in records if r.run_id == run_id).resumed >= 1
+
+    idle = finish("run", sweep)
+    assert idle.returncode == 0
+    assert starts(ledger) == starts(Ledger(run_dir))
+    assert len(done(Ledger(run_dir))) == 6
+
+    undisturbed = sweep_file(SWEEP.replace("name: kill", "name: calm"), "calm.yaml")
+    assert finish("run", undisturbed).returncode == 0
+    calm = {r.run_id: r.final.eval_loss for r in done(Ledger(tmp_path / "runs" / "calm"))}
+    assert calm == {r.run_id: r.final.eval_loss for r in records}
+
+
+def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(sweep_file, tmp_path):
+    sweep = sweep_file(SWEEP)
+    ledger = Ledger(tmp_path / "runs" / "kill")
+    with started("run", sweep) as driver:
+        until(lambda: done(ledger), driver)
+        driver.send_signal(signal.SIGINT)
+        assert driver.wait(timeout=60) == 130
+    kept = {r.run_id for r in done(ledger)}
+    assert 0 < len(kept) < 6
+    assert finish("run", sweep).returncode == 0
+    assert len(done(ledger)) == 6
+
+
+def test_a_failing_run_is_recorded_and_the_sweep_goes_on(sweep_file, tmp_path):
+    sweep = sweep_file(SWEEP.replace("[16, 32]", "16").replace("retries: 2", "retries: 1"))
+    run_dir = tmp_path / "runs" / "kill"
+    plan = json.loads(finish("plan", sweep, "--json").stdout)
+    # a file where this run's checkpoint folder must go: it cannot write one
+    (run_dir / "checkpoints").mkdir(parents=True)
+    broken = plan[0]["run_id"]
+    (run_dir / "checkpoints" / broken).write_text("in the way")
+    ended = finish("run", sweep)
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    assert broken in ended.stdout
+    ledger = Ledger(run_dir)
+    (failed,) = [r for r in ledger.records() if r.status == "failed"]
+    assert failed.run_id == broken
+    assert failed.error and "checkpoints" in failed.error
+    assert starts(ledger)[broken] == 2
+    assert len(done(ledger)) == 2
+
+    (run_dir / "checkpoints" / broken).unlink()
+    assert finish("run", sweep).returncode == 0
+    assert {r.status for r in ledger.records()} == {"done"}
+
+
+def test_two_workers_a_run_and_a_killed_one(sweep_file, tmp_path):
+    two = SWEEP.replace("[16, 32]", "16").replace("retries: 2", "workers: 2, retries: 2")
+    sweep = sweep_file(two)
+    run_dir = tmp_path / "runs" / "kill"
+    ledger = Ledger(run_dir)
+    with started("run", sweep) as driver:
+        victim = until(lambda: checkpointed(run_dir, ledger), driver)
+        os.kill(victim["pid"], signal.SIGKILL)
+        assert driver.wait(timeout=PATIENCE_S) == 0
+    assert len(done(ledger)) == 3
+    assert {r.workers for r in done(ledger)} == {2}
+    assert next(r for r in done(ledger) if r.run_id == victim["run_id"]).resumed >= 1
+
+    alone = sweep_file(two.replace("name: kill", "name: one").replace("workers: 2, ", ""), "1.yaml")
+    assert finish("run", alone).returncode == 0
+    single = {r.run_id: r.final.eval_loss for r in done(Ledger(tmp_path / "runs" / "one"))}
+    assert {r.run_id: pytest.approx(r.final.eval_loss, rel=1e-3) for r in done(ledger)} == single
+
+
+def test_a_budget_that_ends_before_the_law_is_determined_exits_3(sweep_file, tmp_path):
+    plan = json.loads(finish("plan", sweep_file(SWEEP), "--json").stdout)
+    room = plan[0]["train_flop"] * 1.5
+    sweep = sweep_file(SWEEP.replace("1e15", f"{room:.6e}"))
+    assert finish("run", sweep).returncode == 3
+    ledger = Ledger(tmp_path / "runs" / "kill")
+    assert len(done(ledger)) == 1
+    assert sum(r.spent.train_flop for r in ledger.attempts()) <= room
