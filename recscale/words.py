@@ -35,6 +35,8 @@ def ends(mean: float, low: float, high: float) -> tuple[str, str]:
     """The two halves of `span`: the number, and its interval in brackets."""
     if not (math.isfinite(low) and math.isfinite(high)):
         return number(mean), "(no interval)"
+    if max(abs(mean), abs(low), abs(high)) >= 1e5:
+        return f"{mean:.3g}", f"[{low:.3g}, {high:.3g}]"
     width = high - low
     digits = 4 if width <= 0 else max(3, min(7, 1 - math.floor(math.log10(width))))
     return number(mean, digits), f"[{number(low, digits)}, {number(high, digits)}]"

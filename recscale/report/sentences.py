@@ -82,8 +82,12 @@ def _floor_sentence(f: Findings) -> str:
         return text + "; no constant is fitted yet to hold against it."
     name = f.fitted.model.names[0]
     row = f.fitted.intervals(0.95).set_index("coefficient").loc[name]
-    inside = "lies inside" if row["low"] <= f.floor <= row["high"] else "lies OUTSIDE"
-    return f"{text}; it {inside} the fitted constant's interval, {name} = {_constant(f.fitted)}."
+    held = f"the fitted constant's interval, {name} = {_constant(f.fitted)}"
+    if f.floor < row["low"]:
+        return f"{text}; it lies BELOW {held}, which also holds what no size in it removes."
+    if f.floor > row["high"]:
+        return f"{text}; it lies ABOVE {held}: far out, the law promises what no model can reach."
+    return f"{text}; it lies inside {held}."
 
 
 def _pays(f: Findings) -> list[str]:
@@ -106,8 +110,10 @@ def _pays(f: Findings) -> list[str]:
 
 
 def _why_unknown(f: Findings) -> str:
-    if not len(f.frame) or not f.views:
-        return "no run has ended yet"
+    if not len(law_runs(f.frame)):
+        return "no run has ended well yet"
+    if not f.views:
+        return "the sweep varies no axis"
     return "there is no law, and with one seed a single difference cannot be told from noise"
 
 
@@ -135,8 +141,8 @@ def _per_flop(f: Findings, label: dict[str, str]) -> str:
         p, axis = priced[0]
         parts.append(f"per doubling of the compute put there it is the {label[axis]}: {span(*p)}")
     parts += [
-        f"the {label[r.axis]} gains {span(r.change, r.low, r.high)} from doubling for "
-        f"{more(r.flop_ratio)} FLOPs, and is paid in memory and look-ups instead"
+        f"doubling the {label[r.axis]} gains {span(r.change, r.low, r.high)} for "
+        f"{more(r.flop_ratio)} FLOPs, paid in memory and look-ups"
         for r in free
     ]
     out = "; ".join(parts)
