@@ -19,11 +19,10 @@ import numpy as np
 from recscale.data.build import Built, Progress, split_rows
 from recscale.data.features import Owner, owner_of, signed_log1p, standardise
 from recscale.data.intake import DUPLICATE, Events, check_dropped, read_events
-from recscale.data.layout import CHUNK_ROWS, array_path, create_array
+from recscale.data.layout import CHUNK_ROWS, create_array, open_array, remove_raw
 from recscale.data.moments import Grouped, first_of_each, moment_chunks
 from recscale.data.negatives import Baskets, NegativeSampler
-from recscale.data.ranks import write_ids
-from recscale.data.spill import Spill
+from recscale.data.ranks import interleave, rank_column
 from recscale.spec import EventsData
 
 RECIPE = 1
@@ -69,18 +68,17 @@ def build(data: EventsData, folder: Path, progress: Progress) -> Built:
 
     n = sum(len(rows.item) for rows in _rows(log, sampler, drawn=False))
     _write(data, folder, n, log, sampler, positive, owners, progress)
-    time = np.load(array_path(folder, "time"), mmap_mode="r")
-    n_train = split_rows(time, data.holdout.last)
+    n_train = split_rows(open_array(folder, "time"), data.holdout.last)
     names = ["user", "item", *data.columns.sparse]
-    raw = np.load(array_path(folder, "raw"), mmap_mode="r")
-    ids = create_array(folder, "ids", raw.shape)
-    rankings, tables = write_ids(raw, ids, n_train, names)
-    standardise(np.load(array_path(folder, "dense"), mmap_mode="r+"), n_train)
-    history = np.load(array_path(folder, "history_items"), mmap_mode="r+")
-    for begin in range(0, len(history), CHUNK_ROWS):
-        chunk = slice(begin, begin + CHUNK_ROWS)
-        history[chunk] = rankings[1].apply(history[chunk])
-    Spill.remove(folder)
+    columns = [open_array(folder, f"raw.id.{i}", "r+") for i in range(len(names))]
+    history = [open_array(folder, "history_items", "r+")]
+    tables = [
+        rank_column(name, column, n_train, more=history if name == "item" else [])
+        for name, column in zip(names, columns, strict=True)
+    ]
+    interleave(columns, create_array(folder, "ids", (n, len(names))))
+    standardise(open_array(folder, "dense", "r+"), n_train)
+    remove_raw(folder)
     return Built(
         n_train=n_train,
         tables=tables,
@@ -152,7 +150,7 @@ def _write(
 ) -> None:
     """All arrays but `ids`; `raw` and `history_items` hold codes yet."""
     sparse, dense = data.columns.sparse, data.columns.dense
-    raw = create_array(folder, "raw", (n, 2 + len(sparse)), "<i4")
+    raw = [create_array(folder, f"raw.id.{i}", (n,), "<i4") for i in range(2 + len(sparse))]
     out = {name: create_array(folder, name, (n,)) for name in ("time", "label")}
     out |= {name: create_array(folder, name, (n,)) for name in ("history_begin", "history_end")}
     out["dense"] = create_array(folder, "dense", (n, len(dense)))
@@ -166,7 +164,7 @@ def _write(
         here = slice(done, done + len(rows.item))
         done = here.stop
         out["time"][here], out["label"][here] = log.time[rows.event], rows.label
-        raw[here, 0], raw[here, 1] = log.user[rows.event], rows.item
+        raw[0][here], raw[1][here] = log.user[rows.event], rows.item
         start = np.searchsorted(log.time, log.time[rows.event])
         begin, end = clicks.before(log.user[rows.event], start)
         out["history_begin"][here], out["history_end"][here] = begin, end
@@ -175,7 +173,7 @@ def _write(
             source[Owner.ITEM] = _standing(sold, rows.item, start)
         for i, name in enumerate(sparse):
             which = source[owners.get(f"sparse.{name}", Owner.USER)]
-            raw[here, 2 + i] = log.take(f"sparse.{name}", which)
+            raw[2 + i][here] = log.take(f"sparse.{name}", which)
         for i, name in enumerate(dense):
             which = source[owners.get(f"dense.{name}", Owner.USER)]
             out["dense"][here, i] = signed_log1p(log.take(f"dense.{name}", which))

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from recscale.data.build import Progress
 from recscale.data.files import input_files
-from recscale.data.layout import CHUNK_ROWS, DataError
+from recscale.data.layout import CHUNK_ROWS, DataError, open_array
 from recscale.data.spill import Spill
 from recscale.data.times import unix_seconds
 from recscale.spec import Columns, EventsData
@@ -71,15 +71,17 @@ def read_events(data: EventsData, folder: Path, progress: Progress) -> Events:
     dtypes |= {f"sparse.{c}": "<i4" for c in columns.sparse}
     dtypes |= {f"dense.{c}": "<f4" for c in columns.dense}
     dtypes |= {"label": "|u1"} if columns.label and data.task == "click" else {}
+    places = {name: f"raw.{i}" for i, name in enumerate(dtypes)}  # names may not suit a file
     dropped: Counter[str] = Counter()
     raw_rows = 0
-    with Spill(folder, dtypes) as spill:
+    with Spill(folder, {places[name]: (dtype, None) for name, dtype in dtypes.items()}) as spill:
         for file in input_files(data.path):
             for batch in _batches(file, columns):
                 raw_rows += len(batch)
-                spill.append(_usable(batch, columns, codes, "label" in dtypes, dropped, file))
+                rows = _usable(batch, columns, codes, "label" in dtypes, dropped, file)
+                spill.append({places[name]: values for name, values in rows.items()})
                 progress(raw_rows, None)
-        arrays = spill.finish()
+    arrays = {name: open_array(folder, place).view(np.ndarray) for name, place in places.items()}
     if not len(arrays["time"]):
         raise DataError(
             f"data.path {data.path}: none of the {raw_rows} rows is usable "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -43,9 +44,15 @@ def create_array(
     )
 
 
-def open_array(folder: str | Path, name: str) -> np.memmap:
-    """A read-only memory map of an array of the store."""
-    return np.lib.format.open_memmap(array_path(folder, name), mode="r")
+def open_array(folder: str | Path, name: str, mode: Literal["r", "r+"] = "r") -> np.memmap:
+    """A memory map of an array of the store, read-only unless asked otherwise."""
+    return np.lib.format.open_memmap(array_path(folder, name), mode=mode)
+
+
+def remove_raw(folder: str | Path) -> None:
+    """Deletes the arrays `raw*`, which a source keeps beside the layout's while it builds."""
+    for path in Path(folder).glob("raw*.npy"):
+        path.unlink()
 
 
 def present(folder: str | Path) -> list[str]:

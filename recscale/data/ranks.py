@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,32 +94,38 @@ def _hash(values: np.ndarray) -> np.ndarray:
     return (values.astype(np.uint64) * _MULTIPLIER) >> np.uint64(32)
 
 
-def table_facts(name: str, ranking: Ranking, unseen_rate: float) -> TableFacts:
-    """What the manifest says of a ranked feature."""
-    distinct = len(ranking.values)
-    shared = int((np.bincount(ranking.ids, minlength=1)[ranking.ids] > 1).sum()) if distinct else 0
+def rank_column(
+    name: str,
+    column: np.ndarray,
+    n_train: int,
+    max_ids: int | None = None,
+    more: Sequence[np.ndarray] = (),
+) -> TableFacts:
+    """Replaces raw values of column [n] by their ids, in place, and those of the arrays `more`.
+
+    Only one column's ranking is in memory at a time: 20 bytes per distinct value.
+    """
+    ranking = rank(count_values(column, n_train), max_ids)
+    for array in (column, *more):
+        for begin in range(0, len(array), CHUNK_ROWS):
+            rows = slice(begin, min(begin + CHUNK_ROWS, len(array)))
+            array[rows] = ranking.apply(array[rows])
+    unseen = sum(
+        int((column[begin : begin + CHUNK_ROWS] == ranking.rows - 1).sum())
+        for begin in range(n_train, len(column), CHUNK_ROWS)
+    )
+    shared = int((np.bincount(ranking.ids, minlength=1)[ranking.ids] > 1).sum())
     return TableFacts(
         name=name,
         rows=ranking.rows,
-        distinct=distinct,
-        collision_rate=shared / max(1, distinct),
-        unseen_rate=unseen_rate,
+        distinct=len(ranking.values),
+        collision_rate=shared / max(1, len(ranking.values)),
+        unseen_rate=unseen / max(1, len(column) - n_train),
     )
 
 
-def write_ids(
-    raw: np.ndarray, out: np.ndarray, n_train: int, names: list[str], max_ids: int | None = None
-) -> tuple[list[Ranking], list[TableFacts]]:
-    """Ranks every column of raw [n, n_tables] by training frequency into out [n, n_tables]."""
-    rankings, facts = [], []
-    for column, name in enumerate(names):
-        ranking = rank(count_values(raw[:, column], n_train), max_ids)
-        unseen = 0
-        for begin in range(0, len(raw), CHUNK_ROWS):
-            rows = slice(begin, min(begin + CHUNK_ROWS, len(raw)))
-            ids = ranking.apply(raw[rows, column])
-            out[rows, column] = ids
-            unseen += int((ids[max(0, n_train - begin) :] == ranking.rows - 1).sum())
-        rankings.append(ranking)
-        facts.append(table_facts(name, ranking, unseen / max(1, len(raw) - n_train)))
-    return rankings, facts
+def interleave(columns: Sequence[np.ndarray], out: np.ndarray) -> None:
+    """Columns [n] side by side into out [n, columns], a chunk at a time."""
+    for begin in range(0, len(out), CHUNK_ROWS):
+        rows = slice(begin, min(begin + CHUNK_ROWS, len(out)))
+        out[rows] = np.stack([column[rows] for column in columns], axis=1)

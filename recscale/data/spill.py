@@ -1,4 +1,4 @@
-"""Columns of unknown length, appended to flat files and then mapped."""
+"""Arrays of unknown length: rows appended to .npy files whose headers are completed at the end."""
 
 from __future__ import annotations
 
@@ -6,46 +6,38 @@ from pathlib import Path
 
 import numpy as np
 
+from recscale.data.layout import array_path
+
 
 class Spill:
-    """One file per column under `folder`. Used as a context manager, which closes the files.
+    """Appends to one .npy file per array under `folder`; a context manager that closes them."""
 
-    A name maps to a type, or to a type and a width for arrays [n, width].
-    """
-
-    def __init__(self, folder: Path, dtypes: dict[str, str | tuple[str, int]]):
-        self._shapes = {
-            name: (dtype, None) if isinstance(dtype, str) else dtype
-            for name, dtype in dtypes.items()
-        }
-        self._paths = {name: folder / f"raw.{i}" for i, name in enumerate(dtypes)}
+    def __init__(self, folder: Path, arrays: dict[str, tuple[str, int | None]]):
+        """arrays: name -> type and width, None for arrays [n] and a number for [n, width]."""
+        self._folder, self._arrays, self._rows = folder, arrays, 0
 
     def __enter__(self) -> Spill:
-        self._files = {name: path.open("wb") for name, path in self._paths.items()}
+        self._files = {name: array_path(self._folder, name).open("wb") for name in self._arrays}
+        for name in self._arrays:
+            self._write_header(name)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for file in self._files.values():
+        # numpy pads a header so that the first axis may grow without moving the data
+        for name, file in self._files.items():
+            file.seek(0)
+            self._write_header(name)
             file.close()
 
-    def append(self, columns: dict[str, np.ndarray]) -> None:
-        """Rows for every column, of equal length."""
-        for name, (dtype, _) in self._shapes.items():
-            np.ascontiguousarray(columns[name], dtype).tofile(self._files[name])
+    def append(self, rows: dict[str, np.ndarray]) -> None:
+        """The next rows of every array, of equal length."""
+        for name, (dtype, _) in self._arrays.items():
+            np.ascontiguousarray(rows[name], dtype).tofile(self._files[name])
+        self._rows += len(next(iter(rows.values())))
 
-    def finish(self) -> dict[str, np.ndarray]:
-        """The columns as read-only memory maps, [n] or [n, width]."""
-        self.__exit__()
-        maps = {}
-        for name, (dtype, width) in self._shapes.items():
-            path = self._paths[name]
-            empty = path.stat().st_size == 0
-            flat = np.empty(0, dtype) if empty else np.memmap(path, dtype, "r")
-            maps[name] = flat if width is None else flat.reshape(-1, width)
-        return maps
-
-    @staticmethod
-    def remove(folder: Path) -> None:
-        """Deletes the files of any spill under `folder`."""
-        for path in folder.glob("raw.*"):
-            path.unlink()
+    def _write_header(self, name: str) -> None:
+        dtype, width = self._arrays[name]
+        shape = (self._rows,) if width is None else (self._rows, width)
+        header = {"descr": dtype, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(self._files[name], header)
+        self._files[name].flush()

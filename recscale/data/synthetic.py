@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from recscale.data.build import Built, Progress, split_rows
-from recscale.data.layout import CHUNK_ROWS, array_path, create_array
-from recscale.data.ranks import write_ids
+from recscale.data.layout import CHUNK_ROWS, create_array, open_array, remove_raw
+from recscale.data.ranks import interleave, rank_column
 from recscale.data.teacher import CARDINALITY, DENSE, FIELDS, RECENT, ZIPF, Teacher, zipf_draw
 from recscale.manifest import Floor
 from recscale.spec import SyntheticData
@@ -35,20 +35,22 @@ def build(data: SyntheticData, folder: Path, progress: Progress) -> Built:
     time = create_array(folder, "time", (n,))
     time[:] = np.arange(n) // tick
     dense = create_array(folder, "dense", (n, DENSE))
-    raw = create_array(folder, "raw", (n, len(FIELDS)), "<i4")
+    columns = [create_array(folder, f"raw.{name}", (n,), "<i4") for name in FIELDS]
     for begin in range(0, n, tick):
         rows = slice(begin, min(begin + tick, n))
         rng = np.random.default_rng([data.seed, 2, begin // tick])
         size = rows.stop - rows.start
         dense[rows] = rng.standard_normal((size, DENSE), np.float32)
-        for column, name in enumerate(FIELDS):
-            raw[rows, column] = zipf_draw(rng.random(size), cardinality[name], ZIPF[name])
+        for column, name in zip(columns, FIELDS, strict=True):
+            column[rows] = zipf_draw(rng.random(size), cardinality[name], ZIPF[name])
     n_train = split_rows(time, data.holdout.last)
-    ids = create_array(folder, "ids", (n, len(FIELDS)))
-    _, tables = write_ids(raw, ids, n_train, list(FIELDS))
+    users = create_array(folder, "raw", (n,), "<i4")  # histories part users that ids may not
+    users[:] = columns[FIELDS.index("user")]
+    tables = [rank_column(f, c, n_train) for f, c in zip(FIELDS, columns, strict=True)]
+    interleave(columns, create_array(folder, "ids", (n, len(FIELDS))))
     teacher = Teacher.planted(data.seed, {t.name: t.rows for t in tables})
-    floor = _click(data, folder, teacher, raw[:, FIELDS.index("user")], n_train, progress)
-    array_path(folder, "raw").unlink()
+    floor = _click(data, folder, teacher, users, n_train, progress)
+    remove_raw(folder)
     return Built(
         n_train=n_train,
         tables=tables,
@@ -102,8 +104,7 @@ def _click(
 ) -> Floor:
     """Runs the clock: labels and histories of every row, and the teacher's own loss."""
     n, tick = data.rows, tick_rows(data.rows)
-    dense = np.load(array_path(folder, "dense"), mmap_mode="r")
-    ids = np.load(array_path(folder, "ids"), mmap_mode="r")
+    dense, ids = open_array(folder, "dense"), open_array(folder, "ids")
     label = create_array(folder, "label", (n,))
     history_end = create_array(folder, "history_end", (n,))
     recent, loss = _Recent(data.users), _Loss()
@@ -131,7 +132,7 @@ def _write_histories(
     first = np.cumsum(clicks) - clicks  # each user's place among all clicks
     items = create_array(folder, "history_items", (int(clicks.sum()),))
     begin_of = create_array(folder, "history_begin", label.shape)
-    end_of = np.lib.format.open_memmap(array_path(folder, "history_end"), mode="r+")
+    end_of = open_array(folder, "history_end", "r+")
     written = first.copy()
     for begin in range(0, len(label), CHUNK_ROWS):
         rows = slice(begin, min(begin + CHUNK_ROWS, len(label)))
