@@ -122,17 +122,17 @@ def _own_law(runs: pd.DataFrame, size: str, loss: str) -> tuple[ScalingLaw | Non
     try:
         law = fit(positive, "power", [size], loss)
     except LawError as error:
-        return None, f"not determined: {error}{zeros}"
+        return None, f"Its own law is not determined: {error}{zeros}."
     if law.status == Status.UNDERDETERMINED:
-        return None, f"not determined: {law.reason}{zeros}"
+        return None, f"Its own law is not determined: {law.reason}{zeros}."
     if law.status == Status.BOUND_HIT:
-        return None, f"at a bound, so not drawn as a law: {law.reason}{zeros}"
+        return None, f"Its own fit is at a bound and not drawn as a law: {law.reason}{zeros}."
     ends = law.intervals(0.95).set_index("coefficient")
     parts = [
         f"{name} {span(law.coefficients[name], ends.loc[name, 'low'], ends.loc[name, 'high'])}"
         for name in ("beta", "gamma")
     ]
-    return law, f"alpha · x^-beta + gamma: {', '.join(parts)} (95 %){zeros}"
+    return law, f"Its own law, alpha · x^-beta + gamma: {', '.join(parts)} (95 %){zeros}."
 
 
 def _verdict(steps: tuple[Measured, ...], law: ScalingLaw | None) -> tuple[Verdict, str]:

@@ -22,8 +22,10 @@ from recscale.words import number, quantity
 Figure = dict[str, Any]
 
 INK, FAINT, LAW, ACCENT = "#7a8088", "rgba(122,128,136,.35)", "#d1495b", "#2e86ab"
-BAND = "rgba(209,73,91,.16)"
+OWN = "#c98a1b"  # an axis's own law, beside the sweep's
+BAND, OWN_BAND = "rgba(209,73,91,.16)", "rgba(201,138,27,.16)"
 SCALE = [[0.0, "#7dc4e0"], [0.5, "#2e86ab"], [1.0, "#6a3d9a"]]
+ONE_RUN = f"{100 * LEVEL:.0f} % for one run"
 MOST_CURVES = 60
 MOST_POINTS = 2000
 MOST_CONTEXTS = 40  # faint lines of other settings in an axis figure
@@ -68,10 +70,10 @@ def _list(values: Any) -> list[float | None]:
     return [float(f"{v:.6g}") if np.isfinite(v) else None for v in np.asarray(values, float)]
 
 
-def _band(x: Any, low: Any, high: Any, name: str) -> dict[str, Any]:
+def _band(x: Any, low: Any, high: Any, name: str, colour: str = BAND) -> dict[str, Any]:
     around = np.concatenate([np.asarray(x, float), np.asarray(x, float)[::-1]])
     ends = np.concatenate([np.asarray(high, float), np.asarray(low, float)[::-1]])
-    return _line(around, ends, name, fill="toself", fillcolor=BAND, line={"width": 0})
+    return _line(around, ends, name, fill="toself", fillcolor=colour, line={"width": 0})
 
 
 def _hover(runs: pd.DataFrame, loss: str) -> list[str]:
@@ -111,7 +113,7 @@ def compute_figure(
     data: list[dict[str, Any]] = []
     if frontier is not None and len(frontier):
         f = frontier
-        data.append(_band(f["flop"], f["low"], f["high"], f"{100 * LEVEL:.0f} % for one run"))
+        data.append(_band(f["flop"], f["low"], f["high"], ONE_RUN))
         more = f["needs_more_data"].to_numpy(bool)
         there = np.where(more, np.nan, f["mean"])
         # the dotted part begins where the solid one ends
@@ -156,21 +158,23 @@ def envelope(frame: pd.DataFrame, loss: str) -> pd.DataFrame:
     return where(runs, runs[loss] <= runs[loss].cummin())
 
 
-def axis_figure(view: AxisView, loss: str) -> Figure:
-    """Loss against one axis: seeds as points, other settings faint, the axis's own law with its
-    band where there is one."""
+def axis_figure(view: AxisView, loss: str, law: ScalingLaw | None) -> Figure:
+    """Loss against one axis: seeds as points, other settings faint, the sweep's law at the same
+    runs, and the axis's own law; the narrower claim, its own, carries the band where it exists."""
     size = view.runs[view.size].to_numpy(float)
     # 0 has no place on a logarithmic axis: drawn one halving below the smallest value, and named
     zero = float(size[size > 0].min()) / 2 if 0 < (size > 0).sum() < len(size) else math.nan
     runs = view.runs.assign(x=np.where(size > 0, size, zero))
     base = where(runs, runs["at_base"])
     data = _settings(where(runs, ~runs["at_base"].astype(bool)), loss)
+    if law is not None:
+        data += _slice(base, law, band=view.law is None)
     if view.law is not None:
         there = size[runs["at_base"].to_numpy(bool) & (size > 0)]
         grid = np.geomspace(there.min(), there.max() * 2, 40)
         p = view.law.predict({view.size: grid}, LEVEL)
-        data.append(_band(grid, p["low"], p["high"], f"{100 * LEVEL:.0f} % for one run"))
-        data.append(_line(grid, p["mean"], "its own law", line={"color": LAW, "width": 2}))
+        data.append(_band(grid, p["low"], p["high"], ONE_RUN, OWN_BAND))
+        data.append(_line(grid, p["mean"], "its own law", line={"color": OWN, "width": 2}))
     data.append(_points(base["x"], base[loss], "runs", _hover(base, loss),
                         {"size": 8, "color": ACCENT}))  # fmt: skip
     ticks = np.unique(runs["x"].to_numpy(float))
@@ -184,6 +188,18 @@ def axis_figure(view: AxisView, loss: str) -> Figure:
                              "x0": zero * 2**0.5, "x1": zero * 2**0.5,
                              "line": {"color": INK, "width": 1, "dash": "dot"}}]  # fmt: skip
     return {"data": data, "layout": layout}
+
+
+def _slice(base: pd.DataFrame, law: ScalingLaw, *, band: bool) -> list[dict[str, Any]]:
+    """The sweep's law at the runs of one setting, in the order of the axis."""
+    positive = (base[list(law.variables)].to_numpy(float) > 0).all(axis=1)
+    rows = where(base, positive).sort_values("x").drop_duplicates("x")
+    if len(rows) < 2:
+        return []
+    p = law.predict(rows, LEVEL)
+    line = {"color": LAW, "width": 2, "shape": "spline"}
+    drawn = [_line(rows["x"], p["mean"], "the sweep's law", line=line)]
+    return [_band(rows["x"], p["low"], p["high"], ONE_RUN), *drawn] if band else drawn
 
 
 def _settings(runs: pd.DataFrame, loss: str) -> list[dict[str, Any]]:

@@ -93,7 +93,7 @@ def _plots(f: Findings) -> tuple[dict[str, figures.Figure], str]:
         return plots, "no run has a curve yet"
     plots["compute"] = figures.compute_figure(f.frame, f.loss, f.frontier, f.floor)
     for view in f.views:
-        plots[f"axis-{view.axis}"] = figures.axis_figure(view, f.loss)
+        plots[f"axis-{view.axis}"] = figures.axis_figure(view, f.loss, f.law)
     curves = curves_frame(f.study.records)
     plots["curves"], words = figures.curves_figure(curves, f.frame, f.loss)
     if f.law is not None:
