@@ -118,7 +118,7 @@ def run(sweep: str) -> None:
     for ids, what in ((fresh, "new"), (orphaned, "orphaned: kept, but outside this sweep's law")):
         if ids:
             click.echo(f"{len(ids)} {what}: {', '.join(ids[:3])}{' ...' if len(ids) > 3 else ''}")
-    click.echo(f"{len(ready.planned)} runs planned; ledger and report in {ready.run_dir}")
+    click.echo(f"{len(ready.planned)} runs planned in {ready.run_dir}")
     try:
         with Watcher() as watcher:
             ended = run_sweep(ready, watcher)
@@ -156,6 +156,37 @@ def status(rundir: str, as_json: bool) -> None:
     from recscale.report.terminal import progress_line
 
     click.echo(progress_line(study))
+
+
+@main.command()
+@click.argument("table")
+@click.option("--variables", required=True, help="Columns the law is over, such as N,D.")
+@click.option("--loss", default="loss", show_default=True, help="Column that the law explains.")
+@click.option("--form", default="additive", show_default=True, help="Form of the law, or auto.")
+@click.option("--where", help="Keep only rows that match, such as 'outlier5 == 0'.")
+@click.option("--predict", help="Hold rows that match out of the fit and predict them.")
+@click.option("--level", default=0.9, show_default=True, help="Of the prediction intervals.")
+@click.option("--cluster", help="Column that names the run, where a run has several rows.")
+@as_json
+def fit(table: str, variables: str, as_json: bool, **options: Any) -> None:
+    """Fit the law of any table of runs.
+
+    Example: recscale fit runs.csv --variables N,D --loss loss
+    """
+    from recscale.laws import LawError
+    from recscale.laws.table import fit_table
+
+    names = [v.strip() for v in variables.split(",") if v.strip()]
+    try:
+        facts = fit_table(table, variables=names, **options)
+    except LawError as error:
+        _refuse(str(error))
+    if as_json:
+        click.echo(json.dumps(facts, indent=1))
+        return
+    from recscale.report.terminal import law_table
+
+    law_table(facts)
 
 
 @main.command()
