@@ -41,8 +41,9 @@ def check(
     dropped: list[dict] = []
 
     def drop(bad: np.ndarray, reason: str) -> None:
-        dropped.extend({"row": _plain(r), "reason": reason} for r in frame.index[bad & keep])
-        keep[bad] = False
+        if bad.any():
+            dropped.extend({"row": _plain(r), "reason": reason} for r in frame.index[bad & keep])
+            keep[bad] = False
 
     for c in values:
         drop(~np.isfinite(values[c]), f"{c} is missing or not finite (a diverged or unread run?)")

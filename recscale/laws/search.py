@@ -9,6 +9,7 @@ from recscale.laws.polish import polish, residuals
 
 ROUGH = 8.0  # median residual over delta above which the objective has many small valleys
 JITTERED = 40  # extra starts there
+SAME = 0.3  # of the median residual: starts this near a known minimum lie in its basin
 BLOCK = 128  # replicates at a time: their arrays stay in the processor's cache
 
 
@@ -46,9 +47,14 @@ def optimum(form: Form, logx, y, weights, delta: float) -> Optimum:
         if not value < best * (1 - 1e-9) or np.isinf(delta):
             break
         best = value
-        r = np.abs(residuals(form, theta[None], logx, logy)[0][0])
+        signed = residuals(form, theta[None], logx, logy)[0][0]
+        r = np.abs(signed)
         w = weights * np.minimum(1.0, delta / np.maximum(r, delta * 1e-3))
         starts = form.starts_each(logx, y[None], w[None])[0]
+        away = np.abs(residuals(form, starts, logx, logy)[0] - signed)
+        starts = starts[np.median(away, axis=1) > SAME * np.median(r)]
+        if not len(starts):
+            break
     if not np.isinf(delta):
         theta, _ = best_so_far()
         r = np.abs(residuals(form, theta[None], logx, logy)[0][0])

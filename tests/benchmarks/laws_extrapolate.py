@@ -25,13 +25,14 @@ LEVEL = 0.9
 def tables():
     """name, frame with N, D, loss."""
     d = pd.read_csv(TABLES / "epoch_chinchilla.csv")
-    yield "epoch", d[d.outlier5 == 0]
+    yield "epoch", d.query("outlier5 == 0")
     d = pd.read_csv(TABLES / "datablations.csv")
-    yield "datablations, one epoch", d[(d.epochs <= 1.01) & (d.loss < 8)]
+    yield "datablations, one epoch", d.query("epochs <= 1.01 and loss < 8")
     d = pd.read_csv(TABLES / "porian_isoflops.csv")
     keys = ["file", "dataset", "hparams", "warmup", "decay", "param_count", "val"]
-    for key, group in d.groupby(keys):
-        yield "porian " + " ".join(map(str, key)), group
+    d["setup"] = d[keys].astype(str).agg(" ".join, axis=1)
+    for setup in d["setup"].unique():
+        yield f"porian {setup}", d.query("setup == @setup")
 
 
 def winkler(actual, low, high):
@@ -50,17 +51,16 @@ def main() -> None:
     for name, frame in tables():
         if args.only not in name:
             continue
-        frame = frame[["N", "D", "loss"]].dropna().reset_index(drop=True)
-        C = 6.0 * frame.N * frame.D
-        dear = C >= C.quantile(0.92)
+        frame = frame.filter(["N", "D", "loss"]).dropna().reset_index(drop=True)
+        frame["C"] = 6.0 * frame["N"] * frame["D"]
+        test = frame.query(f"C >= {np.quantile(frame['C'].to_numpy(), 0.92):.17g}")
         for ratio in (2, 16, 128):
-            cheap = frame[C <= C[dear].min() / ratio]
+            cheap = frame.query(f"C <= {test['C'].to_numpy().min() / ratio:.17g}")
             if len(cheap) < 8:
                 continue
             law = fit(cheap, "additive", ["N", "D"])
             if law.status is Status.UNDERDETERMINED:
                 continue
-            test = frame[dear]
             actual = test.loss.to_numpy()
             x = np.log(test[["N", "D"]].to_numpy())
             draws = law.bootstrap(300)
