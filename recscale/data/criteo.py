@@ -90,7 +90,7 @@ def build(data: CriteoData, folder: Path, progress: Progress) -> Built:
 
 def _days(files: list[Path]) -> list[int]:
     """The day of each file: of `day_<n>` the n, otherwise its place in the list."""
-    named = [re.fullmatch(r"day_(\\d+)(\\..*)?", f.name) for f in files]
+    named = [re.fullmatch(r"day_(\d+)(\..*)?", f.name) for f in files]
     days = [int(m[1]) if m else -1 for m in named]
     return days if -1 not in days and len(set(days)) == len(days) else list(range(len(files)))
 

@@ -1,0 +1,82 @@
+"""Small logs for the tests, and a naive account of what a store of them must hold."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from recscale.data.store import Store
+
+
+def event_log(path: Path, n: int = 3000, seed: int = 0) -> dict[str, list]:
+    """Writes a Parquet log in shuffled order and returns its columns.
+
+    `country` follows the user, `price` and `maker` the item (the price now and then changes),
+    `amount` neither. Every user takes several items at some moments.
+    """
+    rng = np.random.default_rng(seed)
+    baskets = rng.integers(1, 5, n)
+    moment = np.sort(rng.integers(0, n, n))
+    user = np.repeat(rng.integers(0, 40, n), baskets)[:n]
+    time = 1_600_000_000 + 60 * np.repeat(moment, baskets)[:n]
+    item = np.minimum(rng.zipf(1.3, n), 120)
+    price = item + (time // 60_000) % 3  # constant for a thousand minutes
+    order = rng.permutation(n)
+    log = {
+        "user": [f"u{u}" for u in user[order]],
+        "item": [f"i{i}" for i in item[order]],
+        "time": time[order].tolist(),
+        "country": [f"c{u % 5}" for u in user[order]],
+        "price": price[order].astype(float).tolist(),
+        "maker": [f"m{i % 7}" for i in item[order]],
+        "amount": rng.integers(1, 9, n)[order].astype(float).tolist(),
+    }
+    pq.write_table(pa.table(log), path)
+    return log
+
+
+def distinct_in_time(log: dict[str, list]) -> list[dict]:
+    """Rows of a log in time order, ties in file order, without repeated (user, item, time)."""
+    rows = [dict(zip(log, values, strict=True)) for values in zip(*log.values(), strict=True)]
+    rows.sort(key=lambda row: row["time"])
+    seen, kept = set(), []
+    for row in rows:
+        key = row["user"], row["item"], row["time"]
+        if key not in seen:
+            seen.add(key)
+            kept.append(row)
+    return kept
+
+
+def history(store: Store, row: int) -> list[int]:
+    """Item ids of a row's history, oldest first."""
+    a = store.arrays
+    return a["history_items"][a["history_begin"][row] : a["history_end"][row]].tolist()
+
+
+def column(store: Store, name: str) -> np.ndarray:
+    """Ids [n] of a table."""
+    return store.arrays["ids"][:, [t.name for t in store.manifest.tables].index(name)]
+
+
+def criteo_lines(n: int, seed: int = 0) -> list[str]:
+    """Lines in Criteo's layout: some fields empty, some integers negative."""
+    rng = np.random.default_rng(seed)
+    lines = []
+    for _ in range(n):
+        integers = [str(x) for x in rng.integers(-3, 1000, 13)]
+        ids = [f"{(int(x) * 2654435761) % 2**32:08x}" for x in rng.zipf(1.5, 26)]
+        fields = [x if rng.random() > 0.1 else "" for x in [*integers, *ids]]
+        lines.append("\t".join([str(int(rng.random() < 0.3)), *fields]))
+    return lines
+
+
+def write_lines(path: Path, lines: list[str]) -> Path:
+    """Plain, or gzipped where the name ends in .gz."""
+    text = "".join(line + "\n" for line in lines).encode()
+    path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
+    return path
