@@ -130,11 +130,12 @@ def test_failures_divergence_and_other_learning_rates_are_told_apart(study: Stud
 
 def test_without_a_law_it_says_so_and_draws_none(few: Page, page: Page):
     assert "not determined" in few.by_id["answer"] and "distinct value" in few.by_id["answer"]
-    names = [trace.get("name") for trace in few.figures["compute"]["data"]]
-    assert not any("law" in str(n) for n in names)
+    for figure in few.figures.values():
+        names = [str(trace.get("name")) for trace in figure["data"]]
+        assert "law: best mix" not in names and "the sweep's law" not in names
     assert "fit" not in few.figures and "residuals" not in few.figures
-    drawn = [trace.get("name") for trace in page.figures["compute"]["data"]]
-    assert any("law" in str(n) for n in drawn)
+    assert "law: best mix" in [t.get("name") for t in page.figures["compute"]["data"]]
+    assert "the sweep's law" in [t.get("name") for t in page.figures["axis-mlp_width"]["data"]]
 
 
 def test_one_seed_makes_no_difference_significant(few: Page):
