@@ -125,9 +125,7 @@ def compute_figure(
                             {"size": 9, "color": LAW, "opacity": 0}, showlegend=False))  # fmt: skip
     if len(rest):
         marks = {"size": 7, "symbol": "x-thin-open", "color": INK}
-        data.append(
-            _points(rest["train_flop"], rest[loss], "left out", _hover(rest, loss), marks)
-        )
+        data.append(_points(rest["train_flop"], rest[loss], "left out", _hover(rest, loss), marks))
     if len(good):
         data.append(_points(good["train_flop"], good[loss], "runs", _hover(good, loss),
                             _colour(good["samples"], "samples"), showlegend=False))  # fmt: skip

@@ -68,9 +68,7 @@ def find(study: Study) -> Findings:
         at_largest = {r.axis: r for r in law_rates(study, law, largest_option(study))}
         frontier, mix = _frontier(study, law, frame)
     views = tuple(axis_views(study, frame))
-    return Findings(
-        study, frame, law, fitted, words, views, at_base, at_largest, mix, frontier
-    )
+    return Findings(study, frame, law, fitted, words, views, at_base, at_largest, mix, frontier)
 
 
 def _law(study: Study) -> tuple[ScalingLaw | None, str]:

@@ -163,5 +163,3 @@ def missing(study: Study) -> list[str]:
     """Planned runs without a record."""
     seen = {r.run_id for r in study.records}
     return [p.run_id for p in study.planned if p.run_id not in seen]
-
-
