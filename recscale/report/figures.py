@@ -116,8 +116,9 @@ def compute_figure(
         data.append(_band(f["flop"], f["low"], f["high"], ONE_RUN))
         more = f["needs_more_data"].to_numpy(bool)
         there = np.where(more, np.nan, f["mean"])
-        # the dotted part begins where the solid one ends
-        beyond = np.where(more | np.r_[more[1:], False], f["mean"], np.nan)
+        # a dotted piece reaches to the solid ones on both of its sides
+        near = more | np.r_[more[1:], False] | np.r_[False, more[:-1]]
+        beyond = np.where(near, f["mean"], np.nan)
         pale = {"color": LAW, "width": 2}
         data.append(_line(f["flop"], there, "law: best mix", line=pale))
         data.append(_line(f["flop"], beyond, "needs more data", line={**pale, "dash": "dot"}))
