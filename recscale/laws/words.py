@@ -48,36 +48,44 @@ def significance(law: ScalingLaw) -> float:
     return float(fdtrc(k - 1, n - k, statistic))
 
 
+def dead_axes(law: ScalingLaw) -> list[str]:
+    """Variables whose term ended at 0, or whose exponent ended at a limit of its range."""
+    out = []
+    for i in law.model.single:
+        v = law.variables[i]
+        names = {"alpha", "beta"} if law.form == "power" else {f"A_{v}", f"alpha_{v}"}
+        if names & set(law.bounds_hit):
+            out.append(v)
+    return out
+
+
 def is_law(law: ScalingLaw) -> bool:
-    """Whether the loss is shown to follow the formula: no dead term, more than chance."""
-    dead = any(law.coefficients[c] == 0 for c in law.bounds_hit if c not in _constants(law))
+    """Whether the loss is shown to follow the formula along some axis: more than chance."""
     return (
         law.status is not Status.UNDERDETERMINED
-        and not dead
-        and not any("alpha_" in c or c == "beta" for c in law.bounds_hit)
+        and len(dead_axes(law)) < len(law.model.single)
         and significance(law) < SURE
     )
 
 
-def _constants(law: ScalingLaw) -> tuple[str, ...]:
-    return law.model.names[:1]
-
-
 def verdict(law: ScalingLaw) -> str:
     """Whether the loss follows the formula, in one sentence."""
-    loss, axes = law.points.loss, " and ".join(law.variables)
+    loss, axes, dead = law.points.loss, " and ".join(law.variables), dead_axes(law)
     word = "falls" if law.model.sign > 0 else "rises"
     if not is_law(law):
         why = (
             f"{' and '.join(law.bounds_hit)} at the edge of the allowed range"
-            if law.bounds_hit
+            if len(dead) == len(law.model.single)
             else f"the fit is no better than chance (p = {significance(law):.2f})"
         )
         return f"{loss}: no law: it does not {word[:-1]} as a power of {axes}; {why}."
+    if dead:
+        axes = " and ".join(v for v in law.variables if v not in dead)
+        axes += f" (and shows no power of {' or '.join(dead)} over these runs)"
     constant = law.model.names[0]
     if constant in law.bounds_hit:
         return (
-            f"{loss} {word} as a power of {axes}, but no floor is shown ({constant} = 0): "
+            f"{loss}: a law without a floor: it {word} as a power of {axes}, and {constant} = 0: "
             f"good inside the data, not for far extrapolation."
         )
     return f"{loss}: a law: it {word} as a power of {axes} towards {_num(law, constant)}."
