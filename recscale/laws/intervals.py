@@ -162,7 +162,8 @@ def profile(law: ScalingLaw, fit: Optimum, level: float) -> tuple[float, float]:
             middle = (inside + outside) / 2
             value, theta = excess(middle)
             inside, outside = (middle, outside) if value <= 0 else (inside, middle)
-            starts[: len(theta)] = theta
+            if value <= 0:  # a far-off value's fit would lead the next ones astray
+                starts[: len(theta)] = theta
             if abs(outside - inside) <= 1e-5 * high:
                 break
         return (inside + outside) / 2

@@ -71,6 +71,10 @@ class Peaked(Form):
         c, value = self._surface(axis, logx, w / y**2, w / y)
         where = np.argwhere(local_minima(value))
         cells = where[np.argsort(value[tuple(where.T)])[:STARTS]]
+        # A logarithm is nearly a power of small exponent: the surface is flat towards 0 and its
+        # minimum there says little, so a few exponents are tried wherever they rank.
+        spread = np.linspace(0, len(axis) - 1, STARTS).astype(int)
+        cells = np.r_[cells, np.c_[np.zeros(STARTS, int), np.tile(spread[:, None], self.p)]]
         return np.c_[c[(slice(None), *cells.T)].T, axis[cells[:, 1:]]]
 
     def starts_each(self, logx: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from recscale.laws.polish import polish, residuals
 
 ROUGH = 8.0  # median residual over delta above which the objective has many small valleys
 JITTERED = 40  # extra starts there
+RESTARTS = 12
 SAME = 0.3  # of the median residual: starts this near a known minimum lie in its basin
 BLOCK = 128  # replicates at a time: their arrays stay in the processor's cache
 
@@ -80,10 +81,13 @@ def _anneal(form: Form, starts, logx, logy, weights, delta: float, noise: float)
     theta, value = polish(form, theta, logx, logy, weights, delta)
     # Curved valleys with kinks stall the damping: the best begin again with fresh steps.
     best = np.argsort(value)[: JITTERED // 4]
-    for _ in range(3):
+    for _ in range(RESTARTS):
+        before = value[best].min()
         theta[best], value[best] = polish(
             form, theta[best], logx, logy, weights, delta, iterations=400
         )
+        if not value[best].min() < before * (1 - 1e-9):
+            break
     return theta, value
 
 
