@@ -26,28 +26,34 @@ def curves_frame(records: Sequence[RunRecord]) -> pd.DataFrame:
 
 def left_out(records: Sequence[RunRecord]) -> dict[str, str]:
     """run id -> why the run does not enter laws: failed, diverged, or another learning-rate
-    factor was better for the same architecture and data (lowest final loss, mean over seeds)."""
+    factor was better for the same architecture and data (lowest final loss, mean over the seeds
+    that all factors have finished)."""
     out = {r.run_id: r.status for r in records if r.status != "done"}
-    groups: dict[str, dict[float, list[RunRecord]]] = defaultdict(lambda: defaultdict(list))
+    groups: dict[str, dict[float, dict[int, RunRecord]]] = defaultdict(lambda: defaultdict(dict))
     for r in records:
         if r.status == "done":
-            groups[r.config.tuning_group][r.config.train.rate_factor].append(r)
-    for by_factor in groups.values():
-        # a factor with fewer seeds than another has an incomplete mean and cannot win
-        most = max(len(rs) for rs in by_factor.values())
-        best = min(
-            (f for f, rs in by_factor.items() if len(rs) == most),
-            key=lambda f: (_mean_final(by_factor[f]), f),
-        )
-        for factor, rs in by_factor.items():
+            train = r.config.train
+            groups[r.config.tuning_group][train.rate_factor][train.seed] = r
+    for factors in groups.values():
+        best = _best_factor(factors)
+        for factor, by_seed in factors.items():
             if factor != best:
                 reason = f"learning-rate factor {best:g} was better than {factor:g}"
-                out |= {r.run_id: reason for r in rs}
+                out |= {r.run_id: reason for r in by_seed.values()}
     return out
 
 
-def _mean_final(records: Sequence[RunRecord]) -> float:
-    return sum(r.curve[-1].eval_loss for r in records) / len(records)
+def _best_factor(factors: dict[float, dict[int, RunRecord]]) -> float:
+    """Factors are compared on seeds that all have: a mean over other seeds is another quantity.
+    Without a common seed, the best single run decides."""
+    common = set.intersection(*(set(by_seed) for by_seed in factors.values()))
+
+    def loss(factor: float) -> float:
+        by_seed = factors[factor]
+        final = [by_seed[s].curve[-1].eval_loss for s in common or by_seed]
+        return sum(final) / len(final) if common else min(final)
+
+    return min(factors, key=lambda f: (loss(f), f))
 
 
 def _columns() -> list[str]:

@@ -82,11 +82,11 @@ def planned_runs(spec: SweepSpec, data: Manifest) -> list[Planned]:
     _check(spec, data)
     runs: dict[str, Planned] = {}
     for values, reason in _points(spec):
-        model = _model(spec.model.family, values, data)
+        model = architecture(spec.model.family, values, data)
         for factor, seed in itertools.product(
             spec.train.learning_rate.tune, range(spec.train.seeds)
         ):
-            train = _train(spec, values["data_fraction"], factor, seed)
+            train = training(spec, values["data_fraction"], factor, seed)
             config = RunConfig(data=data.fingerprint, model=model, train=train)
             if config.run_id not in runs:
                 cost = estimate(model, train, data, spec.resources)
@@ -154,7 +154,7 @@ def _points(spec: SweepSpec) -> Iterable[tuple[dict[str, Any], str]]:
         for values in itertools.product(*axes.values()):
             yield dict(zip(axes, values, strict=True)), "grid"
         return
-    base = {k: _base(k, v, spec) for k, v in axes.items()}
+    base = {k: base_value(k, v, spec) for k, v in axes.items()}
     yield base, "base of every axis"
     for axis, values in axes.items():
         for value in values:
@@ -162,13 +162,13 @@ def _points(spec: SweepSpec) -> Iterable[tuple[dict[str, Any], str]]:
                 yield {**base, axis: value}, f"axis {axis} round the base"
 
 
-def _base(axis: str, values: tuple[Any, ...], spec: SweepSpec) -> Any:
+def base_value(axis: str, values: tuple[Any, ...], spec: SweepSpec) -> Any:
     if axis in spec.search.base:
         return spec.search.base[axis]
     return max(values) if axis == "data_fraction" else middle(values)
 
 
-def _model(family: str, values: dict[str, Any], data: Manifest) -> ModelConfig:
+def architecture(family: str, values: dict[str, Any], data: Manifest) -> ModelConfig:
     """The architecture at one point, in its one canonical form: two points that build the same
     network have the same config, hence the same run id."""
     length = values["sequence_length"] if data.history else 0
@@ -188,7 +188,7 @@ def _model(family: str, values: dict[str, Any], data: Manifest) -> ModelConfig:
     )
 
 
-def _train(spec: SweepSpec, fraction: float, factor: float, seed: int) -> TrainConfig:
+def training(spec: SweepSpec, fraction: float, factor: float, seed: int) -> TrainConfig:
     t = spec.train
     return TrainConfig(
         data_fraction=fraction,
@@ -216,7 +216,7 @@ def _check(spec: SweepSpec, data: Manifest) -> None:
             f"model.sequence_depth: the {data.source} data has no user histories; leave it at 0"
         )
     for fraction in spec.train.data_fraction:
-        train = _train(spec, fraction, 1.0, 0)
+        train = training(spec, fraction, 1.0, 0)
         if steps(train, data) == 0:
             errors.append(
                 f"train.data_fraction: {fraction:g} of {data.n_train:,} training rows is less than "

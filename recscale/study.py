@@ -96,6 +96,7 @@ class Study:
             form=self.spec.law.form,
             variables=list(self.spec.law.variables),
             loss=self.spec.law.loss,
+            cost="train_flop",
         )
 
     def eta_s(self) -> float | None:

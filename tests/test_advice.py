@@ -10,9 +10,9 @@ import pytest
 from planted_study import DATA, SWEEP, planted, planted_ne
 
 from recscale.advice import advise
+from recscale.advice.options import option, space
 from recscale.cost import estimate
 from recscale.laws import LawError
-from recscale.options import option, space
 from recscale.study import Study
 
 

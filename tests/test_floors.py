@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "recscale"
 FLOORS = {"laws": 1, "data": 2, "models": 2, "train": 2, "engine": 3, "report": 4, "cli": 4}
-FLOOR_1 = {"planner", "study", "advice", "advice_words", "options", "exchange"}
+FLOOR_1 = {"planner", "study", "advice"}
 
 
 def floor(module: str) -> int:

@@ -35,6 +35,34 @@ class ScalingLaw:
         condition: ratio of the largest to the smallest singular value of the scaled derivatives.
         bounds_hit: the coefficients that lie at an end of their range.
         choice: for form="auto", one row per form tried with its rolling-origin error; else None.
+
+    Example:
+        >>> import numpy as np, pandas as pd
+        >>> from recscale.laws import fit
+        >>> rng = np.random.default_rng(0)
+        >>> N, D = 10 ** rng.uniform(6, 9, 40), 10 ** rng.uniform(7, 10, 40)
+        >>> loss = (1.8 + 400 / N**0.34 + 800 / D**0.28) * np.exp(0.002 * rng.normal(size=40))
+        >>> law = fit(pd.DataFrame({"N": N, "D": D, "loss": loss}), "additive", ["N", "D"])
+        >>> law.status.value, law.n, law.bounds_hit
+        ('converged', 40, ())
+        >>> law.intervals(0.95).set_index("coefficient").loc["alpha_N", ["low", "high"]].round(2)
+        low     0.33
+        high    0.36
+        Name: alpha_N, dtype: object
+        >>> law.predict({"N": 1e10, "D": 1e11}, level=0.9).round(2)  # a decade beyond the runs
+           mean   low  high  decades
+        0  2.62  2.59  2.64     1.03
+        >>> law.slopes({"N": 1e8, "D": 1e9})[["variable", "slope"]].round(3)  # per doubling
+          variable  slope
+        0        N -0.160
+        1        D -0.425
+        >>> law.verdicts()[["variable", "verdict"]].to_numpy().tolist()
+        [['N', 'power-law'], ['D', 'power-law']]
+        >>> row = law.frontier([1e19, 1e21], cost=lambda N, D: 6 * N * D).iloc[1]
+        >>> bool(row.N_low < row.N < row.N_high), float(round(6 * row.N * row.D / 1e21, 6))
+        (True, 1.0)
+        >>> law.bootstrap(200, seed=0).shape  # one row a replicate
+        (200, 5)
     """
 
     model: Form

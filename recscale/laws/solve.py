@@ -54,8 +54,8 @@ def _bound_reason(hit: tuple[str, ...]) -> str:
     if not hit:
         return ""
     return (
-        f"{', '.join(hit)} lies at the end of its range: the runs do not show that part of the "
-        f"law; widen the axis or drop the term"
+        f"{' and '.join(hit)} at the end of the allowed range: the runs do not show that part of "
+        f"the law; widen the axis or drop the term"
     )
 
 

@@ -91,6 +91,13 @@ def fit_table(
 
     Raises:
         LawError: the file, a column or a query cannot be used; says which and what to do.
+
+    Example:
+        >>> D = pd.Series([1e3, 1e4, 1e5, 1e6, 1e7])
+        >>> runs = pd.DataFrame({"D": D, "loss": 2 + 30 * D**-0.5})
+        >>> facts = fit_table(runs, variables=["D"], form="power", predict="D > 5e6")
+        >>> facts["status"], facts["n"], facts["predictions"][0]["row"]
+        ('converged', 4, 4)
     """
     frame = table if isinstance(table, pd.DataFrame) else load(table)
     if where:

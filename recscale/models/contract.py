@@ -9,25 +9,16 @@ contract test that each family passes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import nn
 from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
 from recscale.cost import HISTORY
+from recscale.data.store import Batch
 from recscale.manifest import Manifest
 from recscale.run import ModelConfig
-
-
-class Arrays(Protocol):
-    """A batch as numpy arrays, as `recscale.data.store.Batch` has them."""
-
-    dense: Any
-    ids: Any
-    label: Any
-    history: Any
-    history_lengths: Any
 
 
 class Features(NamedTuple):
@@ -41,7 +32,7 @@ class Features(NamedTuple):
     """Key `history`: the user's last item ids, oldest first; any length from 0."""
 
 
-def features(batch: Arrays, data: Manifest, device: torch.device) -> Features:
+def features(batch: Batch, data: Manifest, device: torch.device) -> Features:
     """The tensors of a batch on `device`."""
     n, n_tables = batch.ids.shape
     sparse = KeyedJaggedTensor(

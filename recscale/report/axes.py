@@ -8,9 +8,9 @@ from typing import Any, Literal, cast
 import numpy as np
 import pandas as pd
 
-from recscale.exchange import Measured, law_runs, measured_steps, others, where
+from recscale.advice.exchange import Measured, law_runs, measured_steps, others, where
+from recscale.advice.options import base_option, swept
 from recscale.laws import LawError, ScalingLaw, Status, fit
-from recscale.options import base_option, swept
 from recscale.study import Study
 from recscale.words import quantity, span
 

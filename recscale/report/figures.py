@@ -13,9 +13,9 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from recscale.exchange import LEVEL, law_runs, where
+from recscale.advice.exchange import LEVEL, law_runs, where
+from recscale.advice.options import Option
 from recscale.laws import ScalingLaw
-from recscale.options import Option
 from recscale.report.axes import AxisView
 from recscale.words import number, quantity
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from recscale.advice import largest_option
-from recscale.exchange import LEVEL, Rate, law_change, law_rates, law_runs
+from recscale.advice.advise import largest_option
+from recscale.advice.exchange import LEVEL, Rate, law_change, law_rates, law_runs
+from recscale.advice.options import base_option, option, space, weigh
 from recscale.laws import LawError, ScalingLaw, Status
-from recscale.options import base_option, option, space, weigh
 from recscale.report.axes import AxisView, axis_views
 from recscale.report.figures import frontier_row
 from recscale.study import Study

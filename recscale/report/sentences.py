@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 
-from recscale.exchange import LEVEL, law_runs, seed_noise
+from recscale.advice.exchange import LEVEL, law_runs, seed_noise
 from recscale.laws import ScalingLaw, Status, fit
 from recscale.report.findings import Findings
 from recscale.words import more, number, quantity, span

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recscale.advice import largest_option
-from recscale.exchange import Measured, Rate, where
-from recscale.options import Option, base_option, swept
+from recscale.advice.advise import largest_option
+from recscale.advice.exchange import Measured, Rate, where
+from recscale.advice.options import Option, base_option, swept
 from recscale.report.axes import AxisView
 from recscale.report.findings import Findings
 from recscale.run import RunRecord

@@ -14,6 +14,8 @@ from recscale.laws import LawError
 from recscale.planner import Planned, Spend
 from recscale.spec import BudgetSpec
 from recscale.study import Study
+from recscale.words import quantity
+from recscale.words import time as time_words
 
 PLAIN_S = 60  # seconds between lines where nobody watches a terminal
 LIVE_S = 1  # seconds between redraws on a terminal
@@ -32,9 +34,9 @@ def plan_table(planned: Sequence[Planned], settled: set[str]) -> Table:
         ("table", ""),
         ("dense", ""),
         ("samples", ""),
-        ("FLOP", si(total.flop)),
+        ("FLOP", quantity(total.flop)),
         ("peak", ""),
-        ("time", duration(seconds)),
+        ("time", time_words(seconds)),
         ("GPU-h", f"{total.gpu_hours:.2f}"),
         ("$", f"{total.usd:.2f}"),
     ):
@@ -44,12 +46,12 @@ def plan_table(planned: Sequence[Planned], settled: set[str]) -> Table:
         c = p.cost
         table.add_row(
             p.run_id,
-            si(c.table_params),
-            si(c.dense_params),
-            si(c.samples),
-            si(c.train_flop),
-            si(c.peak_bytes) + "B",
-            duration(c.time_s),
+            quantity(c.table_params),
+            quantity(c.dense_params),
+            quantity(c.samples),
+            quantity(c.train_flop),
+            quantity(c.peak_bytes) + "B",
+            time_words(c.time_s),
             f"{c.gpu_hours:.2f}",
             f"{c.usd:.4f}",
             "done" if p.run_id in settled else p.reason,
@@ -70,13 +72,15 @@ def progress_line(study: Study) -> str:
     if ended == len(study.planned):
         left = "complete"
     else:
-        left = f"ETA {duration(eta)}" if eta is not None else "ETA after the first run"
+        left = f"ETA {time_words(eta)}" if eta is not None else "ETA after the first run"
     return " | ".join(["  ".join(parts), spend(study.spent, study.spec.budget), left, law(study)])
 
 
 def spend(used: Spend, budget: BudgetSpec) -> str:
     """Spend beside its budget, only the kinds that matter."""
-    parts = [si(used.flop) + (f" of {si(budget.flop)}" if budget.flop else "") + " FLOP"]
+    parts = [
+        quantity(used.flop) + (f" of {quantity(budget.flop)}" if budget.flop else "") + " FLOP"
+    ]
     if used.gpu_hours or budget.gpu_hours:
         limit = f" of {budget.gpu_hours:g}" if budget.gpu_hours else ""
         parts.append(f"{used.gpu_hours:.2f}{limit} GPU-h")
@@ -155,21 +159,3 @@ class Watcher:
             self.live.update(line, refresh=True)
         else:
             print(line, flush=True)
-
-
-def si(value: float) -> str:
-    """1234567 -> 1.23M."""
-    for limit, sign in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= limit:
-            return f"{value / limit:.3g}{sign}"
-    return f"{value:.3g}"
-
-
-def duration(seconds: float | None) -> str:
-    """3700 -> 1h02m."""
-    if seconds is None:
-        return "?"
-    if seconds < 60:
-        return f"{seconds:.0f}s"
-    minutes = round(seconds / 60)
-    return f"{minutes}m" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02d}m"

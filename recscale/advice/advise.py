@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from recscale.exchange import LEVEL, Rate, law_rates
+from recscale.advice.exchange import LEVEL, Rate, law_rates
+from recscale.advice.options import Option, Space, option, space, swept, weigh
 from recscale.frame import left_out
 from recscale.laws import ScalingLaw
-from recscale.options import Option, Space, option, space, swept, weigh
 from recscale.planner import pace
 from recscale.run import RunRecord
 from recscale.study import Study
@@ -126,7 +126,7 @@ class Advice:
 
     def sentences(self) -> str:
         """The answer in plain words, a line each."""
-        from recscale.advice_words import sentences
+        from recscale.advice.words import sentences
 
         return sentences(self)
 

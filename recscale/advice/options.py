@@ -16,9 +16,7 @@ import pandas as pd
 
 from recscale.cost import TRAIN_OVER_FORWARD, estimate, machines
 from recscale.laws import LawError, ScalingLaw
-from recscale.planner import _base as base_value
-from recscale.planner import _model as architecture
-from recscale.planner import _train as training
+from recscale.planner import architecture, base_value, training
 from recscale.run import Cost, ModelConfig, TrainConfig
 from recscale.spec import SweepSpec
 from recscale.study import Study

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recscale.advice import Advice, Answer, gain_of
+from recscale.advice.advise import Advice, Answer, gain_of
 from recscale.laws import Status
 from recscale.words import more, number, quantity, span, time
 

@@ -15,9 +15,9 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from recscale.advice.options import Option, doubled, swept
 from recscale.laws import ScalingLaw
 from recscale.laws.intervals import student
-from recscale.options import Option, doubled, swept
 from recscale.spec import SweepSpec
 from recscale.study import Study
 
