@@ -86,7 +86,7 @@ def test_a_batch_has_the_promised_types_and_shapes(store):
     batch = store.eval().read(3, 10, history_length=5)
     shapes = {k: (v.dtype.name, v.shape) for k, v in vars(batch).items() if k != "history"}
     assert shapes == {
-        "dense": ("float32", (7, 8)),
+        "dense": ("float32", (7, 16)),
         "ids": ("int64", (7, 7)),
         "label": ("float32", (7,)),
         "history_lengths": ("int32", (7,)),

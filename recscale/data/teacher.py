@@ -5,10 +5,19 @@ them (frequency ranks) and the user's last clicked items. So its cross-entropy o
 rows is the Bayes loss of that set, exactly. A value that never occurs in training has no effect
 of its own: nobody could know it.
 
-logit = bias + sum of per-id biases                      (rows pay: hashed ids share a bias)
-      + <item factors, sum of context factors>           (embedding dimension pays: power law)
-      + <next-item factors, weighted last items>         (depth pays: weights depend on position)
-      + ridge functions of dense and context             (MLP width pays: power law)
+With phi(x) the dense features followed by ridge functions of them (ReLUs of a few at a time):
+
+logit = constant
+      + bias    a number per id: hashed ids share it, so rows pay
+      + ridge   <w, phi(x)>: power-law weights, so MLP width pays
+      + factors <sum of the ids' responses, phi(x)>: power-law, so embedding dimension pays
+      + past    the last clicked items' numbers and responses, weighted by recency, and the
+                product of the last two numbers: a mean over the history loses them, so depth pays
+
+The constants were chosen by training DLRMs of all sizes on the world. Three of them matter for a
+*smooth* law: responses lean on the directions in which dense features and biases act on their own
+(purely bilinear, zero-mean interactions are found suddenly and late, at a step that differs from
+seed to seed), few fields respond (thin effects drown in noise), and dense features have sd 2.
 """
 
 from __future__ import annotations
@@ -18,40 +27,44 @@ from dataclasses import dataclass
 import numpy as np
 
 FIELDS = ("item", "user", "publisher", "campaign", "region", "device", "hour")
-CONTEXT = FIELDS[2:]
-CARDINALITY = {"publisher": 2000, "campaign": 500, "region": 150, "device": 50, "hour": 24}
-DENSE = 8
-RECENT = 4
-"""Last clicked items that the teacher reads."""
+CARDINALITY = {"publisher": 2000, "campaign": 100, "region": 150, "device": 50, "hour": 24}
+"""Of the fields whose number of values the spec leaves open."""
 
-ZIPF = {"item": 1.05, "user": 0.75, "publisher": 1.1, "campaign": 1.05, "region": 0.9,
-        "device": 1.2, "hour": 0.3}  # fmt: skip
-"""Exponent of each field's popularity."""
+ZIPF = {"item": 1.2, "user": 0.8, "publisher": 1.2, "campaign": 1.05, "region": 0.9,
+        "device": 0.9, "hour": 0.3}  # fmt: skip
+"""Exponent of each field's popularity. The 100 first of 10,000 items have 72 % of the rows, the
+100 first of 20,000 users 24 %: rows pay from hundreds to all."""
 
-BIAS = -1.75
+DENSE = 16
+DENSE_SD = 2.0
+"""Makes the first layers of a model vary with the dense features from the first step on."""
+
+CONSTANT = -1.5
 """With the variances below, about a quarter of the rows are clicked."""
 
-BIAS_VARIANCE = {"item": 0.35, "user": 0.3, "publisher": 0.1, "campaign": 0.06, "region": 0.03,
+BIAS_VARIANCE = {"item": 0.3, "user": 0.2, "publisher": 0.1, "campaign": 0.05, "region": 0.03,
                  "device": 0.03, "hour": 0.03}  # fmt: skip
-"""Logit variance of the per-id biases: items and users first, they have the most rows."""
-
-FACTORS = 64
-FACTOR_DECAY = 1.2
-"""Variance of factor k falls as k^-decay, so that no dimension is the last one that pays."""
-FACTOR_VARIANCE = 1.2
-
-TRANSITIONS = 16
-TRANSITION_DECAY = 0.8
-TRANSITION_VARIANCE = 1.0
-RECENCY = (1.0, -0.6, 0.4, -0.25)
-"""Weight of the last, last but one, ... clicked item. The signs alternate, so that a mean over
-the history cancels most of what its order says."""
+"""Logit variance of the per-id numbers: users take much data to tell."""
 
 RIDGES = 256
-RIDGE_DECAY = 1.0
-RIDGE_VARIANCE = 0.8
-RIDGE_CONTEXT = 8
-"""Leading context factors that the ridge functions see beside the dense features."""
+RIDGE_INPUTS = 3
+"""Dense features in a ridge function, on average."""
+RIDGE_DECAY = 1.1
+"""Variance of the k-th of phi falls as k^-decay, here and below: no width or dimension is the
+last that pays."""
+RIDGE_VARIANCE = 1.0
+
+FACTORS = 64
+"""Leading entries of phi that ids respond to."""
+FACTOR_DECAY = 1.2
+FACTOR_VARIANCE = {"item": 0.6, "campaign": 0.4, "device": 0.4}
+
+RECENCY = (1.0, 0.4, 0.16, 0.064)
+"""Weights of the last clicked items, newest first."""
+RECENT = len(RECENCY)
+PAST_VARIANCE = {"number": 0.95, "response": 0.15, "product": 0.15}
+PAST_FACTORS = 8
+PAST_DECAY = 1.0
 
 
 def zipf_weights(size: int, exponent: float) -> np.ndarray:
@@ -70,69 +83,51 @@ def zipf_draw(uniform: np.ndarray, size: int, exponent: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Teacher:
-    """Parameters of a world, one row per id of the store; the row of unseen values is zero."""
+    """Parameters of a world, float32, a row per id of the store; rows of unseen values are 0."""
 
-    biases: dict[str, np.ndarray]
-    """float32 [rows] per field"""
-    item: np.ndarray
-    """float32 [rows, FACTORS], scaled by the spectrum"""
-    context: dict[str, np.ndarray]
-    """float32 [rows, FACTORS] per context field"""
-    before: np.ndarray
-    """float32 [rows + 1, TRANSITIONS]; the last row stands for no item"""
-    after: np.ndarray
-    """float32 [rows, TRANSITIONS], scaled by the spectrum"""
-    ridge_in: np.ndarray
-    """float32 [DENSE + RIDGE_CONTEXT, RIDGES]"""
-    ridge_shift: np.ndarray
-    ridge_out: np.ndarray
-    ridge_mean: float
+    number: dict[str, np.ndarray]
+    """[rows] per field"""
+    response: dict[str, np.ndarray]
+    """[rows, FACTORS] per field of FACTOR_VARIANCE"""
+    past: np.ndarray
+    """[rows + 1, 1 + PAST_FACTORS] of a clicked item: number and response; last row: no item"""
+    ridge: tuple[np.ndarray, np.ndarray, np.ndarray]
+    """Weights [DENSE, RIDGES], shifts and means [RIDGES] of the ridge functions"""
+    weight: np.ndarray
+    """[DENSE + RIDGES], of phi on its own"""
 
     @classmethod
     def planted(cls, seed: int, rows: dict[str, int]) -> Teacher:
-        """The world of `seed` for a store with the given table rows per field."""
+        """The world of `seed` for a store whose tables have these rows, per field."""
         rng = np.random.default_rng([seed, 1])
-        weights = {f: np.append(zipf_weights(rows[f] - 1, ZIPF[f]), 0.0) for f in FIELDS}
+        popularity = {f: np.append(zipf_weights(rows[f] - 1, ZIPF[f]), 0.0) for f in FIELDS}
 
         def standard(field: str, columns: int) -> np.ndarray:
-            """Mean 0 and variance 1 over the rows of the log, not over ids."""
-            w = weights[field][:, None]
+            """[rows, columns] of mean 0 and variance 1 over the rows of the log, not over ids."""
+            w = popularity[field][:, None]
             z = rng.standard_normal((len(w), columns))
             z -= (w * z).sum(0)
             z /= np.sqrt((w * z * z).sum(0)) + 1e-12
             z[-1] = 0  # values unseen in training
             return z
 
-        biases = {
-            f: (standard(f, 1)[:, 0] * BIAS_VARIANCE[f] ** 0.5).astype(np.float32) for f in FIELDS
-        }
-        scale = np.sqrt(FACTOR_VARIANCE * _spectrum(FACTORS, FACTOR_DECAY))
-        item = standard("item", FACTORS) * scale
-        context = {f: standard(f, FACTORS) / len(CONTEXT) ** 0.5 for f in CONTEXT}
-        recency = sum(w * w for w in RECENCY)
-        scale = np.sqrt(TRANSITION_VARIANCE / recency * _spectrum(TRANSITIONS, TRANSITION_DECAY))
-        before = np.vstack([standard("item", TRANSITIONS), np.zeros(TRANSITIONS)])
-        after = standard("item", TRANSITIONS) * scale
-        inputs = DENSE + RIDGE_CONTEXT
-        ridge_in = rng.standard_normal((inputs, RIDGES))
-        ridge_in *= rng.random((inputs, RIDGES)) < 3 / inputs
-        ridge_shift = rng.standard_normal(RIDGES)
-        ridge_out = rng.choice([-1.0, 1.0], RIDGES) * np.sqrt(_spectrum(RIDGES, RIDGE_DECAY))
-        sample = rng.standard_normal((8192, inputs))
-        values = np.maximum(sample @ ridge_in + ridge_shift, 0) @ ridge_out
-        ridge_out *= RIDGE_VARIANCE**0.5 / values.std()
-        mean = float(values.mean() * RIDGE_VARIANCE**0.5 / values.std())
-        f4 = np.float32
+        number = {f: standard(f, 1) for f in FIELDS}
+        scale = np.sqrt(_spectrum(FACTORS, FACTOR_DECAY))
+        response = {}
+        for field, variance in FACTOR_VARIANCE.items():
+            rest = standard(field, FACTORS - 1)
+            response[field] = np.hstack([number[field], rest]) * scale * variance**0.5
+        each = sum(w * w for w in RECENCY)
+        spectrum = PAST_VARIANCE["response"] * _spectrum(PAST_FACTORS, PAST_DECAY)
+        variance = np.append(PAST_VARIANCE["number"], spectrum) / each
+        past = standard("item", 1 + PAST_FACTORS) * np.sqrt(variance)
+        ridge, weight = _ridges(rng)
         return cls(
-            biases=biases,
-            item=item.astype(f4),
-            context={f: c.astype(f4) for f, c in context.items()},
-            before=before.astype(f4),
-            after=after.astype(f4),
-            ridge_in=ridge_in.astype(f4),
-            ridge_shift=ridge_shift.astype(f4),
-            ridge_out=ridge_out.astype(f4),
-            ridge_mean=mean,
+            number={f: _f4(n[:, 0] * BIAS_VARIANCE[f] ** 0.5) for f, n in number.items()},
+            response={f: _f4(r) for f, r in response.items()},
+            past=_f4(np.vstack([past, np.zeros(1 + PAST_FACTORS)])),
+            ridge=ridge,
+            weight=weight,
         )
 
     def probability(self, dense: np.ndarray, ids: np.ndarray, recent: np.ndarray) -> np.ndarray:
@@ -141,27 +136,69 @@ class Teacher:
         dense [B, DENSE]; ids [B, fields], in the order of FIELDS; recent [B, RECENT]: the user's
         last clicked items, newest first, -1 where there is none.
         """
+        logit = sum(self.parts(dense, ids, recent).values(), np.float32(CONSTANT))
+        return 1 / (1 + np.exp(-np.asarray(logit, np.float64)))
+
+    def parts(
+        self, dense: np.ndarray, ids: np.ndarray, recent: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """The terms of the logit, float32 [B] each, for the arguments of `probability`."""
         column = {f: ids[:, i] for i, f in enumerate(FIELDS)}
-        logit = np.full(len(ids), BIAS - self.ridge_mean, np.float32)
-        for field, bias in self.biases.items():
-            logit += bias[column[field]]
-        context = np.zeros((len(ids), FACTORS), np.float32)
-        for field, factors in self.context.items():
-            context += factors[column[field]]
-        logit += np.einsum("bk,bk->b", self.item[column["item"]], context)
-        moved = np.zeros((len(ids), TRANSITIONS), np.float32)
-        for position, weight in enumerate(RECENCY):
-            moved += np.float32(weight) * self.before[recent[:, position]]
-        logit += np.einsum("bk,bk->b", self.after[column["item"]], moved)
-        seen = np.concatenate([dense, context[:, :RIDGE_CONTEXT]], axis=1)
-        hidden = seen @ self.ridge_in
-        hidden += self.ridge_shift
-        np.maximum(hidden, 0, out=hidden)
-        logit += hidden @ self.ridge_out
-        return 1 / (1 + np.exp(-logit.astype(np.float64)))
+        bias = sum(n[column[f]] for f, n in self.number.items())
+        phi = _phi(dense / np.float32(DENSE_SD), self.ridge)
+        response = sum(r[column[f]] for f, r in self.response.items())
+        clicked = self.past[recent]  # [B, RECENT, 1 + PAST_FACTORS]
+        past = np.einsum("brk,r->bk", clicked, np.array(RECENCY, np.float32))
+        scale = PAST_VARIANCE["product"] ** 0.5 / PAST_VARIANCE["number"]
+        product = (
+            np.float32(scale * sum(w * w for w in RECENCY)) * clicked[:, 0, 0] * clicked[:, 1, 0]
+        )
+        return {
+            "bias": np.asarray(bias),
+            "ridge": phi @ self.weight,
+            "factors": np.einsum("bk,bk->b", response, phi[:, :FACTORS]),
+            "past": past[:, 0]
+            + np.einsum("bk,bk->b", past[:, 1:], phi[:, :PAST_FACTORS])
+            + product,
+        }
+
+
+_Ridge = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def _phi(x: np.ndarray, ridge: _Ridge) -> np.ndarray:
+    """float32 [B, DENSE + RIDGES]: x [B, DENSE] of variance 1, then ridge functions of it."""
+    into, shift, mean = ridge
+    phi = np.empty((len(x), DENSE + RIDGES), np.float32)
+    phi[:, :DENSE] = x
+    hidden = phi[:, DENSE:]
+    np.matmul(x, into, out=hidden)
+    hidden += shift
+    np.maximum(hidden, 0, out=hidden)
+    hidden -= mean
+    return phi
+
+
+def _ridges(rng: np.random.Generator) -> tuple[_Ridge, np.ndarray]:
+    """Ridge functions of mean 0 and variance 1, and weights that give their sum its variance."""
+    into = rng.standard_normal((DENSE, RIDGES))
+    into *= rng.random((DENSE, RIDGES)) < RIDGE_INPUTS / DENSE
+    shift = 0.5 * rng.standard_normal(RIDGES)
+    sample = rng.standard_normal((8192, DENSE))
+    hidden = np.maximum(sample @ into + shift, 0)
+    mean, spread = hidden.mean(0), hidden.std(0) + 1e-2  # a ridge of no feature has spread 0
+    signs = rng.choice([-1.0, 1.0], DENSE + RIDGES)
+    weight = signs * np.sqrt(_spectrum(DENSE + RIDGES, RIDGE_DECAY))
+    values = np.hstack([sample, (hidden - mean) / spread]) @ weight
+    weight *= RIDGE_VARIANCE**0.5 / values.std()
+    return (_f4(into / spread), _f4(shift / spread), _f4(mean / spread)), _f4(weight)
 
 
 def _spectrum(size: int, decay: float) -> np.ndarray:
     """float64 [size], falling as k^-decay, of sum 1."""
     values = np.arange(1, size + 1) ** -decay
     return values / values.sum()
+
+
+def _f4(values: np.ndarray) -> np.ndarray:
+    return values.astype(np.float32)
