@@ -157,3 +157,16 @@ def test_a_variable_the_cost_ignores_stays_at_the_largest_run():
     frame = planted(40, 9)
     row = fit(frame, "additive").frontier([1e10], cost=lambda N, D: D + 0 * N).iloc[0]
     assert pytest.approx(frame.N.max()) == row.N and row.edge == "N"
+
+
+def test_a_term_that_ended_at_zero_leaves_every_question_answerable():
+    rng = np.random.default_rng(2)
+    frame = pd.DataFrame(10 ** rng.uniform(4, 7, (24, 2)), columns=pd.Index(["table", "samples"]))
+    # The loss rises with the table, so its term ends at 0 and its exponent is unknown.
+    loss = 0.45 + 6 / frame["samples"] ** 0.35 + 0.002 * np.log(frame["table"])
+    frame["loss"] = loss * np.exp(0.001 * rng.standard_normal(24))
+    law = fit(frame, "additive", ["table", "samples"])
+    assert law.status == "bound_hit" and "A_table" in law.bounds_hit
+    assert np.isfinite(law.slopes().filter(["slope", "low", "high"]).to_numpy()).all()
+    verdict = dict(zip(law.variables, law.verdicts()["verdict"], strict=True))
+    assert verdict["table"] == "saturated" and verdict["samples"] == "power-law"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from recscale.laws.law import ScalingLaw
 
 REACH = 8.0  # decades beyond the runs, on either side, in which an optimum is sought
-DRAWS = 200
+DRAWS = {1: 200, 2: 200, 3: 100, 4: 60}  # by number of variables: the search grows with both
 
 
 def frontier(
@@ -33,7 +33,7 @@ def frontier(
     # What costs nothing would grow without end: such a variable stays at the largest run's.
     low, high = np.where(free, p.logx.max(0), low), np.where(free, p.logx.max(0), high)
     best = allocate(law.model, law.theta[None], money, spend, low, high)[0]
-    many = allocate(law.model, law.resampled[:DRAWS], money, spend, low, high)
+    many = allocate(law.model, law.resampled[: DRAWS[len(p.variables)]], money, spend, low, high)
     tail = (1 - level) / 2
     band = np.exp(np.quantile(many, [tail, 1 - tail], axis=0))
     table: dict[str, Any] = {"budget": money}

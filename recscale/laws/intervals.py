@@ -87,15 +87,18 @@ def _free(law: ScalingLaw, theta: np.ndarray) -> np.ndarray:
 def covariance(law: ScalingLaw, theta: np.ndarray) -> tuple[np.ndarray, int]:
     """Covariance (k, k) of theta about a least-squares fit and its degrees of freedom.
 
-    Constants at a bound are taken as known. Rows of one run are summed before squaring
-    (sandwich, Liang and Zeger 1986), with G runs and the correction G / (G - k).
+    Constants at a bound, and exponents of terms that ended at 0, are taken as known. Rows of
+    one run are summed before squaring (sandwich, Liang and Zeger 1986), with G runs and the
+    correction G / (G - k).
     """
-    p, free = law.points, _free(law, theta)
+    p = law.points
     r, jac, _ = residuals(law.model, theta[None], p.logx, np.log(p.y))
+    # The exponent of a term that ended at 0 moves nothing.
+    free = _free(law, theta) & (np.abs(jac[0]).max(1) > 1e-14 * np.abs(theta))
     j = (jac[0][free] * np.sqrt(p.weights)).T
     e = r[0] * np.sqrt(p.weights)
     df = max(p.runs - int(free.sum()), 1)
-    scale = np.maximum(np.linalg.norm(j, axis=0), 1e-300)
+    scale = np.linalg.norm(j, axis=0)
     bread = np.linalg.pinv((j / scale).T @ (j / scale), rcond=1e-13) / np.outer(scale, scale)
     out = np.zeros((len(theta), len(theta)))
     if p.runs == p.n:
