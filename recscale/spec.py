@@ -116,6 +116,12 @@ class Columns(Frozen):
         twice = sorted({c for c in named if c is not None and named.count(c) > 1})
         if twice:
             raise ValueError(f"the column {', '.join(twice)} is given two parts; name it once")
+        taken = sorted({"user", "item", "history"}.intersection(self.sparse))
+        if taken:
+            raise ValueError(
+                f"sparse: {', '.join(taken)} is the name of a table of its own (of the user, the "
+                "item, the history); rename the column in the log"
+            )
         return self
 
 

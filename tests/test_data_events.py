@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -328,7 +330,38 @@ def test_unusable_logs_are_refused_in_a_sentence(tmp_path, rows, columns, senten
         prepared(tmp_path, spec(write_csv(tmp_path / "log.csv", rows), columns=columns))
 
 
+def test_a_sparse_column_may_not_take_the_name_of_another_table():
+    with pytest.raises(ValueError, match="sparse: item is the name of a table"):
+        Columns(user="who", item="what", time="when", sparse=("item",))
+
+
 def test_a_file_that_is_no_log_says_what_a_log_is(tmp_path):
     (tmp_path / "log.parquet").write_bytes(b"hello, this is not Parquet")
     with pytest.raises(DataError, match="Parquet, or CSV with a header"):
         prepared(tmp_path, spec(tmp_path / "log.parquet"))
+
+
+def test_the_real_log_keeps_its_past_and_its_prices_honest(tmp_path):
+    place = Path(os.environ.get("RECSCALE_DATA", Path(__file__).parents[2] / "shared/data"))
+    log = place / "online_retail.parquet"
+    if not log.exists():
+        pytest.skip(f"no {log}; set RECSCALE_DATA to the folder of the Online Retail II log")
+    part = tmp_path / "part.parquet"
+    pq.write_table(pq.read_table(log).slice(0, 20_000), part)
+    columns = {"user": "customer_id", "time": "timestamp"}
+    columns |= {"sparse": ("country",), "dense": ("unit_price",)}
+    store = prepared(tmp_path, spec(part, columns=columns))
+    notes, a = store.manifest.notes, store.arrays
+    assert "belongs to the user" in notes["sparse country"]
+    assert "belongs to the item" in notes["dense unit_price"]
+    assert store.manifest.label_rate_train == pytest.approx(0.2, abs=0.002)
+    n = store.manifest.n_train
+    assert a["time"][:n].max() < a["time"][n:].min()
+    seen: dict[tuple, set] = defaultdict(set)
+    last = store.manifest.table("item").rows - 1
+    for key, price in zip(
+        zip(column(store, "item"), a["time"], strict=True), a["dense"][:, 0], strict=True
+    ):
+        if key[0] != last:
+            seen[key].add(price)
+    assert all(len(prices) == 1 for prices in seen.values())
