@@ -200,7 +200,8 @@ class SearchSpec(Frozen):
 
 
 class LawSpec(Frozen):
-    form: Literal["auto", "additive", "power"] = "additive"
+    form: Literal["auto", "additive", "power", "gamma", "kaplan", "repeated"] = "additive"
+    """See `recscale.laws.forms`; `auto` chooses by the error on the dearer runs."""
     variables: tuple[str, ...] = ("table_params", "dense_params", "samples")
     loss: Literal["eval_loss", "eval_ne"] = "eval_ne"
 

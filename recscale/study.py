@@ -87,10 +87,12 @@ class Study:
 
     def law(self) -> ScalingLaw:
         """The law that the sweep asks for, over the runs that may enter it. A law that the runs
-        do not determine says so in its status."""
-        from recscale.laws import fit
+        do not determine says so in its status. Raises LawError before the first run has ended."""
+        from recscale.laws import LawError, fit
 
         frame = self.frame()
+        if not frame["enters_law"].any():
+            raise LawError("no run has ended yet")
         return fit(
             frame.loc[frame["enters_law"].astype(bool)],
             form=self.spec.law.form,

@@ -82,3 +82,11 @@ def test_unprepared_logs_that_do_not_exist_are_named(sweep_file, tmp_path):
     shown = call("plan", sweep_file(text))
     assert shown.exit_code == 2
     assert "nowhere.parquet" in shown.output
+
+
+def test_storage_that_runs_cannot_use_is_refused(tmp_path):
+    sweep = tmp_path / "s.yaml"
+    sweep.write_text(SWEEP + "storage: s3://bucket/runs\n")
+    shown = call("plan", sweep)
+    assert shown.exit_code == 2
+    assert "s3://bucket/runs" in shown.output and "path that every node sees" in shown.output

@@ -12,7 +12,7 @@ from recscale.ledger import Ledger
 from recscale.manifest import load_manifest
 from recscale.planner import Planned, planned_runs
 from recscale.spec import SweepSpec
-from recscale.specfile import expand
+from recscale.specfile import SpecError, expand
 from recscale.study import Study
 
 
@@ -32,6 +32,13 @@ def ready(spec: SweepSpec, progress: Callable[[int, int | None], None] | None = 
     Raises SpecError, DataError, PlanError.
     """
     storage = expand(spec.storage, "storage")
+    if "://" in storage:
+        raise SpecError(
+            [
+                f"storage: {storage}: checkpoints and prepared data need a folder; give a path that "
+                "every node sees, such as an NFS mount"
+            ]
+        )
     data = spec.data
     if data.source != "synthetic":
         data = data.model_copy(update={"path": expand(data.path, "data.path")})

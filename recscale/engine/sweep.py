@@ -127,6 +127,7 @@ def _run_id(trial: Any) -> str:
 def _connect(cpus: int) -> None:
     """The cluster of RAY_ADDRESS (`ray job submit` sets it), else a Ray of our own, without a
     dashboard: that starts in half the time and listens to nobody. `ray start --head` has one."""
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # only Tune's older output can be silenced
     if "RAY_ADDRESS" in os.environ:
         ray.init(log_to_driver=False, logging_level=logging.ERROR)
         return
