@@ -35,8 +35,8 @@ def ready(spec: SweepSpec, progress: Callable[[int, int | None], None] | None = 
     if "://" in storage:
         raise SpecError(
             [
-                f"storage: {storage}: checkpoints and prepared data need a folder; give a path that "
-                "every node sees, such as an NFS mount"
+                f"storage: {storage}: checkpoints and prepared data need a folder; give a path "
+                "that every node sees, such as an NFS mount"
             ]
         )
     data = spec.data
