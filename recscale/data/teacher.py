@@ -5,11 +5,12 @@ them (frequency ranks) and the user's last clicked items. So its cross-entropy o
 rows is the Bayes loss of that set, exactly. A value that never occurs in training has no effect
 of its own: nobody could know it.
 
-With phi(x) the dense features followed by ridge functions of them (ReLUs of a few at a time):
+With phi(x) the dense features followed by ridge functions of them, |a x_i + b x_j + c| and the like:
 
 logit = constant
       + bias    a number per id: hashed ids share it, so rows pay
-      + ridge   <w, phi(x)>: power-law weights, so MLP width pays
+      + ridge   <w, phi(x)>: power-law weights, and kinks that narrow layers cannot bend to, so MLP
+                width pays
       + factors <sum of the ids' responses, phi(x)>: power-law, so embedding dimension pays
       + past    the last clicked items' numbers and responses, weighted by recency, and the
                 product of the last two numbers: a mean over the history loses them, so depth pays
@@ -47,17 +48,20 @@ BIAS_VARIANCE = {"item": 0.3, "user": 0.2, "publisher": 0.1, "campaign": 0.05, "
 """Logit variance of the per-id numbers: users take much data to tell."""
 
 RIDGES = 256
-RIDGE_INPUTS = 3
+RIDGE_INPUTS = 2
 """Dense features in a ridge function, on average."""
-RIDGE_DECAY = 1.1
-"""Variance of the k-th of phi falls as k^-decay, here and below: no width or dimension is the
-last that pays."""
-RIDGE_VARIANCE = 1.0
+RIDGE_DECAY = 0.9
+"""Variance of the k-th falls as k^-decay, here and below: no width or dimension is the last that
+pays."""
+RIDGE_VARIANCE = 0.8
+LINEAR_DECAY = 1.1
+LINEAR_VARIANCE = 0.5
+"""Of the dense features themselves."""
 
 FACTORS = 64
 """Leading entries of phi that ids respond to."""
-FACTOR_DECAY = 1.2
-FACTOR_VARIANCE = {"item": 0.6, "campaign": 0.4, "device": 0.4}
+FACTOR_DECAY = 1.0
+FACTOR_VARIANCE = {"item": 0.7, "campaign": 0.5, "device": 0.5}
 
 RECENCY = (1.0, 0.4, 0.16, 0.064)
 """Weights of the last clicked items, newest first."""
@@ -174,7 +178,7 @@ def _phi(x: np.ndarray, ridge: _Ridge) -> np.ndarray:
     hidden = phi[:, DENSE:]
     np.matmul(x, into, out=hidden)
     hidden += shift
-    np.maximum(hidden, 0, out=hidden)
+    np.abs(hidden, out=hidden)
     hidden -= mean
     return phi
 
@@ -183,14 +187,14 @@ def _ridges(rng: np.random.Generator) -> tuple[_Ridge, np.ndarray]:
     """Ridge functions of mean 0 and variance 1, and weights that give their sum its variance."""
     into = rng.standard_normal((DENSE, RIDGES))
     into *= rng.random((DENSE, RIDGES)) < RIDGE_INPUTS / DENSE
-    shift = 0.5 * rng.standard_normal(RIDGES)
+    shift = 0.3 * rng.standard_normal(RIDGES)
     sample = rng.standard_normal((8192, DENSE))
-    hidden = np.maximum(sample @ into + shift, 0)
+    hidden = np.abs(sample @ into + shift)
     mean, spread = hidden.mean(0), hidden.std(0) + 1e-2  # a ridge of no feature has spread 0
-    signs = rng.choice([-1.0, 1.0], DENSE + RIDGES)
-    weight = signs * np.sqrt(_spectrum(DENSE + RIDGES, RIDGE_DECAY))
-    values = np.hstack([sample, (hidden - mean) / spread]) @ weight
-    weight *= RIDGE_VARIANCE**0.5 / values.std()
+    bent = rng.choice([-1.0, 1.0], RIDGES) * np.sqrt(_spectrum(RIDGES, RIDGE_DECAY))
+    bent *= RIDGE_VARIANCE**0.5 / ((hidden - mean) / spread @ bent).std()
+    straight = np.sqrt(LINEAR_VARIANCE * _spectrum(DENSE, LINEAR_DECAY))
+    weight = np.append(straight * rng.choice([-1.0, 1.0], DENSE), bent)
     return (_f4(into / spread), _f4(shift / spread), _f4(mean / spread)), _f4(weight)
 
 
