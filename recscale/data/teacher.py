@@ -5,7 +5,7 @@ them (frequency ranks) and the user's last clicked items. So its cross-entropy o
 rows is the Bayes loss of that set, exactly. A value that never occurs in training has no effect
 of its own: nobody could know it.
 
-With phi(x) the dense features followed by ridge functions of them, |a x_i + b x_j + c| and the like:
+With phi(x) the dense features, then ridge functions of them such as |a x_i + b x_j + c|:
 
 logit = constant
       + bias    a number per id: hashed ids share it, so rows pay
