@@ -9,7 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from recscale.data.prepare import prepare
 from recscale.data.store import Store
+from recscale.spec import Columns, EventsData
 
 
 def event_log(path: Path, n: int = 3000, seed: int = 0) -> dict[str, list]:
@@ -80,3 +82,12 @@ def write_lines(path: Path, lines: list[str]) -> Path:
     text = "".join(line + "\n" for line in lines).encode()
     path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
     return path
+
+
+def events_spec(path, **kwargs) -> EventsData:
+    columns = {"user": "user", "item": "item", "time": "time", **kwargs.pop("columns", {})}
+    return EventsData(source="events", path=str(path), columns=Columns(**columns), **kwargs)
+
+
+def prepared(tmp_path, data) -> Store:
+    return Store.open(prepare(data, tmp_path / "stores"))

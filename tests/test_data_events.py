@@ -4,30 +4,19 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
-from data_files import column, distinct_in_time, event_log, history
+from data_files import column, distinct_in_time, event_log, events_spec, history, prepared
 
-from recscale.data.prepare import DataError, prepare
+from recscale.data.prepare import prepare
 from recscale.data.store import Store
-from recscale.spec import Columns, EventsData, Negatives
+from recscale.spec import Negatives
 
 SPARSE, DENSE = ("country", "maker"), ("price", "amount")
-
-
-def spec(path, **kwargs) -> EventsData:
-    columns = {"user": "user", "item": "item", "time": "time", **kwargs.pop("columns", {})}
-    return EventsData(source="events", path=str(path), columns=Columns(**columns), **kwargs)
-
-
-def prepared(tmp_path, data) -> Store:
-    return Store.open(prepare(data, tmp_path / "stores"))
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +24,7 @@ def implicit(tmp_path_factory):
     """A log with sampled negatives: the store, its rows in time order, and names by id."""
     folder = tmp_path_factory.mktemp("implicit")
     log = event_log(folder / "log.parquet")
-    data = spec(
+    data = events_spec(
         folder / "log.parquet",
         columns={"sparse": SPARSE, "dense": DENSE},
         negatives=Negatives(per_positive=3),
@@ -170,7 +159,7 @@ def test_negatives_follow_the_stated_distribution(tmp_path, distribution):
     event_log(tmp_path / "log.parquet", n=6000)
     negatives = Negatives(per_positive=5, distribution=distribution)
     store = prepared(
-        tmp_path, spec(tmp_path / "log.parquet", negatives=negatives, refuse_above=0.3)
+        tmp_path, events_spec(tmp_path / "log.parquet", negatives=negatives, refuse_above=0.3)
     )
     item, label = column(store, "item"), store.arrays["label"]
     late = np.arange(len(label)) > len(label) // 2
@@ -188,7 +177,9 @@ def test_negatives_follow_the_stated_distribution(tmp_path, distribution):
 def test_another_seed_draws_other_negatives_and_the_same_one_the_same(tmp_path):
     event_log(tmp_path / "log.parquet", n=500)
     stores = [
-        Store.open(prepare(spec(tmp_path / "log.parquet", seed=s, refuse_above=0.3), tmp_path / r))
+        Store.open(
+            prepare(events_spec(tmp_path / "log.parquet", seed=s, refuse_above=0.3), tmp_path / r)
+        )
         for s, r in ((0, "a"), (0, "b"), (1, "c"))
     ]
     prints = [s.manifest.fingerprint for s in stores]
@@ -197,7 +188,7 @@ def test_another_seed_draws_other_negatives_and_the_same_one_the_same(tmp_path):
 
 def test_chunks_do_not_change_the_store(tmp_path, monkeypatch):
     event_log(tmp_path / "log.parquet", n=800)
-    data = spec(
+    data = events_spec(
         tmp_path / "log.parquet", columns={"sparse": SPARSE, "dense": DENSE}, refuse_above=0.3
     )
     whole = Store.open(prepare(data, tmp_path / "whole")).manifest
@@ -219,7 +210,7 @@ def test_labelled_clicks_keep_their_own_features_and_only_clicks_enter_histories
     pq.write_table(pa.table(log), tmp_path / "log.parquet")
     store = prepared(
         tmp_path,
-        spec(tmp_path / "log.parquet", columns={"label": "clicked", "sparse": ("shown",)}),
+        events_spec(tmp_path / "log.parquet", columns={"label": "clicked", "sparse": ("shown",)}),
     )
     assert store.arrays["label"].tolist() == log["clicked"].tolist()
     assert len(set(zip(column(store, "shown"), log["shown"], strict=True))) == 4
@@ -231,114 +222,13 @@ def test_labelled_clicks_keep_their_own_features_and_only_clicks_enter_histories
 
 def test_next_item_has_one_row_per_event_and_every_label_one(tmp_path):
     log = event_log(tmp_path / "log.parquet", n=500)
-    store = prepared(tmp_path, spec(tmp_path / "log.parquet", task="next_item", refuse_above=0.3))
+    store = prepared(
+        tmp_path, events_spec(tmp_path / "log.parquet", task="next_item", refuse_above=0.3)
+    )
     rows = distinct_in_time(log)
     assert store.manifest.task == "next_item"
     assert store.arrays["time"].tolist() == [row["time"] for row in rows]
     assert (store.arrays["label"] == 1).all() and "negatives" not in store.manifest.notes
-
-
-def test_times_may_be_timestamps_text_seconds_or_milliseconds(tmp_path):
-    n = 200
-    seconds = 1_700_000_000 + 61 * np.arange(n)
-    texts = [datetime.fromtimestamp(t, UTC) for t in seconds.tolist()]
-    forms = {
-        "seconds": pa.array(seconds),
-        "milliseconds": pa.array(seconds * 1000 + 7),
-        "fractions": pa.array(seconds + 0.25),
-        "timestamp": pa.array(seconds * 1_000_000, pa.timestamp("us")),
-        "zoned": pa.array(seconds * 1_000, pa.timestamp("ms", "Europe/Berlin")),
-        "iso": pa.array([t.strftime("%Y-%m-%d %H:%M:%S") for t in texts]),
-        "offset": pa.array([t.isoformat().replace("+00:00", ".125+00:00") for t in texts]),
-        "digits": pa.array([str(t) for t in seconds]),
-        "mixed": pa.array([t.isoformat() if i % 2 else str(t.timestamp())
-                           for i, t in enumerate(texts)]),
-    }  # fmt: skip
-    for name, times in forms.items():
-        pq.write_table(
-            pa.table({"user": np.arange(n) % 5, "item": np.arange(n) % 7, "time": times}),
-            tmp_path / f"{name}.parquet",
-        )
-        store = prepared(tmp_path, spec(tmp_path / f"{name}.parquet", task="next_item"))
-        assert store.arrays["time"].tolist() == seconds.tolist(), name
-
-
-def test_csv_and_parquet_give_the_same_store(tmp_path):
-    log = event_log(tmp_path / "log.parquet", n=500)
-    pacsv.write_csv(pa.table(log), tmp_path / "log.csv")
-    columns = {"sparse": SPARSE, "dense": DENSE}
-    one, other = (
-        prepared(tmp_path, spec(tmp_path / f, columns=columns, refuse_above=0.3)).manifest
-        for f in ("log.parquet", "log.csv")
-    )
-    assert one == other
-
-
-def write_csv(path, rows: list[str]):
-    path.write_text("user,item,time,label,price\n" + "\n".join(rows) + "\n")
-    return path
-
-
-def test_bad_rows_are_counted_by_reason(tmp_path):
-    good = [f"u{i % 9},i{i % 11},{1_700_000_000 + i},{i % 2},2.5" for i in range(200)]
-    bad = [
-        ",i1,1700000300,1,1",
-        "  ,i1,1700000300,1,1",
-        "u1,,1700000300,1,1",
-        "u1,i1,yesterday,1,1",
-        "u1,i1,,1,1",
-        "u1,i1,1700000300,2,1",
-        good[0],
-    ]
-    path = write_csv(tmp_path / "log.csv", good + bad)
-    data = spec(path, columns={"label": "label", "dense": ("price",)})
-    store = prepared(tmp_path, data)
-    assert store.manifest.raw_rows == 207 and len(store.arrays["label"]) == 200
-    assert store.manifest.dropped == {
-        "user missing": 2,
-        "item missing": 1,
-        "time unreadable": 2,
-        "label not 0 or 1": 1,
-        "same user, item and time": 1,
-    }
-    strict = data.model_copy(update={"refuse_above": 0.01})
-    with pytest.raises(DataError, match="3.4% of the 207 rows .*user missing: 2.*refuse_above"):
-        prepared(tmp_path, strict)
-
-
-def test_missing_columns_are_named_together_with_what_the_file_has(tmp_path):
-    event_log(tmp_path / "log.parquet", n=50)
-    data = spec(tmp_path / "log.parquet", columns={"user": "users", "sparse": ("maker", "color")})
-    with pytest.raises(DataError) as caught:
-        prepared(tmp_path, data)
-    sentence = str(caught.value)
-    assert "data.columns.user: no column 'users'; did you mean 'user'?" in sentence
-    assert "data.columns.sparse[1]: no column 'color'" in sentence
-    assert "country, price, maker" in sentence
-
-
-@pytest.mark.parametrize(
-    ("rows", "columns", "sentence"),
-    [
-        (["u,i,1,1,cheap"] * 3, {"dense": ("price",)}, "'price' holds something else than numbers"),
-        (["u,i,never,1,1"] * 3, {}, "none of the 3 rows is usable .*time unreadable: 3"),
-        (["u,i1,5,1,1", "v,i2,5,1,1"], {}, "nothing to train on; check the time column"),
-    ],
-)
-def test_unusable_logs_are_refused_in_a_sentence(tmp_path, rows, columns, sentence):
-    with pytest.raises(DataError, match=sentence):
-        prepared(tmp_path, spec(write_csv(tmp_path / "log.csv", rows), columns=columns))
-
-
-def test_a_sparse_column_may_not_take_the_name_of_another_table():
-    with pytest.raises(ValueError, match="sparse: item is the name of a table"):
-        Columns(user="who", item="what", time="when", sparse=("item",))
-
-
-def test_a_file_that_is_no_log_says_what_a_log_is(tmp_path):
-    (tmp_path / "log.parquet").write_bytes(b"hello, this is not Parquet")
-    with pytest.raises(DataError, match="Parquet, or CSV with a header"):
-        prepared(tmp_path, spec(tmp_path / "log.parquet"))
 
 
 def test_the_real_log_keeps_its_past_and_its_prices_honest(tmp_path):
@@ -350,7 +240,7 @@ def test_the_real_log_keeps_its_past_and_its_prices_honest(tmp_path):
     pq.write_table(pq.read_table(log).slice(0, 20_000), part)
     columns = {"user": "customer_id", "time": "timestamp"}
     columns |= {"sparse": ("country",), "dense": ("unit_price",)}
-    store = prepared(tmp_path, spec(part, columns=columns))
+    store = prepared(tmp_path, events_spec(part, columns=columns))
     notes, a = store.manifest.notes, store.arrays
     assert "belongs to the user" in notes["sparse country"]
     assert "belongs to the item" in notes["dense unit_price"]
