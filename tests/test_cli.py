@@ -84,6 +84,15 @@ def test_unprepared_logs_that_do_not_exist_are_named(sweep_file, tmp_path):
     assert "nowhere.parquet" in shown.output
 
 
+def test_a_job_does_not_write_where_ray_deletes(sweep_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+    assert call("plan", sweep_file(SWEEP)).exit_code == 0
+    relative = tmp_path / "r.yaml"
+    relative.write_text(SWEEP)
+    shown = call("plan", relative)
+    assert shown.exit_code == 2 and "absolute path" in shown.output
+
+
 def test_storage_that_runs_cannot_use_is_refused(tmp_path):
     sweep = tmp_path / "s.yaml"
     sweep.write_text(SWEEP + "storage: s3://bucket/runs\n")

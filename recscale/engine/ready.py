@@ -15,6 +15,8 @@ from recscale.spec import SweepSpec
 from recscale.specfile import SpecError, expand
 from recscale.study import Study
 
+JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray sets it in the driver of a submitted job
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -37,6 +39,13 @@ def ready(spec: SweepSpec, progress: Callable[[int, int | None], None] | None = 
             [
                 f"storage: {storage}: checkpoints and prepared data need a folder; give a path "
                 "that every node sees, such as an NFS mount"
+            ]
+        )
+    if JOB in os.environ and not os.path.isabs(storage):
+        raise SpecError(
+            [
+                f"storage: {storage}: in a submitted job this lies in the job's own folder, which "
+                "Ray deletes; give an absolute path that every node sees"
             ]
         )
     data = spec.data
