@@ -35,13 +35,14 @@ class PlanSearcher(Searcher):
         self.spec, self.data, self.planned, self.ledger = spec, data, planned, ledger
         self.run_dir, self.store = run_dir, store
         self.flying: dict[str, tuple[Job, float]] = {}
-        self.given_up: set[str] = set()
+        self.given_up: dict[str, tuple[Job, float]] = {}
         self.ended: Stop | None = None
 
     def suggest(self, trial_id: str) -> Any:
         in_flight = {job.run.run_id for job, _ in self.flying.values()}
+        given_up = {job.run.run_id for job, _ in self.given_up.values()}
         decision = decide(
-            self.planned, self.ledger.attempts(), in_flight, self.given_up, self.spec.budget
+            self.planned, self.ledger.attempts(), in_flight, given_up, self.spec.budget
         )
         if isinstance(decision, Wait):
             return None
@@ -63,15 +64,14 @@ class PlanSearcher(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        job, _ = self.flying.pop(trial_id)
+        flown = self.flying.pop(trial_id)
         if error:
-            self.given_up.add(job.run.run_id)
+            self.given_up[trial_id] = flown
 
     def fail(self, trial_id: str, error: str) -> None:
-        """Records a run that was given up after its retries; Tune calls `on_trial_complete`
-        afterwards."""
-        job, started_at = self.flying[trial_id]
-        self.given_up.add(job.run.run_id)
+        """Records why a run was given up after its retries: Tune tells a searcher that a trial
+        failed, and only its callbacks, afterwards, with what."""
+        job, started_at = self.given_up[trial_id]
         self.ledger.record(failed_record(job, self.data, error, started_at))
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
