@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -169,13 +170,18 @@ def test_two_workers_train_what_one_does_and_take_over_its_checkpoint(
     runs, opened, store, tmp_path
 ):
     """Same global batch, tables sharded: metrics agree to float32 rounding. And a run begun on
-    two workers goes on on one from its checkpoint, with the same end."""
+    two workers goes on, on two or on one, from its checkpoint, with the same end."""
     alone = [quality(train(run, opened, PlainHost())) for run in runs]
     together = group(2, store, runs, tmp_path / "a", tmp_path / "a.pt")
     for one, two in zip(alone, together, strict=True):
         assert [p[0] for p in one] == [p[0] for p in two]
         assert [p[1:] for p in two] == [pytest.approx(p[1:], rel=2e-4) for p in one]
     assert group(2, store, runs, tmp_path / "b", tmp_path / "b.pt", dies_at=5) == [[], []]
+    shutil.copytree(tmp_path / "b", tmp_path / "c")
+    for one, two in zip(
+        alone, group(2, store, runs, tmp_path / "c", tmp_path / "c.pt"), strict=True
+    ):
+        assert two[-1] == pytest.approx(one[-1], rel=2e-4)
     for run, one in zip(runs, alone, strict=True):
         resumed = train(run, opened, Mortal(tmp_path / "b" / run.run_id))
         assert resumed.resumed == 1

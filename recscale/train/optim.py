@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
 from torch.optim import Optimizer
 from torchrec.distributed.model_parallel import DistributedModelParallel
@@ -19,13 +21,16 @@ def rate(step: int, total: int, warmup: float) -> float:
     return (total - step) / max(1, total - rise)
 
 
+TABLE = re.compile(r"(^|\.)(embedding_bags|embeddings)\.")  # torchrec's names of table weights
+
+
 class Optimizers:
     """Row-wise Adagrad inside the fused tables, Adam for everything else."""
 
     def __init__(self, model: DistributedModelParallel, train: TrainConfig):
         self.fused = model.fused_optimizer
-        tables = set(self.fused.params)
-        dense = {n: p for n, p in model.named_parameters() if n not in tables}
+        # by name: a rank also has empty stand-ins for tables that lie wholly on other ranks
+        dense = {n: p for n, p in model.named_parameters() if not TABLE.search(n)}
         self.dense = KeyedOptimizerWrapper(
             dense, lambda params: torch.optim.Adam(params, lr=train.dense_rate)
         )
