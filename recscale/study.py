@@ -91,7 +91,7 @@ class Study:
         from recscale.laws import LawError, fit
 
         frame = self.frame()
-        if not frame["enters_law"].any():
+        if not any(frame["enters_law"]):
             raise LawError("no run has ended yet")
         return fit(
             frame.loc[frame["enters_law"].astype(bool)],
