@@ -10,17 +10,19 @@ import pandas as pd
 from recscale.run import RunRecord
 
 
-def records_frame(records: Sequence[RunRecord]) -> pd.DataFrame:
+def records_frame(records: Sequence[RunRecord], metrics: Sequence[str] = ()) -> pd.DataFrame:
     """One row a run: identity, axes, costs (`*_flop`, `*_bytes`, `*_s`, `*_params`), final metrics
     (`eval_*`) and best ones (`best_*`), `enters_law` and, where false, `left_out` with the reason.
+    `metrics` are columns to have even when no run has finished.
     """
     out = left_out(records)
-    return pd.DataFrame([_row(r, out.get(r.run_id)) for r in records], columns=_columns())
+    rows = [_row(r, out.get(r.run_id)) for r in records]
+    return pd.DataFrame(rows, columns=_columns(records, metrics))
 
 
 def curves_frame(records: Sequence[RunRecord]) -> pd.DataFrame:
     """One row a point of a learning curve."""
-    rows = [{"run_id": r.run_id, **p.model_dump()} for r in records for p in r.curve]
+    rows = [{"run_id": r.run_id, **p.columns()} for r in records for p in r.curve]
     return pd.DataFrame(rows)
 
 
@@ -56,22 +58,29 @@ def _best_factor(factors: dict[float, dict[int, RunRecord]]) -> float:
     return min(factors, key=lambda f: (loss(f), f))
 
 
-def _columns() -> list[str]:
-    return [*_IDENTITY, *_COSTS, *_METRICS, *_REST]
+def settings(frame: pd.DataFrame) -> list[str]:
+    """The columns that say which configuration a run of `records_frame` trains: family, sizes,
+    data fraction; runs equal in them differ in learning-rate factor and seed only."""
+    names = list(frame.columns)
+    return names[names.index("family") : names.index("data_fraction") + 1]
 
 
-_IDENTITY = (
-    "run_id", "status", "enters_law", "left_out", "family", "embedding_dim", "embedding_rows",
-    "mlp_width", "overarch_width", "mlp_depth", "sequence_depth", "sequence_width",
-    "sequence_length", "data_fraction", "batch_size", "epochs", "rate_factor", "seed",
-)  # fmt: skip
+def _columns(records: Sequence[RunRecord], wanted: Sequence[str]) -> list[str]:
+    """Identity, the axes and options of the families there are, costs, metrics and the rest."""
+    sizes = dict.fromkeys(k for r in records for k in type(r.config.model).model_fields)
+    sizes.pop("family", None)
+    metrics = dict.fromkeys([k for r in records if r.final for k in r.final.metrics] + [*wanted])
+    metrics.pop("eval_loss", None)
+    best = [f"best_{k}" for k in ("eval_loss", *metrics, "samples")]
+    return [*_IDENTITY, *sizes, *_TRAINING, *_COSTS, "eval_loss", *metrics, "train_loss", *best,
+            *_REST]  # fmt: skip
+
+
+_IDENTITY = ("run_id", "status", "enters_law", "left_out", "family")
+_TRAINING = ("data_fraction", "batch_size", "epochs", "rate_factor", "seed")
 _COSTS = (
     "table_params", "dense_params", "head_params", "table_rows", "samples", "train_flop",
     "forward_flop", "eval_flop", "lookup_bytes", "peak_bytes", "time_s", "gpu_hours", "usd",
-)  # fmt: skip
-_METRICS = (
-    "eval_loss", "eval_ne", "eval_auc", "eval_calibration", "train_loss",
-    "best_eval_loss", "best_eval_ne", "best_samples",
 )  # fmt: skip
 _REST = ("samples_per_s", "workers", "resumed", "reason", "error", "finished_at")
 
@@ -95,10 +104,11 @@ def _row(r: RunRecord, out: str | None) -> dict[str, object]:
         "finished_at": pd.Timestamp(r.finished_at, unit="s", tz="UTC"),
     }
     if final and best:
-        row |= final.model_dump(exclude={"samples", "train_flop", "time_s"})
+        ended = final.columns()
+        row |= {k: v for k, v in ended.items() if k not in ("samples", "train_flop", "time_s")}
         row |= {
             "best_eval_loss": best.eval_loss,
-            "best_eval_ne": best.eval_ne,
             "best_samples": best.samples,
+            **{f"best_{k}": v for k, v in best.metrics.items()},
         }
     return row

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from recscale.spec import Frozen
+from recscale.values import Frozen
 
 MANIFEST = "manifest.json"
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from recscale.cost import estimate, machines, steps
 from recscale.manifest import Manifest
-from recscale.run import Cost, ModelConfig, RunConfig, RunRecord, TrainConfig
+from recscale.run import Cost, RunConfig, RunRecord, TrainConfig
 from recscale.spec import BudgetSpec, SweepSpec, middle
 
 
@@ -82,7 +82,7 @@ def planned_runs(spec: SweepSpec, data: Manifest) -> list[Planned]:
     _check(spec, data)
     runs: dict[str, Planned] = {}
     for values, reason in _points(spec):
-        model = architecture(spec.model.family, values, data)
+        model = spec.model.resolve(values, data)
         for factor, seed in itertools.product(
             spec.train.learning_rate.tune, range(spec.train.seeds)
         ):
@@ -168,26 +168,6 @@ def base_value(axis: str, values: tuple[Any, ...], spec: SweepSpec) -> Any:
     return max(values) if axis == "data_fraction" else middle(values)
 
 
-def architecture(family: str, values: dict[str, Any], data: Manifest) -> ModelConfig:
-    """The architecture at one point, in its one canonical form: two points that build the same
-    network have the same config, hence the same run id."""
-    length = values["sequence_length"] if data.history else 0
-    depth = values["sequence_depth"]
-    rows = values["embedding_rows"]
-    largest = max((t.rows for t in data.tables), default=0)
-    return ModelConfig(
-        family=family,
-        embedding_dim=values["embedding_dim"],
-        embedding_rows=rows if rows is not None and rows < largest else None,
-        mlp_width=values["mlp_width"],
-        overarch_width=values["overarch_width"] or values["mlp_width"],
-        mlp_depth=values["mlp_depth"],
-        sequence_depth=depth,
-        sequence_width=values["sequence_width"] if depth else 0,
-        sequence_length=length,
-    )
-
-
 def training(spec: SweepSpec, fraction: float, factor: float, seed: int) -> TrainConfig:
     t = spec.train
     return TrainConfig(
@@ -211,10 +191,7 @@ def _check(spec: SweepSpec, data: Manifest) -> None:
             f"resources.machine: {spec.resources.machine!r} is not in cluster/prices.yaml; "
             f"allowed: {', '.join(machines())}; add a row for another machine"
         )
-    if data.history is None and any(spec.model.sequence_depth):
-        errors.append(
-            f"model.sequence_depth: the {data.source} data has no user histories; leave it at 0"
-        )
+    errors += spec.model.complaints(data)
     for fraction in spec.train.data_fraction:
         train = training(spec, fraction, 1.0, 0)
         if steps(train, data) == 0:

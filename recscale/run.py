@@ -10,22 +10,8 @@ import hashlib
 import json
 from typing import Literal
 
-from recscale.spec import Frozen
-
-
-class ModelConfig(Frozen):
-    """One architecture; every width is resolved, and a part that is absent has size 0."""
-
-    family: str
-    embedding_dim: int
-    embedding_rows: int | None
-    """Cap on the rows of each table; None is the whole vocabulary."""
-    mlp_width: int
-    overarch_width: int
-    mlp_depth: int
-    sequence_depth: int
-    sequence_width: int
-    sequence_length: int
+from recscale.families import AnyModelConfig, Flop
+from recscale.values import Frozen
 
 
 class TrainConfig(Frozen):
@@ -45,7 +31,7 @@ class TrainConfig(Frozen):
 class RunConfig(Frozen):
     data: str
     """Fingerprint of the prepared data."""
-    model: ModelConfig
+    model: AnyModelConfig
     train: TrainConfig
 
     @property
@@ -57,12 +43,9 @@ class RunConfig(Frozen):
     def run_id(self) -> str:
         """Readable name and eight digits of the fingerprint, such as
         `dlrm-d16-rall-w64-s2-f0.1-x1-seed0-1f0c9a3e`."""
-        m, t = self.model, self.train
-        over = f"-o{m.overarch_width}" if m.overarch_width != m.mlp_width else ""
-        sequence = f"-s{m.sequence_depth}" if m.sequence_length else ""
+        t = self.train
         return (
-            f"{m.family}-d{m.embedding_dim}-r{m.embedding_rows or 'all'}-w{m.mlp_width}{over}"
-            f"{sequence}-f{t.data_fraction:g}-x{t.rate_factor:g}-seed{t.seed}"
+            f"{self.model.name}-f{t.data_fraction:g}-x{t.rate_factor:g}-seed{t.seed}"
             f"-{self.fingerprint[:8]}"
         )
 
@@ -72,19 +55,6 @@ class RunConfig(Frozen):
         literals = self.model_dump(mode="json")
         del literals["train"]["rate_factor"], literals["train"]["seed"]
         return json.dumps(literals, sort_keys=True)
-
-
-class Flop(Frozen):
-    """Forward FLOPs of one sample by part; a multiply-add is 2."""
-
-    body: float
-    attention: float
-    interaction: float
-    head: float
-
-    @property
-    def total(self) -> float:
-        return self.body + self.attention + self.interaction + self.head
 
 
 class Cost(Frozen):
@@ -117,13 +87,16 @@ class CurvePoint(Frozen):
     train_flop: float
     time_s: float
     train_loss: float | None
-    """Mean training log-loss since the previous point (nats)."""
+    """Mean training loss since the previous point (nats)."""
     eval_loss: float
-    eval_ne: float
-    eval_auc: float | None
-    """None when the evaluation set has one class only."""
-    eval_calibration: float
-    """Sum of predicted over sum of observed clicks."""
+    """Nats a sample."""
+    metrics: dict[str, float | None]
+    """Further metrics of the evaluation set by column name: `eval_ne`, `eval_auc` and so on; None
+    where the set does not define one, such as the AUC of a single class."""
+
+    def columns(self) -> dict[str, float | None]:
+        """The point as columns of a frame."""
+        return {**self.model_dump(exclude={"metrics"}), **self.metrics}
 
 
 Status = Literal["done", "diverged", "failed"]

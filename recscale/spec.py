@@ -9,56 +9,18 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-
-class Frozen(BaseModel):
-    """A value object: unknown keys are errors, nothing changes after construction."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-def _as_axis(value: Any) -> Any:
-    """A scalar is an axis of one value; order and duplicates are settled here, once."""
-    values = list(value) if isinstance(value, list | tuple) else [value]
-    if not values:
-        raise ValueError("an axis needs at least one value")
-    if any(isinstance(v, bool) for v in values):
-        raise ValueError("true and false are not values of this axis")
-    duplicates = sorted({str(v) for v in values if values.count(v) > 1})
-    if duplicates:
-        raise ValueError(f"the value {', '.join(duplicates)} stands twice")
-    return tuple(values)
-
-
-def _plain_number(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("expected a number, not true or false")
-    return value
-
-
-Count = Annotated[int, BeforeValidator(_plain_number), Field(ge=1)]
-Positive = Annotated[float, BeforeValidator(_plain_number), Field(gt=0)]
-Fraction = Annotated[float, BeforeValidator(_plain_number), Field(gt=0, le=1)]
-
-CountAxis = Annotated[tuple[Count, ...], BeforeValidator(_as_axis)]
-DepthAxis = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_as_axis)]
-RowsAxis = Annotated[tuple[Count | None, ...], BeforeValidator(_as_axis)]
-FractionAxis = Annotated[tuple[Fraction, ...], BeforeValidator(_as_axis)]
-FactorAxis = Annotated[tuple[Positive, ...], BeforeValidator(_as_axis)]
-
-
-def _share(value: Any) -> Any:
-    """`10%` and `0.1` are the same share."""
-    if isinstance(value, str) and value.strip().endswith("%"):
-        try:
-            return float(value.strip()[:-1]) / 100
-        except ValueError:
-            raise ValueError(f"{value!r} is not a share; write 10% or 0.1") from None
-    return _plain_number(value)
-
-
-Share = Annotated[float, BeforeValidator(_share), Field(gt=0, lt=1)]
+from recscale.families import AnyModelSpec
+from recscale.values import (
+    Count,
+    FactorAxis,
+    FractionAxis,
+    Frozen,
+    Positive,
+    Share,
+    plain_number,
+)
 
 
 class Holdout(Frozen):
@@ -148,28 +110,6 @@ class EventsData(_Data):
 DataSpec = Annotated[SyntheticData | CriteoData | EventsData, Field(discriminator="source")]
 
 
-class ModelSpec(Frozen):
-    """The model family and its axes.
-
-    `overarch_width` left out means: as wide as `mlp_width`, so that `mlp_width` alone scales all
-    dense layers (the MLP scheme of 2208.08489) and `overarch_width` the top MLP only.
-    """
-
-    family: Literal["dlrm"]
-    embedding_dim: CountAxis = (16,)
-    embedding_rows: RowsAxis = (None,)
-    """Rows per table (hash size); ids beyond it wrap round. null: the whole vocabulary."""
-    mlp_width: CountAxis = (64,)
-    overarch_width: RowsAxis = (None,)
-    mlp_depth: CountAxis = (2,)
-    """Hidden layers of each MLP."""
-    sequence_depth: DepthAxis = (0,)
-    """Causal transformer blocks over the user's history; 0 is mean pooling."""
-    sequence_width: CountAxis = (32,)
-    sequence_length: CountAxis = (20,)
-    """Last items of the history that a model sees."""
-
-
 class LearningRate(Frozen):
     dense: Positive = 1e-3
     sparse: Positive = 5e-2
@@ -202,8 +142,11 @@ class SearchSpec(Frozen):
 class LawSpec(Frozen):
     form: Literal["auto", "additive", "power", "gamma", "kaplan", "repeated"] = "additive"
     """See `recscale.laws.forms`; `auto` chooses by the error on the dearer runs."""
-    variables: tuple[str, ...] = ("table_params", "dense_params", "samples")
-    loss: Literal["eval_loss", "eval_ne"] = "eval_ne"
+    variables: tuple[str, ...] | None = None
+    """Columns of the runs table; left out, those of the family, such as `table_params`,
+    `dense_params` and `samples` of a click model."""
+    loss: str | None = None
+    """The column to fit; left out, `eval_ne` for clicks and `eval_loss` (nats) for next items."""
 
 
 class BudgetSpec(Frozen):
@@ -223,7 +166,7 @@ class BudgetSpec(Frozen):
 class ResourcesSpec(Frozen):
     workers: Count = 1
     cpus_per_worker: Count = 1
-    gpus_per_worker: Annotated[float, BeforeValidator(_plain_number), Field(ge=0)] = 0
+    gpus_per_worker: Annotated[float, BeforeValidator(plain_number), Field(ge=0)] = 0
     machine: str = "cpu"
     """A row of `cluster/prices.yaml`: what a worker-hour costs and what it sustains."""
     retries: Annotated[int, Field(ge=0)] = 2
@@ -235,7 +178,7 @@ class ResourcesSpec(Frozen):
 class SweepSpec(Frozen):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     data: DataSpec
-    model: ModelSpec
+    model: AnyModelSpec
     train: TrainSpec = TrainSpec()
     search: SearchSpec = SearchSpec()
     law: LawSpec = LawSpec()
@@ -246,8 +189,15 @@ class SweepSpec(Frozen):
 
     def axes(self) -> dict[str, tuple[Any, ...]]:
         """Every architecture axis and the data fraction, in the file's order of meaning."""
-        model = {k: getattr(self.model, k) for k in type(self.model).model_fields if k != "family"}
-        return {**model, "data_fraction": self.train.data_fraction}
+        return {**self.model.axes(), "data_fraction": self.train.data_fraction}
+
+    @property
+    def law_variables(self) -> tuple[str, ...]:
+        return self.law.variables or self.model.law_variables
+
+    @property
+    def law_loss(self) -> str:
+        return self.law.loss or self.model.losses[0]
 
     @field_validator("search")
     @classmethod
@@ -263,8 +213,16 @@ class SweepSpec(Frozen):
                 f"train.batch_size {self.train.batch_size} must be a multiple of "
                 f"resources.workers {self.resources.workers}, so that every worker gets its share"
             )
-        if self.data.task != "click":
-            raise ValueError(f"model.family {self.model.family} needs data.task click")
+        if self.data.task != self.model.task:
+            raise ValueError(
+                f"model.family {self.model.family} needs data.task {self.model.task}, "
+                f"not {self.data.task}"
+            )
+        if self.law_loss not in self.model.losses:
+            raise ValueError(
+                f"law.loss: {self.law_loss!r} is no loss of family {self.model.family}; "
+                f"allowed: {', '.join(self.model.losses)}"
+            )
         axes = self.axes()
         for key, value in self.search.base.items():
             if key not in axes:

@@ -12,10 +12,11 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from recscale import spec as spec_module
 from recscale.spec import SweepSpec
+from recscale.values import Frozen
 
 Loc = tuple[str | int, ...]
+TAGS = {"data": "source", "model": "family"}  # which key says what kind of mapping it is
 
 
 class SpecError(ValueError):
@@ -121,13 +122,14 @@ def _sentence(name: str, lines: dict[Loc, int], error: ErrorDetails) -> str:
         return f"{where}: unknown key; {hint}"
     if kind == "missing":
         return f"{where}: missing; this key is required"
-    if kind == "union_tag_not_found":
-        sources = [get_args(m.model_fields["source"].annotation)[0] for m in _data_models()]
-        return f"{where}.source: missing; allowed: {', '.join(map(repr, sources))}"
-    if kind == "union_tag_invalid":
-        tags = error["ctx"]["expected_tags"]  # type: ignore[typeddict-item]
-        tag = given.get("source") if isinstance(given, dict) else given
-        return f"{where}.source: {tag!r} is not a source; allowed: {tags}"
+    if kind in ("union_tag_not_found", "union_tag_invalid"):
+        key = TAGS[str(loc[0])]
+        models = _models_of(SweepSpec, str(loc[0]))
+        tags = ", ".join(repr(get_args(m.model_fields[key].annotation)[0]) for m in models)
+        if kind == "union_tag_not_found":
+            return f"{where}.{key}: missing; allowed: {tags}"
+        tag = given.get(key) if isinstance(given, dict) else given
+        return f"{where}.{key}: {tag!r} is not a {key}; allowed: {tags}"
     message = error["msg"].removeprefix("Value error, ").replace("Input should", "should")
     shown = "" if isinstance(given, dict | list | tuple) else f"{given!r}: "
     return f"{where}: {shown}{message}"
@@ -141,8 +143,8 @@ def _in_file(loc: Loc, lines: dict[Loc, int]) -> Loc:
         last = i == len(loc) - 1
         if (*kept, part) in lines or (last and not isinstance(part, int)):
             kept = (*kept, part)
-        elif not isinstance(part, int) and i == 1 and loc[0] == "data":
-            continue  # the tag of the data union
+        elif not isinstance(part, int) and i == 1 and loc[0] in TAGS:
+            continue  # the tag of the union
         elif not isinstance(part, int):
             kept = (*kept, part)
     return kept
@@ -161,11 +163,7 @@ def _models_of(model: type[BaseModel], key: str) -> list[type[BaseModel]]:
     if field is None:
         return []
     kinds = get_args(field.annotation) or (field.annotation,)
-    return [k for k in kinds if isinstance(k, type) and issubclass(k, spec_module.Frozen)]
-
-
-def _data_models() -> list[type[BaseModel]]:
-    return _models_of(SweepSpec, "data")
+    return [k for k in kinds if isinstance(k, type) and issubclass(k, Frozen)]
 
 
 def _dotted(loc: Loc) -> str:

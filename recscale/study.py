@@ -83,7 +83,7 @@ class Study:
         """The planned runs' records; see `recscale.frame.records_frame`."""
         from recscale.frame import records_frame
 
-        return records_frame(self.records)
+        return records_frame(self.records, self.spec.model.losses)
 
     def law(self) -> ScalingLaw:
         """The law that the sweep asks for, over the runs that may enter it. A law that the runs
@@ -96,8 +96,8 @@ class Study:
         return fit(
             frame.loc[frame["enters_law"].astype(bool)],
             form=self.spec.law.form,
-            variables=list(self.spec.law.variables),
-            loss=self.spec.law.loss,
+            variables=list(self.spec.law_variables),
+            loss=self.spec.law_loss,
             cost="train_flop",
         )
 
@@ -156,7 +156,7 @@ def law_facts(study: Study) -> dict[str, Any]:
     table = law.intervals(0.95)
     return {
         **facts,
-        "loss": study.spec.law.loss,
+        "loss": study.spec.law_loss,
         "coefficients": {k: float(v) for k, v in law.coefficients.items()},
         "intervals": {
             name: [float(low), float(high)]

@@ -86,9 +86,7 @@ def record(p: Planned, **changes) -> RunRecord:
                 time_s=p.cost.time_s * share,
                 train_loss=0.5623 * ne,
                 eval_loss=0.5623 * ne,
-                eval_ne=ne,
-                eval_auc=0.7,
-                eval_calibration=1.01,
+                metrics={"eval_ne": ne, "eval_auc": 0.7, "eval_calibration": 1.01},
             )
         )
     facts = {

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from recscale.cost import estimate, eval_schedule, forward_flop, parameters, steps
+from recscale.cost import estimate, eval_schedule, steps
 from recscale.data.store import Store
+from recscale.families.dlrm import DLRMConfig
 from recscale.manifest import Manifest
 from recscale.models.contract import build
 from recscale.planner import planned_runs
-from recscale.run import ModelConfig
 from recscale.spec import SweepSpec
 
 CONFIGS = [
@@ -24,9 +24,9 @@ CONFIGS = [
 ]
 
 
-def config(**values) -> ModelConfig:
+def config(**values) -> DLRMConfig:
     depth = values["sequence_depth"]
-    return ModelConfig(
+    return DLRMConfig(
         family="dlrm",
         embedding_rows=values.pop("embedding_rows", None),
         sequence_width=32 if depth else 0,
@@ -40,10 +40,10 @@ def config(**values) -> ModelConfig:
 def test_parameters_equal_the_built_model(values, rows, data: Manifest):
     model = config(**values, embedding_rows=rows)
     built = build(model, data, "meta")
-    table, dense, head = parameters(model, data)
     in_tables = sum(p.numel() for n, p in built.named_parameters() if "embedding" in n)
-    assert table == in_tables
-    assert dense + head == sum(p.numel() for p in built.parameters()) - in_tables
+    assert model.table_params(data) == in_tables
+    dense = model.dense_params(data) + model.head_params(data)
+    assert dense == sum(p.numel() for p in built.parameters()) - in_tables
 
 
 @pytest.mark.parametrize("values", CONFIGS)
@@ -51,7 +51,7 @@ def test_dense_flop_equal_torchs_counter(values, data: Manifest):
     """Everything but the tables, counted by torch on the meta device with one sample."""
     model = config(**values)
     built = build(model, data, "meta")
-    flop = forward_flop(model, data)
+    flop = model.forward_flop(data)
     d, length = model.embedding_dim, model.sequence_length
     meta = torch.device("meta")
     vectors = len(data.tables) + 2
@@ -96,23 +96,22 @@ def test_training_counts_three_forwards_of_whole_batches(small: SweepSpec, data:
 
 def test_scaling_one_axis_costs_only_what_it_touches(data: Manifest):
     base = config(**CONFIGS[0])
-    table, dense, _ = parameters(base, data)
     fewer = base.model_copy(update={"embedding_rows": 50})
-    assert parameters(fewer, data)[1] == dense
-    assert forward_flop(fewer, data) == forward_flop(base, data)
+    assert fewer.dense_params(data) == base.dense_params(data)
+    assert fewer.forward_flop(data) == base.forward_flop(data)
     deeper = config(**{**CONFIGS[0], "sequence_depth": 2})
-    assert parameters(deeper, data)[0] == table
+    assert deeper.table_params(data) == base.table_params(data)
     wider = base.model_copy(update={"overarch_width": 64})
-    assert parameters(wider, data)[0] == table
+    assert wider.table_params(data) == base.table_params(data)
 
 
 def test_a_transformer_block_has_12_width_squared_matrix_weights(data: Manifest):
     """Non-embedding N = 12 L d^2 (2311.11351), here per block of the history encoder."""
     one, two = (config(**{**CONFIGS[0], "sequence_depth": n}) for n in (1, 2))
-    block = parameters(two, data)[1] - parameters(one, data)[1]
+    block = two.dense_params(data) - one.dense_params(data)
     width = 32
     assert block == 12 * width**2 + 13 * width
-    body = forward_flop(two, data).body - forward_flop(one, data).body
+    body = two.forward_flop(data).body - one.forward_flop(data).body
     assert body == 2 * 12 * width**2 * one.sequence_length
 
 

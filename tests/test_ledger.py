@@ -21,9 +21,7 @@ def point(samples: int = 100, loss: float = 0.5) -> CurvePoint:
         time_s=1.0,
         train_loss=loss,
         eval_loss=loss,
-        eval_ne=loss * 2,
-        eval_auc=None,
-        eval_calibration=1.0,
+        metrics={"eval_ne": loss * 2, "eval_auc": None, "eval_calibration": 1.0},
     )
 
 

@@ -6,21 +6,21 @@ import pytest
 import torch
 
 from recscale.data.store import Store
+from recscale.families import AnyModelConfig
 from recscale.models.contract import build, features
 from recscale.models.history import HistoryEncoder
 from recscale.planner import planned_runs
-from recscale.run import ModelConfig
 from recscale.train.sharding import ensure_process_group, shard
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def configs(small, data) -> list[ModelConfig]:
+def configs(small, data) -> list[AnyModelConfig]:
     return list({p.config.model: None for p in planned_runs(small, data)})
 
 
-def logits(model: ModelConfig, store: Store, rows: slice) -> torch.Tensor:
+def logits(model: AnyModelConfig, store: Store, rows: slice) -> torch.Tensor:
     """The untrained model's logits of some training rows."""
     ensure_process_group()
     torch.manual_seed(0)
@@ -107,8 +107,3 @@ def test_depth_sees_the_order_of_a_history_and_mean_pooling_does_not():
     torch.testing.assert_close(mean(items, lengths), mean(flipped, lengths))
     deep = HistoryEncoder(4, 16, 1, 6, CPU)
     assert not torch.allclose(deep(items, lengths), deep(flipped, lengths), atol=1e-4)
-
-
-def test_an_unknown_family_is_refused(configs, data):
-    with pytest.raises(ValueError, match="dlrm"):
-        build(configs[0].model_copy(update={"family": "dlrn"}), data)

@@ -56,7 +56,7 @@ def auc(p: list[float], y: list[float]) -> float:
 
 
 def quality(outcome: Outcome) -> list[tuple]:
-    return [(p.samples, p.eval_loss, p.eval_auc, p.train_loss) for p in outcome.curve]
+    return [(p.samples, p.eval_loss, p.metrics["eval_auc"], p.train_loss) for p in outcome.curve]
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_training_learns(runs, opened, data):
         outcome = train(run, opened, PlainHost())
         assert outcome.status == "done"
         assert outcome.curve[-1].eval_loss < outcome.curve[0].eval_loss
-        assert outcome.curve[-1].eval_auc > 0.52
+        assert outcome.curve[-1].metrics["eval_auc"] > 0.52
         assert data.floor.log_loss < outcome.curve[-1].eval_loss
 
 

@@ -161,7 +161,7 @@ def advise(study: Study, compute: str) -> Advice:
     bound = weigh(study, options, law, [budget], rows)[0]
     best = _answer(study, law, options, *free)
     hand = _answer(study, law, options, *bound) if bound and best.rows > rows else None
-    name = study.spec.law.loss
+    name = study.spec.law_loss
     run, measured = _best_so_far(study)
     return Advice(
         loss_name=name,
@@ -233,13 +233,20 @@ def _answer(study: Study, law: ScalingLaw, options: Space, index: int, samples: 
 
 def _best_so_far(study: Study) -> tuple[str, float]:
     """A run of the configuration with the lowest loss, and that loss, mean over its seeds."""
-    loss, enters = study.spec.law.loss, entering(study)
+    loss, enters = study.spec.law_loss, entering(study)
     groups: dict[str, list[RunRecord]] = defaultdict(list)
     for r in enters:
         groups[r.config.tuning_group].append(r)
-    means = {g: fmean(getattr(r.final, loss) for r in rs) for g, rs in groups.items()}
+    means = {g: fmean(_final(r, loss) for r in rs) for g, rs in groups.items()}
     best = min(means, key=lambda g: (means[g], g))
     return groups[best][0].run_id, means[best]
+
+
+def _final(record: RunRecord, loss: str) -> float:
+    value = record.final.columns()[loss] if record.final else None
+    if value is None:
+        raise ValueError(f"run {record.run_id} has no {loss}")
+    return value
 
 
 def gain_of(answer: Answer, measured: float) -> tuple[float, float, float]:

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from recscale.advice.options import Option, doubled, swept
+from recscale.frame import settings
 from recscale.laws import ScalingLaw
 from recscale.laws.intervals import student
 from recscale.spec import SweepSpec
@@ -120,27 +121,20 @@ class Noise:
 def seed_noise(frame: pd.DataFrame, loss: str) -> Noise | None:
     """Pooled standard deviation over seeds of otherwise equal runs; None without a second seed.
     `frame` is `Study.frame()` or a part of it; diverged and failed runs do not count."""
-    groups = law_runs(frame).groupby(list(KEYS), dropna=False)[loss]
+    groups = law_runs(frame).groupby(settings(frame), dropna=False)[loss]
     table = cast(pd.DataFrame, groups.agg(["count", "var"]))
     count, var = table["count"].to_numpy(float), table["var"].fillna(0).to_numpy(float)
     df = int((count - 1).sum())
     return Noise(float(np.sqrt(((count - 1) * var).sum() / df)), df) if df > 0 else None
 
 
-KEYS = (
-    "embedding_dim", "embedding_rows", "mlp_width", "overarch_width", "mlp_depth",
-    "sequence_depth", "sequence_width", "sequence_length", "data_fraction",
-)  # fmt: skip
-
-
 def others(spec: SweepSpec, axis: str) -> list[str]:
     """The columns in which two runs must agree to differ in `axis` alone: all axes but this one
     and what the sweep lets follow it."""
-    follows = {"mlp_width": "overarch_width", "sequence_depth": "sequence_width"}
-    free = {axis}
-    if axis in follows and follows[axis] not in swept(spec):
-        free.add(follows[axis])
-    return [k for k in KEYS if k not in free]
+    free, follower = {axis}, spec.model.follows.get(axis)
+    if follower and follower not in swept(spec):
+        free.add(follower)
+    return [k for k in spec.axes() if k not in free]
 
 
 @dataclass(frozen=True)

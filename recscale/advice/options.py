@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 
 from recscale.cost import TRAIN_OVER_FORWARD, estimate, machines
+from recscale.families import ModelConfig
 from recscale.laws import LawError, ScalingLaw
-from recscale.planner import architecture, base_value, training
-from recscale.run import Cost, ModelConfig, TrainConfig
+from recscale.planner import base_value, training
+from recscale.run import Cost, TrainConfig
 from recscale.spec import SweepSpec
 from recscale.study import Study
 
@@ -76,7 +77,7 @@ def space(study: Study, times: float = 2.0**DOUBLINGS) -> Space:
     train = training(spec, 1.0, 1.0, 0)
     rows: dict[ModelConfig, dict[str, Any]] = {}
     for point in itertools.product(*values.values()):
-        model = architecture(spec.model.family, dict(zip(values, point, strict=True)), data)
+        model = spec.model.resolve(dict(zip(values, point, strict=True)), data)
         if model in rows:
             continue
         cost = estimate(model, train, data, spec.resources)
@@ -160,7 +161,7 @@ def base_option(study: Study) -> Option:
     """The sweep's base: its stated base, else the middle value of every axis with all data."""
     spec = study.spec
     values = {k: base_value(k, v, spec) for k, v in spec.axes().items()}
-    model = architecture(spec.model.family, values, study.data)
+    model = spec.model.resolve(values, study.data)
     train = training(spec, values["data_fraction"], 1.0, 0)
     return Option(model, train, estimate(model, train, study.data, spec.resources))
 
@@ -169,17 +170,10 @@ def doubled(study: Study, at: Option, axis: str) -> Option | None:
     """The same run with one axis doubled (0 becomes 1); None where it cannot grow."""
     if axis == "data_fraction":
         return option(study, at.model, 2 * at.cost.samples)
-    m = at.model
-    value = getattr(m, axis)
-    if value is None:
+    spec, m = study.spec.model, at.model
+    if getattr(m, axis) is None:
         return None
-    update: dict[str, Any] = {axis: 2 * value or 1}
-    grown = {**m.model_dump(exclude={"family"}), **update}
-    if axis == "mlp_width" and study.spec.model.overarch_width == (None,):
-        grown["overarch_width"] = None  # the over-arch follows, as in the sweep
-    if axis == "sequence_depth" and not m.sequence_width:
-        grown["sequence_width"] = max(study.spec.model.sequence_width)
-    model = architecture(m.family, grown, study.data)
+    model = spec.resolve(spec.grown(m, axis), study.data)
     return None if model == m else option(study, model, at.cost.samples)
 
 

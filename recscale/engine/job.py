@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from recscale.cost import TRAIN_OVER_FORWARD, estimate, forward_flop, priced
+from recscale.cost import TRAIN_OVER_FORWARD, estimate, priced
 from recscale.manifest import Manifest
 from recscale.run import Cost, RunConfig, RunRecord
 from recscale.spec import ResourcesSpec
@@ -85,7 +85,7 @@ def _measured(
 ) -> Cost:
     gpu_hours, usd = priced(outcome.time_s, needs)
     share = outcome.samples / estimated.samples
-    flop = forward_flop(run.model, data).total
+    flop = run.model.forward_flop(data).total
     return estimated.model_copy(
         update={
             "samples": outcome.samples,

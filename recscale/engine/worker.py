@@ -33,7 +33,7 @@ class RayHost:
 
     def report(self, point: CurvePoint) -> None:
         if self.rank == 0:
-            self.send(point.model_dump())
+            self.send(point.columns())
 
 
 def tune_trial(config: dict[str, Any]) -> None:

@@ -1,24 +1,24 @@
 """What the training loop asks of a model family, and the tensors it hands over.
 
-A family is built from a `ModelConfig` and a `Manifest`, has its costs in closed form in
-`recscale.cost`, keeps every embedding in torchrec collections (so that they are sharded and fused
-by the same code), and maps `Features` to one logit a sample. `tests/test_models.py` holds the
-contract test that each family passes.
+A family is built from its `ModelConfig` and a `Manifest`, has its costs in closed form in
+`recscale.families`, keeps every embedding in torchrec collections (so that they are sharded and
+fused by the same code), and maps `Features` to one logit a sample. `tests/test_models.py` holds
+the contract test that each family passes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import nn
 from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
-from recscale.cost import HISTORY
 from recscale.data.store import Batch
+from recscale.families import ModelConfig
+from recscale.families.click import HISTORY
 from recscale.manifest import Manifest
-from recscale.run import ModelConfig
 
 
 class Features(NamedTuple):
@@ -63,10 +63,8 @@ def mlp(widths: Sequence[int], last_activation: bool) -> nn.Sequential:
 
 def build(config: ModelConfig, data: Manifest, device: str = "cpu") -> nn.Module:
     """The model: dense parameters on `device`, tables on the meta device until they are sharded.
-    The caller seeds torch. Raises ValueError for a family that does not exist."""
+    The caller seeds torch."""
     from recscale.models.dlrm import DLRM
 
-    families = {"dlrm": DLRM}
-    if config.family not in families:
-        raise ValueError(f"{config.family!r} is not a family; allowed: {', '.join(families)}")
+    families: dict[str, Callable[..., nn.Module]] = {"dlrm": DLRM}
     return families[config.family](config, data, torch.device(device))

@@ -7,11 +7,11 @@ from torch import nn
 from torchrec.modules.embedding_configs import EmbeddingBagConfig, EmbeddingConfig
 from torchrec.modules.embedding_modules import EmbeddingBagCollection, EmbeddingCollection
 
-from recscale.cost import HISTORY, interacting, mlp_widths, table_rows
+from recscale.families.click import HISTORY
+from recscale.families.dlrm import DLRMConfig
 from recscale.manifest import Manifest
 from recscale.models.contract import Features, mlp
 from recscale.models.history import HistoryEncoder
-from recscale.run import ModelConfig
 
 
 class DLRM(nn.Module):
@@ -22,10 +22,10 @@ class DLRM(nn.Module):
     pairs: torch.Tensor
     """Places of the pairs i > j in a flattened matrix of dot products."""
 
-    def __init__(self, config: ModelConfig, data: Manifest, device: torch.device):
+    def __init__(self, config: DLRMConfig, data: Manifest, device: torch.device):
         super().__init__()
         d = config.embedding_dim
-        rows = table_rows(config, data)
+        rows = {name: t.rows for name, t in config.tables(data).items()}
         meta = torch.device("meta")
         self.table_names = [t.name for t in data.tables]
         self.tables = EmbeddingBagCollection(
@@ -53,11 +53,11 @@ class DLRM(nn.Module):
             self.history_encoder = HistoryEncoder(
                 d, config.sequence_width, config.sequence_depth, config.sequence_length, device
             )
-        bottom, over = mlp_widths(config, data)
+        bottom, over = config.mlp_widths(data)
         with device:
             self.bottom = mlp(bottom, last_activation=True) if bottom else None
             self.over_arch = mlp(over, last_activation=False)
-        n = interacting(config, data)
+        n = config.interacting(data)
         i, j = torch.tril_indices(n, n, offset=-1)
         # not persistent: it follows from the config, and checkpoints hold what was learnt
         self.register_buffer("pairs", (i * n + j).to(device), persistent=False)

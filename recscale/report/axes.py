@@ -79,7 +79,7 @@ def axis_views(study: Study, frame: pd.DataFrame) -> list[AxisView]:
 
 
 def _view(study: Study, frame: pd.DataFrame, axis: str) -> AxisView:
-    loss, size = study.spec.law.loss, SIZES.get(axis, axis)
+    loss, size = study.spec.law_loss, SIZES.get(axis, axis)
     same = others(study.spec, axis)
     shown = [k for k in same if k in swept(study.spec)]
     runs = law_runs(frame).copy()

@@ -25,11 +25,11 @@ def checklist(f: Findings, held_out: str) -> list[tuple[str, Rows]]:
 
 
 def _law(f: Findings, held_out: str) -> Rows:
-    spec, law = f.study.spec.law, f.fitted
+    spec, law = f.study.spec, f.fitted
     rows = [
-        ("metric", f"{spec.loss} at the end of each run, on the fixed evaluation set"),
-        ("variables", ", ".join(spec.variables)),
-        ("form asked for", spec.form),
+        ("metric", f"{spec.law_loss} at the end of each run, on the fixed evaluation set"),
+        ("variables", ", ".join(spec.law_variables)),
+        ("form asked for", spec.law.form),
     ]
     if law is None:
         return [*rows, ("result", f"not determined: {f.law_words}")]

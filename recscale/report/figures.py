@@ -283,6 +283,5 @@ def frontier_row(option: Option, budget: float, mean: float, low: float, high: f
     return {
         "flop": budget, "mean": mean, "low": low, "high": high,
         "needs_more_data": option.cost.samples / option.train.epochs > rows,
-        "text": f"d {m.embedding_dim}, MLP {m.mlp_width}, history depth {m.sequence_depth}, "
-                f"{quantity(option.cost.samples)} samples: {number(mean)}",
+        "text": f"{m.name}, {quantity(option.cost.samples)} samples: {number(mean)}",
     }  # fmt: skip

@@ -44,7 +44,7 @@ class Findings:
 
     @property
     def loss(self) -> str:
-        return self.study.spec.law.loss
+        return self.study.spec.law_loss
 
     @property
     def floor(self) -> float | None:

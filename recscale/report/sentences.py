@@ -26,17 +26,17 @@ def foretold(f: Findings) -> str:
     """How well the cheapest four fifths of the runs foretell the dearest fifth: the hold-out that
     every claim about larger runs rests on."""
     runs = law_runs(f.frame).sort_values(["train_flop", "run_id"])
-    cut, spec = int(HELD_IN * len(runs)), f.study.spec.law
+    cut, spec = int(HELD_IN * len(runs)), f.study.spec
     cheap, dear = runs.iloc[:cut], runs.iloc[cut:]
     if f.law is None or not len(dear):
         return "No law, so nothing to hold out."
-    law = fit(cheap, f.law.form, list(spec.variables), spec.loss)
+    law = fit(cheap, f.law.form, list(spec.law_variables), spec.law_loss)
     if law.status != Status.CONVERGED:
         return (
             f"Held out: the cheapest {cut} of {len(runs)} runs do not determine the law by "
             f"themselves ({law.reason.rstrip('.')}), so its reach is not tested."
         )
-    p, y = law.predict(dear, LEVEL), dear[spec.loss].to_numpy(float)
+    p, y = law.predict(dear, LEVEL), dear[spec.law_loss].to_numpy(float)
     mean, low, high = (p[c].to_numpy(float) for c in ("mean", "low", "high"))
     inside = int(((low <= y) & (y <= high)).sum())
     return (

@@ -19,9 +19,6 @@ from recscale.words import ends, more, number, quantity, span, time
 
 CORE = ("eval_ne", "eval_loss", "eval_auc", "best_eval_loss", "samples", "train_flop",
         "table_params", "dense_params", "time_s", "usd")  # fmt: skip
-AXES = ("embedding_dim", "embedding_rows", "mlp_width", "overarch_width", "mlp_depth",
-        "sequence_depth", "sequence_width", "sequence_length", "data_fraction", "rate_factor",
-        "seed")  # fmt: skip
 
 Cell = tuple[str, str, str]
 """A number, its interval, and a remark; what is not there is empty."""
@@ -109,8 +106,9 @@ def constants(f: Findings) -> list[tuple[str, str, str]]:
 
 def run_columns(f: Findings) -> list[str]:
     """Axes that differ between runs, and the core figures."""
-    axes = {*swept(f.study.spec), "rate_factor", "seed"}
-    return [c for c in AXES if c in axes and len(set(map(str, f.frame[c]))) > 1] + list(CORE)
+    axes = [*swept(f.study.spec), "rate_factor", "seed"]
+    measured = [c for c in CORE if c in f.frame]
+    return [c for c in axes if len(set(map(str, f.frame[c]))) > 1] + measured
 
 
 def run_rows(f: Findings) -> list[dict[str, Any]]:
@@ -131,7 +129,7 @@ def _key(value: Any) -> str:
 def _cell(column: str, value: Any) -> str:
     if value is None or pd.isna(value):
         return "all" if column == "embedding_rows" else "–"
-    if column in AXES:
+    if column not in CORE:
         return f"{value:g}"
     if column == "time_s":
         return time(value)

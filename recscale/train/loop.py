@@ -13,21 +13,18 @@ from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
-from torch.nn import functional as F
 
-from recscale.cost import TRAIN_OVER_FORWARD, eval_schedule, forward_flop, steps
-from recscale.data.store import Split, Store, shard
-from recscale.models.contract import build, features
+from recscale.cost import TRAIN_OVER_FORWARD, eval_schedule, steps
+from recscale.data.store import Store
+from recscale.models.contract import build
 from recscale.run import CurvePoint, RunConfig
 from recscale.train import checkpoint
 from recscale.train.host import Host
-from recscale.train.metrics import click_metrics, entropy
 from recscale.train.optim import Optimizers, rate
-from recscale.train.sharding import ensure_process_group
-from recscale.train.sharding import shard as shard_model
+from recscale.train.sharding import ensure_process_group, shard
+from recscale.train.task import task_of
 
 WATCH_STEPS = 50  # steps between looks at the loss and the clock: each look waits for the device
-EVAL_BATCH = 8192  # samples of one evaluation batch, over all workers
 
 
 @dataclass
@@ -78,13 +75,12 @@ class _Training:
         self.config, self.store, self.host = config, store, host
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         data = store.manifest
-        self.rows = store.train(config.train.data_fraction)
+        self.task = task_of(config, store, host.rank, host.world, self.device)
         self.total = steps(config.train, data)
-        self.steps_per_epoch = self.total // config.train.epochs
-        self.flop_per_sample = TRAIN_OVER_FORWARD * forward_flop(config.model, data).total
+        self.flop_per_sample = TRAIN_OVER_FORWARD * config.model.forward_flop(data).total
         torch.manual_seed(config.train.seed)
         model = build(config.model, data, self.device.type)
-        self.model = shard_model(model, config.train.sparse_rate, config.train.seed, self.device)
+        self.model = shard(model, config.train.sparse_rate, config.train.seed, self.device)
         self.optimizers = Optimizers(self.model, config.train)
         facts = checkpoint.load(host.checkpoints, self.model, self.optimizers)
         self.progress = _Progress.restore(facts) if facts else _Progress()
@@ -121,28 +117,12 @@ class _Training:
         return self._outcome("done", None)
 
     def _step(self, step: int) -> None:
-        train = self.config.train
-        begin = (step % self.steps_per_epoch) * train.batch_size
-        begin, end = shard(begin, begin + train.batch_size, self.host.rank, self.host.world)
-        batch = self._read(self.rows, begin, end)
-        label = torch.from_numpy(batch.label).to(self.device)
-        self.optimizers.begin_step(rate(step, self.total, train.warmup))
-        logits = self.model(features(batch, self.store.manifest, self.device))
-        # DDP and torchrec average gradients over ranks, each of which has an equal share
-        loss = F.binary_cross_entropy_with_logits(logits, label)
+        self.optimizers.begin_step(rate(step, self.total, self.config.train.warmup))
+        loss, samples = self.task.loss(self.model, step)
         loss.backward()
         self.optimizers.end_step()
-        self.pending += loss.detach() * len(label)
-        self.pending_samples += len(label)
-
-    def _read(self, rows: Split, begin: int, end: int) -> Any:
-        model = self.config.model
-        return rows.read(
-            begin,
-            end,
-            embedding_rows=model.embedding_rows,
-            history_length=model.sequence_length,
-        )
+        self.pending += loss.detach() * samples
+        self.pending_samples += samples
 
     def _watch(self) -> str | None:
         """Collects the training loss of all ranks and says whether it ran away."""
@@ -159,20 +139,18 @@ class _Training:
         return self._runaway("training", loss)
 
     def _runaway(self, which: str, loss: float) -> str | None:
-        base = entropy(self.store.manifest.label_rate_train or 0.5)
-        limit = self.config.train.diverge_above * base
+        limit = self.config.train.diverge_above * self.task.base_loss
         if math.isfinite(loss) and loss <= limit:
             return None
         return (
             f"{which} loss {loss:.4g} at step {self.progress.step} of {self.total} exceeds "
-            f"{limit:.4g} ({self.config.train.diverge_above:g} x the base rate's entropy)"
+            f"{limit:.4g} ({self.config.train.diverge_above:g} x the base rates' entropy)"
         )
 
     def _evaluate(self) -> str | None:
         """Adds a point to the curve, or says that the loss ran away."""
-        logits, labels = self._predict(self.store.eval())
-        metrics = click_metrics(logits, labels)
-        error = self._runaway("evaluation", metrics.log_loss)
+        found = self.task.evaluate(self.model)
+        error = self._runaway("evaluation", found.loss)
         if error:
             return error
         progress = self.progress
@@ -182,38 +160,13 @@ class _Training:
             train_flop=samples * self.flop_per_sample,
             time_s=self._elapsed(),
             train_loss=progress.loss_sum / progress.loss_samples,
-            eval_loss=metrics.log_loss,
-            eval_ne=metrics.ne,
-            eval_auc=metrics.auc,
-            eval_calibration=metrics.calibration,
+            eval_loss=found.loss,
+            metrics=found.metrics,
         )
         progress.curve.append(point)
         progress.loss_sum, progress.loss_samples = 0.0, 0
         self.host.report(point)
         return None
-
-    @torch.no_grad()
-    def _predict(self, rows: Split) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits and labels of all rows, on every rank, in no order."""
-        self.model.eval()
-        rank, world = self.host.rank, self.host.world
-        share = -(-EVAL_BATCH // world)
-        kept: list[torch.Tensor] = []
-        for top in range(0, len(rows), share * world):
-            begin = top + rank * share
-            end = min(begin + share, len(rows))
-            padded = begin >= end  # nothing left for this rank: it repeats the last row, unheard
-            batch = self._read(rows, *((len(rows) - 1, len(rows)) if padded else (begin, end)))
-            logits = self.model(features(batch, self.store.manifest, self.device))
-            if not padded:
-                kept.append(torch.stack([logits.double().cpu(), torch.from_numpy(batch.label)]))
-        mine = torch.cat(kept, dim=1) if kept else torch.empty(2, 0, dtype=torch.float64)
-        self.model.train()
-        if world > 1:
-            gathered: list[Any] = [None] * world
-            dist.all_gather_object(gathered, mine)
-            mine = torch.cat(gathered, dim=1)
-        return mine[0], mine[1]
 
     def _agree(self, due: bool) -> bool:
         """Rank 0's clock decides for all ranks."""

@@ -1,0 +1,110 @@
+"""What every model family says of itself before anything is built: its axes in a sweep file, its
+one canonical architecture at a point of them, and the costs of that architecture in closed form.
+
+Rules of the count (after MLPerf DLRM-v4's way of stating them; 2208.08489 for look-ups):
+a multiply-add is 2 FLOPs; causal attention counts half of S^2, though a CPU kernel does not skip
+the other half; look-ups are 0 FLOPs and are counted in bytes. Left out: biases, activations,
+norms, softmax, pooling.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal, NamedTuple
+
+from recscale.manifest import Manifest
+from recscale.values import Frozen
+
+Task = Literal["click", "next_item"]
+
+
+class Flop(Frozen):
+    """Forward FLOPs of one sample by part; a multiply-add is 2."""
+
+    body: float
+    attention: float
+    interaction: float
+    head: float
+
+    @property
+    def total(self) -> float:
+        return self.body + self.attention + self.interaction + self.head
+
+
+class Table(NamedTuple):
+    """One embedding table."""
+
+    rows: int
+    dim: int
+
+
+class ModelConfig(Frozen):
+    """One architecture; every width is resolved, and a part that is absent has size 0. The fields
+    are the identity: two configs that build the same network are equal."""
+
+    task: ClassVar[Task]
+    family: str
+
+    @property
+    def name(self) -> str:
+        """Family and sizes, as they stand in a run id."""
+        raise NotImplementedError
+
+    def tables(self, data: Manifest) -> dict[str, Table]:
+        """Every embedding table by name."""
+        raise NotImplementedError
+
+    def table_params(self, data: Manifest) -> int:
+        return sum(t.rows * t.dim for t in self.tables(data).values())
+
+    def dense_params(self, data: Manifest) -> int:
+        """Parameters outside tables and head."""
+        raise NotImplementedError
+
+    def head_params(self, data: Manifest) -> int:
+        """Parameters of the output layer over the catalogue; 0 for click models, whose one output
+        unit belongs to the over-arch."""
+        return 0
+
+    def forward_flop(self, data: Manifest) -> Flop:
+        """Forward FLOPs of one sample."""
+        raise NotImplementedError
+
+    def lookups(self, data: Manifest) -> dict[str, float]:
+        """Rows that one sample reads of each table, on average."""
+        raise NotImplementedError
+
+    def activations(self, data: Manifest) -> int:
+        """Floats of one sample that backward needs, and their gradients: an upper estimate."""
+        raise NotImplementedError
+
+
+class ModelSpec(Frozen):
+    """The `model` part of a sweep file. A field that holds a tuple is an axis, any other field is
+    an option, the same for all runs."""
+
+    task: ClassVar[Task]
+    follows: ClassVar[dict[str, str]] = {}
+    """Axis -> the axis that moves with it as long as that one is not swept itself."""
+    losses: ClassVar[tuple[str, ...]]
+    """Columns that a law may be fitted to, the usual one first."""
+    law_variables: ClassVar[tuple[str, ...]] = ("table_params", "dense_params", "samples")
+    family: str
+
+    def axes(self) -> dict[str, tuple[Any, ...]]:
+        """The family's axes with their values, in the order in which they are declared."""
+        fields = {k: getattr(self, k) for k in type(self).model_fields}
+        return {k: v for k, v in fields.items() if isinstance(v, tuple)}
+
+    def resolve(self, values: dict[str, Any], data: Manifest) -> ModelConfig:
+        """The architecture at one point of the axes, in its one canonical form: two points that
+        build the same network have the same config, hence the same run id."""
+        raise NotImplementedError
+
+    def grown(self, config: ModelConfig, axis: str) -> dict[str, Any]:
+        """Values of the axes for `config` with one axis doubled; 0 becomes 1."""
+        values = {k: getattr(config, k) for k in self.axes()}
+        return {**values, axis: 2 * values[axis] or 1}
+
+    def complaints(self, data: Manifest) -> list[str]:
+        """Why this family cannot be trained on this data: `key: what is wrong; what to do`."""
+        return []

@@ -1,0 +1,80 @@
+"""DLRM (Naumov et al. 2019, 1906.00091): its axes and costs."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, ClassVar, Literal
+
+from recscale.families.base import Flop, ModelConfig
+from recscale.families.click import ClickConfig, ClickSpec
+from recscale.manifest import Manifest
+from recscale.values import CountAxis, RowsAxis
+
+
+class DLRMSpec(ClickSpec):
+    """`overarch_width` left out means: as wide as `mlp_width`, so that `mlp_width` alone scales
+    all dense layers (the MLP scheme of 2208.08489) and `overarch_width` the top MLP only."""
+
+    follows: ClassVar[dict[str, str]] = {**ClickSpec.follows, "mlp_width": "overarch_width"}
+    family: Literal["dlrm"]
+    mlp_width: CountAxis = (64,)
+    overarch_width: RowsAxis = (None,)
+    mlp_depth: CountAxis = (2,)
+    """Hidden layers of each MLP."""
+
+    def resolve(self, values: dict[str, Any], data: Manifest) -> DLRMConfig:
+        return DLRMConfig(
+            family="dlrm",
+            **self.inputs(values, data),
+            mlp_width=values["mlp_width"],
+            overarch_width=values["overarch_width"] or values["mlp_width"],
+            mlp_depth=values["mlp_depth"],
+        )
+
+    def grown(self, config: ModelConfig, axis: str) -> dict[str, Any]:
+        values = super().grown(config, axis)
+        if axis == "mlp_width" and self.overarch_width == (None,):
+            values["overarch_width"] = None  # the over-arch follows, as in the sweep
+        return values
+
+
+class DLRMConfig(ClickConfig):
+    family: Literal["dlrm"]
+    mlp_width: int
+    overarch_width: int
+    mlp_depth: int
+
+    @property
+    def name(self) -> str:
+        over = f"-o{self.overarch_width}" if self.overarch_width != self.mlp_width else ""
+        rows = self.embedding_rows or "all"
+        widths = f"-w{self.mlp_width}{over}{self.sequence_name()}"
+        return f"{self.family}-d{self.embedding_dim}-r{rows}{widths}"
+
+    def interacting(self, data: Manifest) -> int:
+        """Vectors that enter the pairwise interaction."""
+        return self.vectors(data) + bool(data.dense)
+
+    def mlp_widths(self, data: Manifest) -> tuple[list[int], list[int]]:
+        """Layer widths, input to output, of the bottom MLP and of the over-arch."""
+        d, depth = self.embedding_dim, self.mlp_depth
+        bottom = [len(data.dense), *[self.mlp_width] * depth, d] if data.dense else []
+        n = self.interacting(data)
+        interaction_out = n * (n - 1) // 2 + (d if data.dense else 0)
+        return bottom, [interaction_out, *[self.overarch_width] * depth, 1]
+
+    def dense_params(self, data: Manifest) -> int:
+        layers = (a * b + b for w in self.mlp_widths(data) for a, b in itertools.pairwise(w))
+        return sum(layers) + self.history_params()
+
+    def forward_flop(self, data: Manifest) -> Flop:
+        linear, attention = self.history_macs()
+        linear += sum(a * b for w in self.mlp_widths(data) for a, b in itertools.pairwise(w))
+        n = self.interacting(data)
+        interaction = 2 * n * n * self.embedding_dim
+        return Flop(body=2 * linear, attention=2 * attention, interaction=interaction, head=0)
+
+    def activations(self, data: Manifest) -> int:
+        floats = sum(sum(w) for w in self.mlp_widths(data)) + self.history_activations(data)
+        n = self.interacting(data)
+        return 2 * (floats + n * (self.embedding_dim + n))

@@ -1,0 +1,66 @@
+"""Task `click`: binary cross-entropy of one logit a row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from recscale.cost import steps
+from recscale.data.store import Batch, Split, Store, shard
+from recscale.families.click import ClickConfig
+from recscale.models.contract import features
+from recscale.run import RunConfig
+from recscale.train.metrics import click_metrics, entropy
+from recscale.train.task import Evaluated, gathered
+
+EVAL_BATCH = 8192  # samples of one evaluation batch, over all workers
+
+
+class ClickTask:
+    def __init__(
+        self, config: RunConfig, store: Store, rank: int, world: int, device: torch.device
+    ):
+        self.config, self.store, self.rank, self.world = config, store, rank, world
+        self.device = device
+        self.rows = store.train(config.train.data_fraction)
+        self.steps_per_epoch = steps(config.train, store.manifest) // config.train.epochs
+        self.base_loss = entropy(store.manifest.label_rate_train or 0.5)
+
+    def loss(self, model: Any, step: int) -> tuple[torch.Tensor, int]:
+        size = self.config.train.batch_size
+        begin = (step % self.steps_per_epoch) * size
+        begin, end = shard(begin, begin + size, self.rank, self.world)
+        batch = self._read(self.rows, begin, end)
+        label = torch.from_numpy(batch.label).to(self.device)
+        logits = model(features(batch, self.store.manifest, self.device))
+        # DDP and torchrec average gradients over ranks, each of which has an equal share
+        return F.binary_cross_entropy_with_logits(logits, label), len(label)
+
+    @torch.no_grad()
+    def evaluate(self, model: Any) -> Evaluated:
+        model.eval()
+        rows = self.store.eval()
+        share = -(-EVAL_BATCH // self.world)
+        kept: list[torch.Tensor] = []
+        for top in range(0, len(rows), share * self.world):
+            begin = top + self.rank * share
+            end = min(begin + share, len(rows))
+            padded = begin >= end  # nothing left for this rank: it repeats the last row, unheard
+            batch = self._read(rows, *((len(rows) - 1, len(rows)) if padded else (begin, end)))
+            logits = model(features(batch, self.store.manifest, self.device))
+            if not padded:
+                kept.append(torch.stack([logits.double().cpu(), torch.from_numpy(batch.label)]))
+        mine = torch.cat(kept, dim=1) if kept else torch.empty(2, 0, dtype=torch.float64)
+        model.train()
+        found = click_metrics(*gathered(mine, self.world))
+        metrics = {"eval_ne": found.ne, "eval_auc": found.auc}
+        return Evaluated(found.log_loss, {**metrics, "eval_calibration": found.calibration})
+
+    def _read(self, rows: Split, begin: int, end: int) -> Batch:
+        model = self.config.model
+        assert isinstance(model, ClickConfig)
+        return rows.read(
+            begin, end, embedding_rows=model.embedding_rows, history_length=model.sequence_length
+        )

@@ -1,0 +1,53 @@
+"""What a training loop asks of the kind of learning: clicks, or the next item of a sequence."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import torch
+import torch.distributed as dist
+
+from recscale.data.store import Store
+from recscale.run import RunConfig
+
+
+class Evaluated(NamedTuple):
+    """The evaluation set under the model as it is."""
+
+    loss: float
+    """Nats a sample."""
+    metrics: dict[str, float | None]
+    """By column name; see `recscale.run.CurvePoint`."""
+
+
+class Task(Protocol):
+    """One rank's view of the training and evaluation data of a run."""
+
+    base_loss: float
+    """What a model that knows only the base rates loses, nats: a run far above it has diverged."""
+
+    def loss(self, model: Any, step: int) -> tuple[torch.Tensor, int]:
+        """The loss of this rank's part of the global batch of `step`, and the samples in it. Its
+        gradient, averaged over the ranks, is that of the mean over the global batch."""
+        ...
+
+    def evaluate(self, model: Any) -> Evaluated:
+        """Every rank calls this and gets the same answer."""
+        ...
+
+
+def task_of(config: RunConfig, store: Store, rank: int, world: int, device: torch.device) -> Task:
+    """The task of the config's family."""
+    from recscale.train.click import ClickTask
+
+    tasks = {"click": ClickTask}
+    return tasks[config.model.task](config, store, rank, world, device)
+
+
+def gathered(mine: torch.Tensor, world: int) -> torch.Tensor:
+    """Columns [*, n] of all ranks, in rank order, on every rank."""
+    if world == 1:
+        return mine
+    parts: list[Any] = [None] * world
+    dist.all_gather_object(parts, mine)
+    return torch.cat(parts, dim=1)

@@ -1,0 +1,56 @@
+"""The kinds of values a sweep file holds, and the frozen object they stand in."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+class Frozen(BaseModel):
+    """A value object: unknown keys are errors, nothing changes after construction."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def as_axis(value: Any) -> Any:
+    """A scalar is an axis of one value; order and duplicates are settled here, once."""
+    values = list(value) if isinstance(value, list | tuple) else [value]
+    if not values:
+        raise ValueError("an axis needs at least one value")
+    if any(isinstance(v, bool) for v in values):
+        raise ValueError("true and false are not values of this axis")
+    duplicates = sorted({str(v) for v in values if values.count(v) > 1})
+    if duplicates:
+        raise ValueError(f"the value {', '.join(duplicates)} stands twice")
+    return tuple(values)
+
+
+def plain_number(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("expected a number, not true or false")
+    return value
+
+
+Count = Annotated[int, BeforeValidator(plain_number), Field(ge=1)]
+Positive = Annotated[float, BeforeValidator(plain_number), Field(gt=0)]
+Fraction = Annotated[float, BeforeValidator(plain_number), Field(gt=0, le=1)]
+
+CountAxis = Annotated[tuple[Count, ...], BeforeValidator(as_axis)]
+DepthAxis = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(as_axis)]
+RowsAxis = Annotated[tuple[Count | None, ...], BeforeValidator(as_axis)]
+FractionAxis = Annotated[tuple[Fraction, ...], BeforeValidator(as_axis)]
+FactorAxis = Annotated[tuple[Positive, ...], BeforeValidator(as_axis)]
+
+
+def _share(value: Any) -> Any:
+    """`10%` and `0.1` are the same share."""
+    if isinstance(value, str) and value.strip().endswith("%"):
+        try:
+            return float(value.strip()[:-1]) / 100
+        except ValueError:
+            raise ValueError(f"{value!r} is not a share; write 10% or 0.1") from None
+    return plain_number(value)
+
+
+Share = Annotated[float, BeforeValidator(_share), Field(gt=0, lt=1)]
