@@ -108,7 +108,8 @@ def run_columns(f: Findings) -> list[str]:
     """Axes that differ between runs, and the core figures."""
     axes = [*swept(f.study.spec), "rate_factor", "seed"]
     measured = [c for c in CORE if c in f.frame]
-    return [c for c in axes if len(set(map(str, f.frame[c]))) > 1] + measured
+    varied = [c for c in axes if c in f.frame and len(set(map(str, f.frame[c]))) > 1]
+    return varied + measured
 
 
 def run_rows(f: Findings) -> list[dict[str, Any]]:
