@@ -36,7 +36,9 @@ class RunConfig(Frozen):
 
     @property
     def fingerprint(self) -> str:
-        literals = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        # a field with a default is younger than the first runs: at its default it says nothing
+        # new, and their ids stay as they were
+        literals = json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
         return hashlib.sha256(literals.encode()).hexdigest()
 
     @property

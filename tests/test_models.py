@@ -2,84 +2,153 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
+from architectures import FAMILIES, SIZES, architecture
 
 from recscale.data.store import Store
 from recscale.families import AnyModelConfig
-from recscale.models.contract import build, features
+from recscale.models.contract import build as contract_build
+from recscale.models.contract import features
 from recscale.models.history import HistoryEncoder
-from recscale.planner import planned_runs
 from recscale.train.sharding import ensure_process_group, shard
 
 CPU = torch.device("cpu")
+every = pytest.mark.parametrize("name", SIZES)
 
 
-@pytest.fixture
-def configs(small, data) -> list[AnyModelConfig]:
-    return list({p.config.model: None for p in planned_runs(small, data)})
+def build(*given: Any) -> Any:
+    """`contract.build`, whatever family comes of it."""
+    return contract_build(*given)
 
 
-def logits(model: AnyModelConfig, store: Store, rows: slice) -> torch.Tensor:
-    """The untrained model's logits of some training rows."""
+@pytest.fixture(scope="module")
+def opened(store) -> Store:
+    return Store.open(store)
+
+
+def sharded(model: AnyModelConfig, store: Store):
+    """The untrained model, as the training loop has it."""
     ensure_process_group()
     torch.manual_seed(0)
-    sharded = shard(build(model, store.manifest), 0.01, 0, CPU)
+    return shard(build(model, store.manifest), 0.01, 0, CPU)
+
+
+def read(model: AnyModelConfig, store: Store, begin: int, end: int):
     batch = store.train().read(
-        rows.start,
-        rows.stop,
-        embedding_rows=model.embedding_rows,
-        history_length=model.sequence_length,
+        begin, end, embedding_rows=model.embedding_rows, history_length=model.sequence_length
     )
+    return features(batch, store.manifest, CPU)
+
+
+@every
+def test_one_finite_logit_a_sample_that_does_not_depend_on_its_batch(name, opened):
+    model = architecture(name)
+    built = sharded(model, opened)
     with torch.no_grad():
-        return sharded(features(batch, store.manifest, CPU))
+        together = built(read(model, opened, 1000, 1064))
+        alone = built(read(model, opened, 1010, 1013))
+    assert together.shape == (64,)
+    assert torch.isfinite(together).all()
+    torch.testing.assert_close(together[10:13], alone, rtol=1e-5, atol=1e-6)
 
 
-def test_one_finite_logit_a_sample(configs, store):
-    opened = Store.open(store)
-    for model in configs:
-        out = logits(model, opened, slice(0, 64))
-        assert out.shape == (64,)
-        assert torch.isfinite(out).all()
+@every
+def test_every_parameter_is_reached(name, opened):
+    """Every dense parameter gets a gradient from a batch of rows with histories, every table
+    moves, and so do all sets of a multi-embedding."""
+    model = architecture(name)
+    built = sharded(model, opened)
+    tables = set(built.fused_optimizer.params)
+    before = {n: p.detach().clone() for n, p in built.named_parameters() if n in tables}
+    built(read(model, opened, 5000, 5500)).sum().backward()
+    assert len(tables) == len(model.tables(opened.manifest))
+    for place, parameter in built.named_parameters():
+        if place in tables:
+            assert not torch.equal(parameter.detach(), before[place]), place
+        else:
+            assert parameter.grad is not None and parameter.grad.abs().sum() > 0, place
 
 
-def test_a_sample_does_not_depend_on_its_batch(configs, store):
-    opened = Store.open(store)
-    for model in configs:
-        together = logits(model, opened, slice(1000, 1064))
-        alone = logits(model, opened, slice(1010, 1013))
-        torch.testing.assert_close(together[10:13], alone, rtol=1e-5, atol=1e-6)
+def test_a_capped_table_has_that_many_rows(data):
+    for name in FAMILIES.values():
+        capped = architecture(name, embedding_rows=7)
+        for place, parameter in build(capped, data, "meta").named_parameters():
+            if "embedding" in place:
+                assert parameter.shape[0] <= 7
 
 
-def test_every_parameter_is_reached(configs, data, store):
-    """Every dense parameter gets a gradient from a batch of rows with histories."""
-    opened = Store.open(store)
-    ensure_process_group()
-    for model in configs:
-        sharded = shard(build(model, data), 0.01, 0, CPU)
-        batch = opened.train().read(5000, 5500, history_length=model.sequence_length)
-        sharded(features(batch, data, CPU)).sum().backward()
-        tables = set(sharded.fused_optimizer.params)
-        for name, parameter in sharded.named_parameters():
-            if name not in tables:
-                assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
-
-
-def test_a_capped_table_has_that_many_rows(configs, data):
-    capped = configs[0].model_copy(update={"embedding_rows": 7})
-    for name, parameter in build(capped, data, "meta").named_parameters():
-        if "embedding" in name:
-            assert parameter.shape[0] <= 7
-
-
-def test_interaction_is_the_dot_product_of_every_pair(configs, data):
-    model = build(configs[0], data)
+def test_dlrms_interaction_is_the_dot_product_of_every_pair(data):
+    model = build(architecture("dlrm"), data)
     n = len(data.tables) + 2
-    x = torch.randn(3, n, configs[0].embedding_dim)
+    x = torch.randn(3, n, 8)
     naive = [[float(x[b, i] @ x[b, j]) for i in range(n) for j in range(i)] for b in range(3)]
-    dots = torch.bmm(x, x.transpose(1, 2)).flatten(1)
-    got = dots.index_select(1, model.get_buffer("pairs"))
-    torch.testing.assert_close(got, torch.tensor(naive), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(model.dots(x), torch.tensor(naive), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("rank", [None, 3])
+def test_a_cross_layer_multiplies_every_feature_with_every_other(rank, data):
+    """x_0[i] (sum_j W[i, j] x_l[j] + b[i]) + x_l[i], by a double loop."""
+    net = build(architecture("dcnv2", cross_rank=rank), data).cross[0].double()
+    x0 = torch.randn(net.layers[0](torch.zeros(1, _width(net)).double()).shape[1]).double()
+    naive = x0.tolist()
+    for layer in net.layers:
+        last = layer[-1] if rank else layer
+        weight = last.weight @ layer[0].weight if rank else layer.weight
+        naive = [
+            float(x0[i])
+            * (sum(float(weight[i, j]) * naive[j] for j in range(len(naive))) + float(last.bias[i]))
+            + naive[i]
+            for i in range(len(naive))
+        ]
+    torch.testing.assert_close(net(x0[None])[0], torch.tensor(naive).double())
+
+
+def _width(net) -> int:
+    return next(net.parameters()).shape[-1]
+
+
+def test_wukongs_machine_is_x_xt_y(data):
+    layer = build(architecture("wukong"), data).stacks[0][0].double()
+    n = layer.compress.in_features
+    x, y = torch.randn(2, n, 8).double(), layer.compress.weight.T
+    naive = [
+        [
+            [sum(float(x[b, i] @ x[b, j] * y[j, c]) for j in range(n)) for c in range(y.shape[1])]
+            for i in range(n)
+        ]
+        for b in range(2)
+    ]
+    torch.testing.assert_close(layer.machine(x), torch.tensor(naive).double())
+
+
+def test_wukongs_layer_compresses_over_vectors_and_keeps_what_enters(data):
+    """With a silent factorisation-machine block, a layer is LN(W_L X beside 0, plus W_R X)."""
+    layer = build(architecture("wukong"), data).stacks[0][0]
+    with torch.no_grad():
+        layer.block[-1].weight.zero_()
+        layer.block[-1].bias.zero_()
+        x = torch.randn(2, layer.compress.in_features, 8)
+        linear = torch.einsum("li,bid->bld", layer.linear.weight, x)
+        passed = torch.einsum("oi,bid->bod", layer.residual.weight, x)
+        expected = torch.cat([torch.zeros(2, 4, 8), linear], dim=1) + passed
+        expected = torch.nn.functional.layer_norm(expected, (8,))
+        torch.testing.assert_close(layer(x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_sets_of_a_multi_embedding_interact_among_themselves_only(data):
+    """No dot product of a vector of one set with a vector of another enters DLRM's over-arch."""
+    model = build(architecture("dlrm", multi_embedding=2), data)
+    seen = []
+    model.over_arch.register_forward_hook(lambda _, given, out: seen.append(given[0]))
+    n, dense = len(data.tables) + 1, torch.randn(3, len(data.dense))
+    sets = [[torch.randn(3, 4) for _ in range(n)] for _ in range(2)]
+    model.interact(dense, sets)
+    bottom = model.bottom(dense).split(4, dim=1)
+    dots = [model.dots(torch.stack([*s, b], 1)) for s, b in zip(sets, bottom, strict=True)]
+    torch.testing.assert_close(seen[0], torch.cat([*bottom, *dots], dim=1))
 
 
 @pytest.mark.parametrize("depth", [0, 1, 2])

@@ -64,13 +64,13 @@ def test_points_that_build_the_same_network_are_one_run(small, data):
 def test_one_axis_at_a_time_round_the_base(small, data):
     spec = change(
         small,
-        model={"embedding_dim": [2, 4, 8], "mlp_width": [8, 16, 32], "sequence_depth": [0, 1, 2]},
+        model={"embedding_dim": [4, 8, 16], "mlp_width": [8, 16, 32], "sequence_depth": [0, 1, 2]},
         search={"strategy": "axes", "base": {"sequence_depth": 0}},
     )
     planned = planned_runs(spec, data)
     assert len(planned) == 1 + 2 + 2 + 2 + 1
     base = next(p for p in planned if p.reason.startswith("base")).config
-    assert (base.model.embedding_dim, base.model.mlp_width) == (4, 16)
+    assert (base.model.embedding_dim, base.model.mlp_width) == (8, 16)
     assert (base.model.sequence_depth, base.train.data_fraction) == (0, 1.0)
 
 
@@ -89,6 +89,11 @@ def test_every_learning_rate_factor_and_seed_is_run(small, data):
         ({"train": {"data_fraction": [0.001, 1.0]}}, "train.data_fraction: 0.001"),
         ({"resources": {"machine": "abacus"}}, "abacus"),
         ({"model": {"embedding_dim": [10**8]}}, "more memory"),
+        (
+            {"model": {"embedding_dim": [4, 6]}},
+            "dimension 6 .* multiples of 4",
+        ),
+        ({"model": {"multi_embedding": 2}}, "model.multi_embedding: dimension 4 in 2 sets"),
     ],
 )
 def test_what_cannot_run_is_refused(small, data, parts, said):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.multiprocessing as mp
+from architectures import architecture
 
 from recscale.data.store import Store
 from recscale.planner import planned_runs
@@ -169,11 +170,19 @@ def group(world, store, runs, folder, out, dies_at=None) -> list[list[tuple]]:
 def test_two_workers_train_what_one_does_and_take_over_its_checkpoint(
     runs, opened, store, tmp_path
 ):
-    """Same global batch, tables sharded: metrics agree to float32 rounding. And a run begun on
-    two workers goes on, on two or on one, from its checkpoint, with the same end."""
-    alone = [quality(train(run, opened, PlainHost())) for run in runs]
-    together = group(2, store, runs, tmp_path / "a", tmp_path / "a.pt")
-    for one, two in zip(alone, together, strict=True):
+    """Same global batch, tables sharded: metrics agree to float32 rounding, in every family. And a
+    run begun on two workers goes on, on two or on one, from its checkpoint, with the same end."""
+    brief = runs[0].train.model_copy(update={"data_fraction": 0.1})
+    others = [
+        runs[0].model_copy(update={"model": architecture(name), "train": brief})
+        for name in ("dcnv2-low-rank", "wukong", "dlrm-sets")
+    ]
+    every = [quality(train(run, opened, PlainHost())) for run in (*runs, *others)]
+    alone, together = (
+        every[:2],
+        group(2, store, [*runs, *others], tmp_path / "a", tmp_path / "a.pt"),
+    )
+    for one, two in zip(every, together, strict=True):
         assert [p[0] for p in one] == [p[0] for p in two]
         assert [p[1:] for p in two] == [pytest.approx(p[1:], rel=2e-4) for p in one]
     assert group(2, store, runs, tmp_path / "b", tmp_path / "b.pt", dies_at=5) == [[], []]

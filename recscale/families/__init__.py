@@ -8,10 +8,18 @@ from typing import Annotated
 from pydantic import Field
 
 from recscale.families.base import Flop, ModelConfig, ModelSpec, Table
+from recscale.families.dcnv2 import DCNv2Config, DCNv2Spec
 from recscale.families.dlrm import DLRMConfig, DLRMSpec
+from recscale.families.wukong import WukongConfig, WukongSpec
 
-# A new family adds its spec and its config here; pydantic's discriminated unions need two members
-AnyModelSpec = Annotated[DLRMSpec, Field()]
-AnyModelConfig = Annotated[DLRMConfig, Field()]
+# A new family adds its spec and its config here
+AnyModelSpec = Annotated[
+    DLRMSpec | DCNv2Spec | WukongSpec,
+    Field(discriminator="family"),
+]
+AnyModelConfig = Annotated[
+    DLRMConfig | DCNv2Config | WukongConfig,
+    Field(discriminator="family"),
+]
 
 __all__ = ["AnyModelConfig", "AnyModelSpec", "Flop", "ModelConfig", "ModelSpec", "Table"]

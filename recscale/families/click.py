@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from recscale.families.base import ModelConfig, ModelSpec, Table
@@ -9,6 +12,7 @@ from recscale.manifest import Manifest
 from recscale.values import CountAxis, DepthAxis, RowsAxis
 
 HISTORY = "history"  # the table of the items in users' histories
+LANES = 4  # fbgemm's fused tables take dimensions that are multiples of this
 
 
 class ClickSpec(ModelSpec):
@@ -20,6 +24,9 @@ class ClickSpec(ModelSpec):
     embedding_dim: CountAxis = (16,)
     embedding_rows: RowsAxis = (None,)
     """Rows per table (hash size); ids beyond it wrap round. null: the whole vocabulary."""
+    multi_embedding: CountAxis = (1,)
+    """Sets of tables that share `embedding_dim` among them, each with an interaction of its own
+    (2310.04400): 4 sets at embedding_dim 64 are four tables of dimension 16 a feature."""
     sequence_depth: DepthAxis = (0,)
     """Causal transformer blocks over the user's history; 0 is mean pooling."""
     sequence_width: CountAxis = (32,)
@@ -33,6 +40,10 @@ class ClickSpec(ModelSpec):
         return {
             "embedding_dim": values["embedding_dim"],
             "embedding_rows": rows if rows is not None and rows < largest else None,
+            # as many sets as the dimension can be shared among
+            "multi_embedding": math.gcd(
+                values["multi_embedding"], max(1, values["embedding_dim"] // LANES)
+            ),
             "sequence_depth": depth,
             "sequence_width": values["sequence_width"] if depth else 0,
             "sequence_length": values["sequence_length"] if data.history else 0,
@@ -45,69 +56,111 @@ class ClickSpec(ModelSpec):
         return values
 
     def complaints(self, data: Manifest) -> list[str]:
+        out = []
         if data.history is None and any(self.sequence_depth):
-            return [f"model.sequence_depth: the {data.source} data has no user histories; leave it "
-                    "at 0"]  # fmt: skip
-        return []
+            out.append(
+                f"model.sequence_depth: the {data.source} data has no user histories; leave it at 0"
+            )
+        for sets, dim in itertools.product(self.multi_embedding, self.embedding_dim):
+            if dim % (sets * LANES):
+                key = "embedding_dim" if sets == 1 else "multi_embedding"
+                among = "" if sets == 1 else f" in {sets} sets"
+                out.append(
+                    f"model.{key}: dimension {dim}{among} leaves tables whose dimension is no "
+                    f"multiple of {LANES}, as fbgemm's kernels need; take multiples of "
+                    f"{sets * LANES}"
+                )
+        return out
 
 
 class ClickConfig(ModelConfig):
-    """Inputs of a click model: one vector a table, and one of the user's history."""
+    """Inputs of a click model: one vector a table, and one of the user's history; the same again
+    for every set of a multi-embedding."""
 
     task = "click"
     embedding_dim: int
+    """Of a feature, over all its sets."""
     embedding_rows: int | None
     """Cap on the rows of each table; None is the whole vocabulary."""
     sequence_depth: int
     sequence_width: int
     sequence_length: int
+    multi_embedding: int = 1
+
+    @property
+    def set_dim(self) -> int:
+        """Dimension of one table."""
+        return self.embedding_dim // self.multi_embedding
+
+    def set_names(self, feature: str) -> list[str]:
+        """The tables of a feature, one a set."""
+        if self.multi_embedding == 1:
+            return [feature]
+        return [f"{feature}_set{i}" for i in range(self.multi_embedding)]
 
     def tables(self, data: Manifest) -> dict[str, Table]:
-        """One table a feature, and the history's own, with the rows of the items' table."""
-        cap, d = self.embedding_rows, self.embedding_dim
-        found = {t.name: Table(min(t.rows, cap) if cap else t.rows, d) for t in data.tables}
+        """One table a feature and set, and the history's own, with the rows of the items' table."""
+        cap = self.embedding_rows
+        rows = {t.name: min(t.rows, cap) if cap else t.rows for t in data.tables}
         if self.reads_history(data):
-            found[HISTORY] = found[str(data.history)]
-        return found
+            rows[HISTORY] = rows[str(data.history)]
+        return {name: Table(n, self.set_dim) for f, n in rows.items() for name in self.set_names(f)}
 
     def reads_history(self, data: Manifest) -> bool:
         return bool(self.sequence_length and data.history)
 
     def vectors(self, data: Manifest) -> int:
-        """Embedded vectors of a sample: one a table, the history's among them."""
+        """Embedded vectors of a sample in each set: one a feature, the history's among them."""
         return len(data.tables) + self.reads_history(data)
 
     def lookups(self, data: Manifest) -> dict[str, float]:
         rows = {t.name: 1.0 for t in data.tables}
         if self.reads_history(data):
             rows[HISTORY] = min(data.history_mean_length, self.sequence_length)
-        return rows
+        return {name: n for f, n in rows.items() for name in self.set_names(f)}
 
     def history_params(self) -> int:
-        """Parameters of the history encoder: `depth` blocks of width s between two projections."""
+        """Parameters of the history encoders, one a set: `depth` blocks of width s between two
+        projections."""
         if not self.sequence_depth:
             return 0
-        s, d = self.sequence_width, self.embedding_dim
+        s, d = self.sequence_width, self.set_dim
         block = 12 * s * s + 13 * s  # attention 4s^2+4s, feed-forward 8s^2+5s, two norms 4s
         ends = (d * s + s) + self.sequence_length * s + 2 * s + (s * d + d)
-        return ends + self.sequence_depth * block
+        return self.multi_embedding * (ends + self.sequence_depth * block)
 
     def history_macs(self) -> tuple[float, float]:
-        """Multiply-adds of the encoder's linear layers and of its causal attention. Histories
+        """Multiply-adds of the encoders' linear layers and of their causal attention. Histories
         count at their padded length, because that is what is computed."""
         if not self.sequence_depth:
             return 0.0, 0.0
-        s, d, length = self.sequence_width, self.embedding_dim, self.sequence_length
+        s, d, length = self.sequence_width, self.set_dim, self.sequence_length
         linear = length * (d * s + self.sequence_depth * 12 * s * s) + s * d
-        return linear, self.sequence_depth * length**2 * s  # half of q k^T and of its mix of v
+        attention = self.sequence_depth * length**2 * s  # half of q k^T and of its mix of v
+        return self.multi_embedding * linear, self.multi_embedding * attention
 
     def history_activations(self, data: Manifest) -> int:
         """Floats of the encoder's forward pass."""
         if not self.reads_history(data):
             return 0
         # per block: two norms, q k v, attention out, projection, 4s hidden twice, two residuals
-        blocks = self.sequence_depth * 16 * self.sequence_width
+        blocks = self.multi_embedding * self.sequence_depth * 16 * self.sequence_width
         return self.sequence_length * (self.embedding_dim + blocks)
+
+    def input_name(self) -> str:
+        """Dimension, sets if there are several, and rows."""
+        sets = f"-m{self.multi_embedding}" if self.multi_embedding > 1 else ""
+        return f"{self.family}-d{self.embedding_dim}{sets}-r{self.embedding_rows or 'all'}"
 
     def sequence_name(self) -> str:
         return f"-s{self.sequence_depth}" if self.sequence_length else ""
+
+
+def linear_params(widths: Sequence[int]) -> int:
+    """Weights and biases of linear layers of the given widths, input first."""
+    return sum(a * b + b for a, b in itertools.pairwise(widths))
+
+
+def linear_macs(widths: Sequence[int]) -> int:
+    """Their multiply-adds."""
+    return sum(a * b for a, b in itertools.pairwise(widths))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any, ClassVar, Literal
 
 from recscale.families.base import Flop, ModelConfig
-from recscale.families.click import ClickConfig, ClickSpec
+from recscale.families.click import ClickConfig, ClickSpec, linear_macs, linear_params
 from recscale.manifest import Manifest
 from recscale.values import CountAxis, RowsAxis
 
@@ -47,34 +46,32 @@ class DLRMConfig(ClickConfig):
     @property
     def name(self) -> str:
         over = f"-o{self.overarch_width}" if self.overarch_width != self.mlp_width else ""
-        rows = self.embedding_rows or "all"
-        widths = f"-w{self.mlp_width}{over}{self.sequence_name()}"
-        return f"{self.family}-d{self.embedding_dim}-r{rows}{widths}"
+        return f"{self.input_name()}-w{self.mlp_width}{over}{self.sequence_name()}"
 
     def interacting(self, data: Manifest) -> int:
-        """Vectors that enter the pairwise interaction."""
+        """Vectors that enter the pairwise interaction of a set."""
         return self.vectors(data) + bool(data.dense)
 
     def mlp_widths(self, data: Manifest) -> tuple[list[int], list[int]]:
-        """Layer widths, input to output, of the bottom MLP and of the over-arch."""
+        """Layer widths, input to output, of the bottom MLP and of the over-arch. Each set takes
+        its part of the bottom MLP's output and gives the over-arch its own dot products."""
         d, depth = self.embedding_dim, self.mlp_depth
         bottom = [len(data.dense), *[self.mlp_width] * depth, d] if data.dense else []
         n = self.interacting(data)
-        interaction_out = n * (n - 1) // 2 + (d if data.dense else 0)
+        interaction_out = self.multi_embedding * n * (n - 1) // 2 + (d if data.dense else 0)
         return bottom, [interaction_out, *[self.overarch_width] * depth, 1]
 
     def dense_params(self, data: Manifest) -> int:
-        layers = (a * b + b for w in self.mlp_widths(data) for a, b in itertools.pairwise(w))
-        return sum(layers) + self.history_params()
+        return sum(map(linear_params, self.mlp_widths(data))) + self.history_params()
 
     def forward_flop(self, data: Manifest) -> Flop:
         linear, attention = self.history_macs()
-        linear += sum(a * b for w in self.mlp_widths(data) for a, b in itertools.pairwise(w))
+        linear += sum(map(linear_macs, self.mlp_widths(data)))
         n = self.interacting(data)
-        interaction = 2 * n * n * self.embedding_dim
+        interaction = 2 * n * n * self.embedding_dim  # over the sets: n^2 x set_dim each
         return Flop(body=2 * linear, attention=2 * attention, interaction=interaction, head=0)
 
     def activations(self, data: Manifest) -> int:
         floats = sum(sum(w) for w in self.mlp_widths(data)) + self.history_activations(data)
         n = self.interacting(data)
-        return 2 * (floats + n * (self.embedding_dim + n))
+        return 2 * (floats + n * (self.embedding_dim + self.multi_embedding * n))

@@ -64,7 +64,13 @@ def mlp(widths: Sequence[int], last_activation: bool) -> nn.Sequential:
 def build(config: ModelConfig, data: Manifest, device: str = "cpu") -> nn.Module:
     """The model: dense parameters on `device`, tables on the meta device until they are sharded.
     The caller seeds torch."""
+    from recscale.models.dcnv2 import DCNv2
     from recscale.models.dlrm import DLRM
+    from recscale.models.wukong import Wukong
 
-    families: dict[str, Callable[..., nn.Module]] = {"dlrm": DLRM}
+    families: dict[str, Callable[..., nn.Module]] = {
+        "dlrm": DLRM,
+        "dcnv2": DCNv2,
+        "wukong": Wukong,
+    }
     return families[config.family](config, data, torch.device(device))

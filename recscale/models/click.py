@@ -1,0 +1,101 @@
+"""The inputs that all click families share: sharded tables, and the user's history."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torchrec.modules.embedding_configs import EmbeddingBagConfig, EmbeddingConfig
+from torchrec.modules.embedding_modules import EmbeddingBagCollection, EmbeddingCollection
+
+from recscale.families.click import HISTORY, ClickConfig
+from recscale.manifest import Manifest
+from recscale.models.contract import Features
+from recscale.models.history import HistoryEncoder
+
+Vectors = list[torch.Tensor]
+"""Embedded vectors of one set, each [B, d]: the features in the manifest's order, the history."""
+
+
+class ClickModel(nn.Module):
+    """Vectors of every set of tables; a family turns them into a logit. The history has a table of
+    its own, with the item table's rows, so that `sequence_depth` changes dense parameters only."""
+
+    def __init__(self, config: ClickConfig, data: Manifest, device: torch.device):
+        super().__init__()
+        found = config.tables(data)
+        names = [t.name for t in data.tables]
+        meta = torch.device("meta")
+
+        def sizes(table: str, feature: str) -> dict:
+            rows, dim = found[table]
+            return dict(name=table, num_embeddings=rows, embedding_dim=dim, feature_names=[feature])
+
+        self.tables = EmbeddingBagCollection(
+            tables=[
+                EmbeddingBagConfig(**sizes(table, name))
+                for name in names
+                for table in config.set_names(name)
+            ],
+            device=meta,
+        )
+        self.places = _places(config, names)
+        self.history_table = None
+        if config.reads_history(data):
+            self.history_table = EmbeddingCollection(
+                tables=[
+                    EmbeddingConfig(**sizes(table, HISTORY)) for table in config.set_names(HISTORY)
+                ],
+                device=meta,
+            )
+            encoders = [
+                HistoryEncoder(
+                    config.set_dim,
+                    config.sequence_width,
+                    config.sequence_depth,
+                    config.sequence_length,
+                    device,
+                )
+                for _ in range(config.multi_embedding)
+            ]
+            self.history_encoder = encoders[0] if len(encoders) == 1 else nn.ModuleList(encoders)
+            self.history_places = [name for (name,) in _places(config, [HISTORY])]
+
+    @property
+    def encoders(self) -> list[HistoryEncoder]:
+        """The history encoder of each set."""
+        one = self.history_encoder
+        return [one] if isinstance(one, HistoryEncoder) else list(one)  # type: ignore[arg-type]
+
+    def embedded(self, features: Features) -> list[Vectors]:
+        """The vectors of each set."""
+        # keyed access: the order inside a sharded KeyedTensor depends on the sharding plan
+        pooled = self.tables(features.sparse)
+        sets = [[pooled[place] for place in places] for places in self.places]
+        if self.history_table is not None:
+            histories = self.history_table(features.history)
+            each = zip(sets, self.history_places, self.encoders, strict=True)
+            for vectors, place, encoder in each:
+                jagged = histories[place]
+                items = jagged.to_padded_dense(encoder.length)
+                vectors.append(encoder(items, jagged.lengths()))
+        return sets
+
+    def forward(self, features: Features) -> torch.Tensor:
+        """Logits [B]."""
+        return self.interact(features.dense, self.embedded(features))
+
+    def interact(self, dense: torch.Tensor, sets: list[Vectors]) -> torch.Tensor:
+        """Logits [B] from dense features [B, n_dense] and the vectors of each set."""
+        raise NotImplementedError
+
+
+def _places(config: ClickConfig, names: list[str]) -> list[list[str]]:
+    """Per set, where each feature's vector stands in what a torchrec collection returns: under
+    the feature's name, or feature@table where several tables serve one feature."""
+    if config.multi_embedding == 1:
+        return [names]
+    tables = [config.set_names(name) for name in names]
+    return [
+        [f"{name}@{of[i]}" for name, of in zip(names, tables, strict=True)]
+        for i in range(config.multi_embedding)
+    ]

@@ -1,0 +1,45 @@
+"""One small architecture or more of every click family, for the tests that each must pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from recscale.families import AnyModelConfig
+
+INPUTS = dict(
+    embedding_dim=8, embedding_rows=None, sequence_depth=0, sequence_width=0, sequence_length=6
+)
+DEEP = dict(sequence_depth=2, sequence_width=32)
+DLRM = dict(family="dlrm", mlp_width=16, overarch_width=24, mlp_depth=2)
+DCNV2 = dict(
+    family="dcnv2", cross_layers=2, cross_rank=None, mlp_width=16, mlp_depth=2, structure="stacked"
+)
+WUKONG = dict(family="wukong", layers=2, n_F=4, n_L=3, k=5, mlp_width=16, mlp_depth=2)
+
+SIZES: dict[str, dict[str, Any]] = {
+    "dlrm": DLRM,
+    "dlrm-narrow": {**DLRM, "embedding_dim": 4, "mlp_depth": 1, "embedding_rows": 50},
+    "dlrm-history": {**DLRM, **DEEP},
+    "dlrm-no-history": {**DLRM, "sequence_length": 0},
+    "dlrm-sets": {**DLRM, **DEEP, "embedding_dim": 16, "multi_embedding": 4},
+    "dcnv2": DCNV2,
+    "dcnv2-low-rank": {**DCNV2, **DEEP, "cross_rank": 3},
+    "dcnv2-parallel": {**DCNV2, "structure": "parallel", "mlp_depth": 1},
+    "dcnv2-sets": {**DCNV2, "structure": "parallel", "multi_embedding": 2},
+    "wukong": WUKONG,
+    "wukong-one-layer": {**WUKONG, **DEEP, "layers": 1},
+    "wukong-same-count": {**WUKONG, "n_F": 5, "n_L": 2, "layers": 3},  # 5 + 2 vectors enter it
+    "wukong-sets": {**WUKONG, "multi_embedding": 2},
+}
+
+
+def architecture(name: str, **changes: Any) -> Any:
+    """The architecture of that name, or a neighbour of it."""
+    sizes = {**INPUTS, **SIZES[name], **changes}
+    return TypeAdapter(AnyModelConfig).validate_python(sizes)
+
+
+FAMILIES = {s["family"]: name for name, s in reversed(SIZES.items())}
+"""Family -> the name of its first architecture."""
