@@ -7,6 +7,7 @@ determined; 130 after a clean Ctrl-C.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -24,13 +25,18 @@ if TYPE_CHECKING:
 
 EXAMPLES = Path(__file__).parents[1] / "sweeps"
 FAILED, USAGE, EXHAUSTED, INTERRUPTED = 1, 2, 3, 130
+TRAINING = ("run", "prepare")  # verbs whose processes may use every core
 as_json = click.option("--json", "as_json", is_flag=True, help="The same facts for machines.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="recscale")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Measure scaling laws of recommendation models and plan where compute should go."""
+    if context.invoked_subcommand not in TRAINING:
+        # The fits are many small products: threads wait for each other twice as long as they work.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 @main.command()
@@ -184,9 +190,9 @@ def fit(table: str, variables: str, as_json: bool, **options: Any) -> None:
     if as_json:
         click.echo(json.dumps(facts, indent=1))
         return
-    from recscale.report.terminal import law_table
+    from recscale.report.law_text import law_lines
 
-    law_table(facts)
+    click.echo("\n".join(law_lines(facts)))
 
 
 @main.command()

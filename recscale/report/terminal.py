@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -104,32 +103,6 @@ def law(study: Study) -> str:
     ]
     stamp = "" if fitted.status == "converged" else f" ({fitted.status})"
     return "law" + stamp + ": " + ", ".join(shown)
-
-
-def law_table(facts: dict[str, Any]) -> None:
-    """Prints what `recscale.laws.table.fit_table` found."""
-    console = Console()
-    print(f"{facts['form']}: {facts['formula']}   {facts['status']}, {facts['n']} rows")
-    if facts["reason"]:
-        print(facts["reason"])
-    table = Table(header_style="bold", box=None, pad_edge=False)
-    level = f"{facts['interval_level']:.0%} interval, if the form is true"
-    for name in ("coefficient", "value", level):
-        table.add_column(name, justify="left" if name == "coefficient" else "right")
-    for name, value in facts["coefficients"].items():
-        low, high = facts["intervals"][name]
-        if value is not None:
-            shown = "not determined" if low is None or high is None else f"[{low:.5g}, {high:.5g}]"
-            table.add_row(name, f"{value:.6g}", shown)
-    if table.row_count:
-        console.print(table)
-    for sentence in facts["answers"]:
-        print(sentence)
-    for row in facts.get("predictions", []):
-        print(
-            f"row {row['row']}: measured {row['actual']:.5g}, predicted {row['mean']:.5g} "
-            f"[{row['low']:.5g}, {row['high']:.5g}], {row['decades']:.1f} decades out"
-        )
 
 
 class Watcher:
