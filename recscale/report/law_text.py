@@ -62,6 +62,8 @@ def _table(rows: Iterable[tuple[str, ...]]) -> list[str]:
     rows = list(rows)
     wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
-        "  ".join([r[0].ljust(wide[0]), *(c.rjust(w) for c, w in zip(r[1:], wide[1:], strict=True))])
+        "  ".join(
+            [r[0].ljust(wide[0]), *(c.rjust(w) for c, w in zip(r[1:], wide[1:], strict=True))]
+        )
         for r in rows
     ]
