@@ -196,6 +196,41 @@ def fit(table: str, variables: str, as_json: bool, **options: Any) -> None:
 
 
 @main.command()
+@click.argument("table")
+@click.option("--variables", required=True, help="Columns the law is over, such as N,D.")
+@click.option("--cost", required=True, help="What a row costs, such as '6*N*D'.")
+@click.option("--loss", default="loss", show_default=True, help="Column to be foretold.")
+@click.option("--budget", default="10%", show_default=True, help="Share of what all rows cost.")
+@click.option("--target", required=True, help="Rows to foretell, never bought: 'C > 1e21'.")
+@click.option("--where", help="Keep only rows that match, such as 'outlier5 == 0'.")
+@click.option("--form", default="additive", show_default=True, help="Form of the law, or auto.")
+@click.option("--seed", default=0, show_default=True, help="Of the random baseline.")
+@as_json
+def replay(table: str, variables: str, budget: str, as_json: bool, **options: Any) -> None:
+    """Buy the rows of a finished table as the search would.
+
+    Example: recscale replay runs.csv --variables N,D --cost 6*N*D --target "C > 1e21"
+    """
+    from recscale.laws import LawError
+    from recscale.laws.table import to_json
+    from recscale.planner import replay as bought
+    from recscale.values import share
+
+    names = [v.strip() for v in variables.split(",") if v.strip()]
+    try:
+        amount = share(budget)
+        facts = bought(table, names, budget=float(amount), **options)
+    except (LawError, ValueError) as error:
+        _refuse(str(error))
+    if as_json:
+        click.echo(to_json(facts))
+        return
+    from recscale.report.terminal import replay_table
+
+    replay_table(facts)
+
+
+@main.command()
 @click.argument("rundir")
 @click.option("--compute", default="10x", show_default=True, help="FLOPs, or times the largest run")
 @as_json

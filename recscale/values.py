@@ -43,7 +43,7 @@ FractionAxis = Annotated[tuple[Fraction, ...], BeforeValidator(as_axis)]
 FactorAxis = Annotated[tuple[Positive, ...], BeforeValidator(as_axis)]
 
 
-def _share(value: Any) -> Any:
+def share(value: Any) -> Any:
     """`10%` and `0.1` are the same share."""
     if isinstance(value, str) and value.strip().endswith("%"):
         try:
@@ -53,4 +53,4 @@ def _share(value: Any) -> Any:
     return plain_number(value)
 
 
-Share = Annotated[float, BeforeValidator(_share), Field(gt=0, lt=1)]
+Share = Annotated[float, BeforeValidator(share), Field(gt=0, lt=1)]

@@ -207,4 +207,4 @@ def _plain(value: Any) -> Any:
 
 def to_json(facts: dict[str, Any]) -> str:
     """The dict of `fit_table` as strict JSON (no NaN), two spaces deep."""
-    return json.dumps(facts, indent=2, allow_nan=False)
+    return json.dumps(_plain(facts), indent=2, allow_nan=False)

@@ -8,7 +8,6 @@ from recscale.planner.fixed import (
     Spend,
     Stop,
     Wait,
-    architecture,
     base_value,
     decide,
     expected,
@@ -17,6 +16,7 @@ from recscale.planner.fixed import (
     spent,
     training,
 )
+from recscale.planner.replay import replay
 
 __all__ = [
     "Decision",
@@ -26,12 +26,12 @@ __all__ = [
     "Spend",
     "Stop",
     "Wait",
-    "architecture",
     "base_value",
     "decide",
     "expected",
     "pace",
     "planned_runs",
+    "replay",
     "spent",
     "training",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -103,6 +104,29 @@ def law(study: Study) -> str:
     ]
     stamp = "" if fitted.status == "converged" else f" ({fitted.status})"
     return "law" + stamp + ": " + ", ".join(shown)
+
+
+def replay_table(facts: dict[str, Any]) -> None:
+    """Prints what `recscale.planner.replay` found."""
+    print(
+        f"{len(facts['bought'])} of {facts['rows']} rows bought for "
+        f"{100 * facts['spent_share']:.3g} % of what they all cost "
+        f"(budget {100 * facts['budget_share']:.3g} %); {facts['stopped']}"
+    )
+    for row, why in zip(facts["bought"], facts["steps"], strict=True):
+        print(f"  row {row}: {why}")
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    table.add_column(f"at the {facts['targets']} rows to foretell")
+    table.add_column("error", justify="right")
+    table.add_column("R2", justify="right")
+    lines = {
+        "bought by the search": facts,
+        "plain law, every row": facts["whole_table"],
+        "law with discrepancy, every row": facts["whole_table_with_discrepancy"],
+    } | {f"{k.replace('_', ' ')}, same budget": v for k, v in facts["baselines"].items()}
+    for name, v in lines.items():
+        table.add_row(name, f"{100 * v['error']:.2f} %", f"{v['r2']:.3f}")
+    Console().print(table)
 
 
 class Watcher:

@@ -1,0 +1,142 @@
+"""Which run is worth its cost: the expected fall of the variance at the target, per cost^power.
+
+Candidates lie in a band round the frontier. How far a run lies off it is counted in decades of
+compute that it wastes: log10 of its cost over that of the cheapest run expected to do as well.
+That is one number whatever the law's variables are (table, dense, sequence, data), and needs no
+N. Off the frontier a law is trusted less: its error there grows by OFF per decade wasted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recscale.planner.belief import Belief, Posterior, Sample, believe, exact
+
+BAND = 0.4  # decades of compute; about .7 decades of N at exponents of .35
+PLAUSIBLE = 0.1  # share of the laws still possible under which a candidate must lie in the band
+DRAWS = 24
+OFF = 0.04  # sd of log loss per decade wasted
+POWER = 0.7  # of the cost
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is to be known: linear contrasts of log losses at some points.
+
+    Attributes:
+        logx: (q, p) the points.
+        contrasts: (g, q); the uncertainty is the sum of the contrasts' variances.
+    """
+
+    logx: np.ndarray
+    contrasts: np.ndarray
+
+    @classmethod
+    def losses(cls, logx: np.ndarray) -> Goal:
+        """The loss at each point; the uncertainty is the mean of the variances."""
+        return cls(logx, np.eye(len(logx)) / np.sqrt(len(logx)))
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What is believed of everything that was run or could be.
+
+    Attributes:
+        belief: after the finished runs.
+        waste: (m,) decades of compute each candidate wastes by the most likely law.
+        near: (m,) mask of the candidates in the band.
+        band: share of the candidates in it.
+    """
+
+    belief: Belief
+    waste: np.ndarray
+    near: np.ndarray
+
+
+def look(
+    form: str,
+    variables: tuple[str, ...],
+    logx: np.ndarray,
+    logy: np.ndarray,
+    cost: np.ndarray,
+    pool: np.ndarray,
+    pool_cost: np.ndarray,
+    *,
+    discrepancy: bool = True,
+) -> Outlook:
+    """The outlook after runs at logx (n, p) with log losses (n,) and costs (n,), over a pool of
+    candidates (m, p) with costs (m,)."""
+    n, order = len(logy), np.argsort(cost, kind="stable")
+    every, costs = np.concatenate([logx, pool]), np.concatenate([cost, pool_cost])
+    sample = Sample(logx, logy, np.zeros(n), order)
+    if discrepancy:
+        rough = exact(form, variables, sample)
+        off = wasted(rough.formula(every)[None], costs)[0][:n]
+        sample = Sample(logx, logy, (OFF * off) ** 2, order)
+    belief = believe(form, variables, sample, discrepancy)
+    waste = wasted(belief.formula(every)[None], costs)[0][n:]
+    draws = wasted(belief.draws(DRAWS, 0, every), costs)[:, n:]
+    near = ((draws <= BAND).mean(0) >= PLAUSIBLE) | (waste <= BAND)
+    return Outlook(belief, waste, near)
+
+
+def wasted(losses: np.ndarray, cost: np.ndarray) -> np.ndarray:
+    """Decades of cost (b, m) over the cheapest point that does as well, by each of b laws'
+    losses (b, m) at points of cost (m,)."""
+    order = np.argsort(cost, kind="stable")
+    logs = np.log10(cost[order])
+    out = np.empty_like(losses)
+    for i, row in enumerate(losses[:, order]):
+        best = np.minimum.accumulate(row)
+        first = len(best) - np.searchsorted(best[::-1], row + 1e-12, side="right")
+        out[i, order] = logs - logs[np.minimum(first, np.arange(len(row)))]
+    return out
+
+
+def falls(
+    outlook: Outlook,
+    goal: Goal,
+    pool: np.ndarray,
+    flying: np.ndarray,
+    flying_waste: np.ndarray,
+) -> tuple[np.ndarray, float]:
+    """Share by which the variance at the goal is expected to fall for each candidate (m,), and the
+    standard deviation at the goal before; runs under way at `flying` (f, p) are taken as done."""
+    gains, before = np.zeros(len(pool)), 0.0
+    for posterior in outlook.belief.posteriors():
+        joint, posterior = posterior.joint, posterior.with_runs(flying, (OFF * flying_waste) ** 2)
+        gain, var = _gains(posterior, goal, pool, joint.noise**2 + (OFF * outlook.waste) ** 2)
+        gains += joint.share * gain
+        before += joint.share * var
+    return gains / max(before, 1e-300), float(np.sqrt(before))
+
+
+def _gains(posterior: Posterior, goal: Goal, pool: np.ndarray, noise: np.ndarray):
+    at, seen = posterior.seen(goal.logx), posterior.seen(pool)
+    w = goal.contrasts
+    between = w @ posterior.covariance(goal.logx, pool, at, seen)
+    own = posterior.variance(*seen) + noise
+    before = w @ posterior.covariance(goal.logx, goal.logx, at, at) @ w.T
+    return (between**2 / own).sum(0), float(np.trace(before))
+
+
+def spread(logx: np.ndarray, cost: np.ndarray, n: int, budget: float) -> list[int]:
+    """Positions of n cheap runs spread over the axes, within `budget` together: of the runs that
+    cost at most a fair share of it, each next one is as far as can be from those chosen."""
+    ranked = np.argsort(cost, kind="stable")
+    fair = ranked[cost[ranked] <= budget / n]
+    if len(fair) < n:
+        fair = ranked[: int(np.searchsorted(np.cumsum(cost[ranked]), budget, side="right"))]
+    scale = np.maximum(np.ptp(logx[fair], axis=0), 1e-9) if len(fair) else 1.0
+    z = logx / scale
+    chosen: list[int] = [int(fair[0])] if len(fair) else []
+    left = [int(i) for i in fair[1:]]
+    while left and len(chosen) < n:
+        far = np.array([((z[i] - z[chosen]) ** 2).sum(1).min() for i in left])
+        pick = left[int(np.argmax(np.round(far, 9)))]
+        left.remove(pick)
+        if cost[chosen].sum() + cost[pick] <= budget:
+            chosen.append(pick)
+    return sorted(chosen, key=lambda i: (cost[i], i))
