@@ -114,8 +114,17 @@ def run(sweep: str) -> None:
 
     Example: recscale run sweeps/demo.yaml
     """
-    ready = _ready(_load(sweep))
-    from recscale.engine.ready import changes
+    spec = _load(sweep)
+    from recscale.engine.ready import changes, stay_on_loopback
+    from recscale.engine.tracking import require_trackers
+    from recscale.specfile import SpecError
+
+    try:
+        require_trackers(spec)
+    except SpecError as error:
+        _refuse(str(error))
+    ready = _ready(spec)
+    stay_on_loopback()
     from recscale.engine.sweep import run as run_sweep
     from recscale.planner import PlanError
     from recscale.report.terminal import Watcher, progress_line

@@ -19,6 +19,7 @@ from recscale.values import (
     Frozen,
     Positive,
     Share,
+    one_or_more,
     plain_number,
 )
 
@@ -173,6 +174,9 @@ class ResourcesSpec(Frozen):
     """Fresh starts from the last checkpoint after a crash, before a run is recorded as failed."""
     checkpoint_s: Positive = 60
     """Seconds between checkpoints: the most work that a kill can cost."""
+    concurrent: Count | None = None
+    """Runs side by side at most. A cluster that scales itself is asked for room for all of them
+    at once; left out, for one more than it holds now."""
 
 
 class SweepSpec(Frozen):
@@ -186,6 +190,11 @@ class SweepSpec(Frozen):
     resources: ResourcesSpec = ResourcesSpec()
     storage: str = "runs"
     """Where ledger, checkpoints and prepared data go; `$VARIABLES` are expanded."""
+    track: Annotated[
+        tuple[Literal["tensorboard", "mlflow", "wandb"], ...], BeforeValidator(one_or_more)
+    ] = ()
+    """Trackers that hear of every evaluation, through Ray Tune's own callbacks. Addresses and keys
+    stay in the environment: MLFLOW_TRACKING_URI, WANDB_API_KEY."""
 
     def axes(self) -> dict[str, tuple[Any, ...]]:
         """Every architecture axis and the data fraction, in the file's order of meaning."""

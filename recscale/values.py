@@ -26,6 +26,10 @@ def as_axis(value: Any) -> Any:
     return tuple(values)
 
 
+def one_or_more(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
 def plain_number(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("expected a number, not true or false")

@@ -34,6 +34,10 @@ class Job:
         return RunConfig.model_validate(self.config)
 
     @property
+    def sweep(self) -> str:
+        return self.run_dir.rstrip("/").rpartition("/")[2]
+
+    @property
     def needs(self) -> ResourcesSpec:
         return ResourcesSpec.model_validate(self.resources)
 

@@ -66,3 +66,10 @@ def changes(sweep: Sweep) -> tuple[list[str], list[str]]:
     before = Study.of(Ledger(sweep.run_dir)).planned
     old, new = {p.run_id for p in before}, {p.run_id for p in sweep.planned}
     return sorted(new - old), sorted(old - new)
+
+
+def stay_on_loopback() -> None:
+    """Lets a Ray of our own listen to this machine alone. Ray reads this switch, which is named
+    for the systems where it is the default, when it is imported."""
+    if "RAY_ADDRESS" not in os.environ:
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")

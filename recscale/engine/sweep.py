@@ -17,17 +17,21 @@ from typing import Any
 import ray
 from ray import tune
 
+from recscale.engine.monitor import SweepMonitor
 from recscale.engine.ready import Sweep
 from recscale.engine.searcher import PlanSearcher
+from recscale.engine.tracking import tracker_callbacks
 from recscale.engine.worker import leased_trial, tune_trial
 from recscale.ledger import Ledger
 from recscale.manifest import load_manifest
 from recscale.planner import PlanError
+from recscale.spec import ResourcesSpec
 from recscale.study import Study, plan_entry
 
 ALIVE_S = 60  # seconds between the driver's signs of life in the ledger
 LOOK_S = 1  # seconds between looks at the ledger for the screen
-TRIAL_MEMORY = 1e6  # bytes asked for by a trial that only waits, since Tune wants some resource
+WAITING = {"node:__internal_head__": 1e-3}
+"""What a trial that only waits asks for: a place on the head, so that it keeps no worker node."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,8 @@ def run(sweep: Sweep, on_change: Callable[[Study], None]) -> Ended:
     searcher.flying.clear()
     ledger.append("session", pid=os.getpid())
     interrupted = _tune(sweep, searcher, ledger, on_change)
-    ledger.append("end", interrupted=interrupted)
+    if not interrupted:
+        ledger.append("end", interrupted=False)
     return _ended(ledger, searcher, interrupted)
 
 
@@ -73,18 +78,19 @@ def _tune(
     session = time.strftime("%Y%m%dT%H%M%S")
     if resources.workers == 1:
         per_trial = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
-        trainable, space, concurrent = tune_trial, {}, None
+        trainable, space, concurrent = tune_trial, {}, resources.concurrent
     else:
         from recscale.engine.pool import Pool  # brings torch, which one-worker drivers do without
 
-        concurrent = slots(resources.workers, resources.cpus_per_worker)
+        room = resources.concurrent or slots(resources)
+        concurrent = min(room, len(sweep.planned))
         pool = Pool(
             resources,
             concurrent,
             f"{sweep.run_dir}/train/{session}",
             failures=(resources.retries + 1) * len(sweep.planned),
         )
-        per_trial = {"memory": TRIAL_MEMORY}
+        per_trial = WAITING
         trainable, space = leased_trial, {"bus": pool.name}
     tuner = tune.Tuner(
         tune.with_resources(trainable, per_trial),
@@ -101,11 +107,14 @@ def _tune(
             name=session,
             storage_path=f"{sweep.run_dir}/tune",
             failure_config=tune.FailureConfig(max_failures=resources.retries),
-            callbacks=[_Watch(searcher, ledger, on_change)],
+            callbacks=[
+                _Watch(searcher, ledger, on_change),
+                *tracker_callbacks(sweep.spec, sweep.run_dir),
+            ],
             verbose=0,
         ),
     )
-    with _Signals() as signals:
+    with _Signals(ledger) as signals:
         tuner.fit()
     if pool and not signals.caught:
         pool.close()
@@ -113,9 +122,12 @@ def _tune(
     return signals.caught
 
 
-def slots(workers: int, cpus_per_worker: int) -> int:
+def slots(resources: ResourcesSpec) -> int:
     """Runs that fit beside each other on the cluster as it is now."""
-    return max(1, int(ray.cluster_resources().get("CPU", 0) // (workers * cpus_per_worker)))
+    here = ray.cluster_resources()
+    needs = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
+    fit = [here.get(k, 0) // (resources.workers * n) for k, n in needs.items() if n]
+    return max(1, int(min(fit)))
 
 
 def _run_id(trial: Any) -> str:
@@ -128,6 +140,7 @@ def _connect(cpus: int) -> None:
     """The cluster of RAY_ADDRESS (`ray job submit` sets it), else a Ray of our own, without a
     dashboard: that starts in half the time and listens to nobody. `ray start --head` has one."""
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # only Tune's older output can be silenced
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # the sweep names its trackers
     if "RAY_ADDRESS" in os.environ:
         ray.init(log_to_driver=False, logging_level=logging.ERROR)
         return
@@ -151,6 +164,7 @@ class _Watch(tune.Callback):
 
     def __init__(self, searcher: PlanSearcher, ledger: Ledger, on_change: Callable[[Study], None]):
         self.searcher, self.ledger, self.on_change = searcher, ledger, on_change
+        self.monitor = SweepMonitor()
         self.alive_at = self.looked_at = time.monotonic()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -162,7 +176,9 @@ class _Watch(tune.Callback):
             self.ledger.append("alive")
             self.alive_at = time.monotonic()
         if time.monotonic() - self.looked_at > LOOK_S:
-            self.on_change(Study.of(self.ledger))
+            study = Study.of(self.ledger)
+            self.on_change(study)
+            self.monitor.update(study)
             self.looked_at = time.monotonic()
 
     def on_trial_error(
@@ -174,9 +190,12 @@ class _Watch(tune.Callback):
 
 class _Signals:
     """Ctrl-C and SIGTERM end the sweep cleanly; a second one ends it at once. Tune stops cleanly
-    on SIGUSR1, and its own handling of SIGINT is turned off so that one place decides."""
+    on SIGUSR1, and its own handling of SIGINT is turned off so that one place decides. The ledger
+    hears of it first: `ray job stop` waits three seconds only, unless the head is told otherwise,
+    before it kills."""
 
-    def __init__(self) -> None:
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
         self.caught = False
 
     def __enter__(self) -> _Signals:
@@ -193,3 +212,4 @@ class _Signals:
         for other, handler in self._before.items():
             signal.signal(other, handler)
         os.kill(os.getpid(), signal.SIGUSR1)
+        self.ledger.append("end", interrupted=True)

@@ -17,22 +17,30 @@ from pathlib import Path
 from typing import Any
 
 from recscale.engine.job import Job, finished_record
+from recscale.engine.monitor import RunMonitor
 from recscale.ledger import Ledger, finished
 from recscale.run import CurvePoint
 
 
 @dataclass
 class RayHost:
-    """Tells Tune of every evaluation, through `send`; only rank 0 speaks."""
+    """Tells Tune of every evaluation, through `send`, and the monitor of every look; only rank 0
+    speaks."""
 
     rank: int
     world: int
     checkpoints: Path | None
     checkpoint_s: float
     send: Any
+    monitor: RunMonitor
+
+    def looked(self, samples: int, train_loss: float) -> None:
+        if self.rank == 0:
+            self.monitor.looked(samples, train_loss)
 
     def report(self, point: CurvePoint) -> None:
         if self.rank == 0:
+            self.monitor.evaluated(point)
             self.send(point.columns())
 
 
@@ -115,8 +123,13 @@ def run_job(job: Job, rank: int, world: int, send: Any) -> None:
         ledger.append("start", run_id=run.run_id, pid=os.getpid())
     store = Store.open(job.store)
     checkpoints = Path(job.run_dir) / "checkpoints" / run.run_id
-    host = RayHost(rank, world, checkpoints, job.needs.checkpoint_s, send)
-    outcome = train(run, store, host)
+    monitor = RunMonitor(job, store.manifest, world)
+    host = RayHost(rank, world, checkpoints, job.needs.checkpoint_s, send, monitor)
+    try:
+        outcome = train(run, store, host)
+    finally:
+        if rank == 0:
+            monitor.ended()
     if rank == 0:
         ledger.record(finished_record(job, store.manifest, outcome, started_at))
         shutil.rmtree(checkpoints, ignore_errors=True)

@@ -18,6 +18,11 @@ class Host(Protocol):
     """Where this run keeps its checkpoint, shared by all ranks; None keeps none."""
     checkpoint_s: float
 
+    def looked(self, samples: int, train_loss: float) -> None:
+        """Called on every rank at each look at the loss, after `samples` of all samples;
+        `train_loss` is the mean log-loss (nats) since the look before."""
+        ...
+
     def report(self, point: CurvePoint) -> None:
         """Called on every rank after each evaluation."""
         ...
@@ -31,6 +36,9 @@ class PlainHost:
     world: int = 1
     checkpoints: Path | None = None
     checkpoint_s: float = 60.0
+
+    def looked(self, samples: int, train_loss: float) -> None:
+        pass
 
     def report(self, point: CurvePoint) -> None:
         pass

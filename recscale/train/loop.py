@@ -136,6 +136,7 @@ class _Training:
         loss = loss_sum / samples
         self.progress.loss_sum += loss_sum
         self.progress.loss_samples += int(samples)
+        self.host.looked(self.progress.step * self.config.train.batch_size, loss)
         return self._runaway("training", loss)
 
     def _runaway(self, which: str, loss: float) -> str | None:
