@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -65,9 +66,15 @@ class LocalCluster:
 
 
 @contextmanager
-def local_cluster(folder: Path, **settings: Any) -> Iterator[LocalCluster]:
-    """The cluster of `cluster/local-fake.yaml`, changed by `settings` where they are given."""
-    gcs, dashboard, agent, metrics, client = _free_ports(5)
+def local_cluster(**settings: Any) -> Iterator[LocalCluster]:
+    """The cluster of `cluster/local-fake.yaml`, changed by `settings` where they are given. Its
+    folder has a short name, for the names of Ray's sockets must fit into 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="rs-", ignore_cleanup_errors=True) as folder:
+        yield from _started(Path(folder), settings)
+
+
+def _started(folder: Path, settings: dict[str, Any]) -> Iterator[LocalCluster]:
+    gcs, dashboard, agent, metrics, client, autoscaler, of_dashboard = _free_ports(7)
     config = yaml.safe_load((REPOSITORY / "cluster/local-fake.yaml").read_text()) | settings
     config["provider"]["gcs_address"] = f"127.0.0.1:{gcs}"
     (folder / "cluster.yaml").write_text(yaml.safe_dump(config))
@@ -90,6 +97,8 @@ def local_cluster(folder: Path, **settings: Any) -> Iterator[LocalCluster]:
         "RAY_OVERRIDE_NODE_ID_FOR_TESTING": head,
         "AUTOSCALER_UPDATE_INTERVAL_S": "1",
         "RAY_metrics_report_interval_ms": "1000",
+        "AUTOSCALER_METRIC_PORT": str(autoscaler),
+        "DASHBOARD_METRIC_PORT": str(of_dashboard),
     }
     cluster = LocalCluster(folder, env["RAY_ADDRESS"], env)
     words = cluster.ray(

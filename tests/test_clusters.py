@@ -16,124 +16,7 @@ REPOSITORY = Path(__file__).parents[1]
 CLUSTER = REPOSITORY / "cluster"
 CLOUDS = ("aws", "gcp")
 
-# Fields of KubeRay 1.5.1, API ray.io/v1 (docs/reference/api.md of ray-project/kuberay; authOptions
-# came with that release), and of the Kubernetes objects inside it (API reference 1.28).
-FIELDS: dict[str, dict[str, str | None]] = {
-    "RayJob": {"apiVersion": None, "kind": None, "metadata": None, "spec": "RayJobSpec"},
-    "RayJobSpec": dict.fromkeys(
-        [
-            "activeDeadlineSeconds",
-            "backoffLimit",
-            "submitterPodTemplate",
-            "metadata",
-            "clusterSelector",
-            "submitterConfig",
-            "managedBy",
-            "deletionStrategy",
-            "entrypoint",
-            "runtimeEnvYAML",
-            "jobId",
-            "submissionMode",
-            "entrypointResources",
-            "entrypointNumCpus",
-            "entrypointNumGpus",
-            "ttlSecondsAfterFinished",
-            "shutdownAfterJobFinishes",
-            "suspend",
-        ]
-    )
-    | {"rayClusterSpec": "RayClusterSpec"},
-    "RayClusterSpec": dict.fromkeys(
-        [
-            "suspend",
-            "managedBy",
-            "headServiceAnnotations",
-            "enableInTreeAutoscaling",
-            "gcsFaultToleranceOptions",
-            "rayVersion",
-        ]
-    )
-    | {
-        "authOptions": "AuthOptions",
-        "autoscalerOptions": "AutoscalerOptions",
-        "headGroupSpec": "HeadGroupSpec",
-        "workerGroupSpecs": "WorkerGroupSpec",
-    },
-    "AuthOptions": {"mode": None},
-    "AutoscalerOptions": dict.fromkeys(
-        [
-            "resources",
-            "image",
-            "imagePullPolicy",
-            "securityContext",
-            "idleTimeoutSeconds",
-            "upscalingMode",
-            "version",
-            "env",
-            "envFrom",
-            "volumeMounts",
-        ]
-    ),
-    "HeadGroupSpec": dict.fromkeys(
-        ["headService", "enableIngress", "rayStartParams", "serviceType"]
-    )
-    | {"template": "PodTemplate"},
-    "WorkerGroupSpec": dict.fromkeys(
-        [
-            "suspend",
-            "groupName",
-            "replicas",
-            "minReplicas",
-            "maxReplicas",
-            "idleTimeoutSeconds",
-            "numOfHosts",
-            "rayStartParams",
-            "scaleStrategy",
-        ]
-    )
-    | {"template": "PodTemplate"},
-    "PodTemplate": {"metadata": None, "spec": "PodSpec"},
-    "PodSpec": dict.fromkeys(
-        [
-            "affinity",
-            "automountServiceAccountToken",
-            "imagePullSecrets",
-            "nodeName",
-            "nodeSelector",
-            "priorityClassName",
-            "restartPolicy",
-            "runtimeClassName",
-            "schedulerName",
-            "securityContext",
-            "serviceAccountName",
-            "terminationGracePeriodSeconds",
-            "tolerations",
-            "topologySpreadConstraints",
-            "volumes",
-        ]
-    )
-    | {"containers": "Container", "initContainers": "Container"},
-    "Container": dict.fromkeys(
-        [
-            "args",
-            "command",
-            "env",
-            "envFrom",
-            "image",
-            "imagePullPolicy",
-            "lifecycle",
-            "livenessProbe",
-            "name",
-            "ports",
-            "readinessProbe",
-            "resources",
-            "securityContext",
-            "startupProbe",
-            "volumeMounts",
-            "workingDir",
-        ]
-    ),
-}
+FIELDS = yaml.safe_load((Path(__file__).parent / "kuberay_fields.yaml").read_text())
 
 
 def load(name: str) -> dict[str, Any]:
@@ -144,12 +27,13 @@ def unknown(kind: str, given: Any, at: str = "") -> list[str]:
     """Paths of the fields that `kind` does not have."""
     if isinstance(given, list):
         return [p for i, each in enumerate(given) for p in unknown(kind, each, f"{at}[{i}]")]
+    fields = dict((f.split(":") + [""])[:2] for f in FIELDS[kind].split())
     found = []
     for key, value in given.items():
-        if key not in FIELDS[kind]:
+        if key not in fields:
             found.append(f"{at}.{key}")
-        elif inner := FIELDS[kind][key]:
-            found += unknown(inner, value, f"{at}.{key}")
+        elif fields[key]:
+            found += unknown(fields[key], value, f"{at}.{key}")
     return found
 
 

@@ -1,0 +1,112 @@
+"""A sweep as a submitted job, on a cluster that scales itself: Ray's own autoscaler over nodes that
+are processes of this machine. One cluster serves the whole file, as it serves a user's day."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from local_cluster import REPOSITORY, LocalCluster, local_cluster
+from prometheus_client.parser import text_string_to_metric_families
+
+from recscale.ledger import Ledger
+
+SWEEP = """
+name: job
+data: {source: synthetic, rows: 240000, users: 500, items: 300}
+model: {family: dlrm, embedding_dim: [4, 8], mlp_width: 16, sequence_length: 6}
+train: {data_fraction: [0.02, 1.0], batch_size: 64}
+budget: {flop: 1e15}
+resources: {concurrent: 2, checkpoint_s: 0.5}
+"""
+PATIENCE_S = 300
+BOARD = REPOSITORY / "cluster" / "grafana-recscale.json"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    with local_cluster() as started:
+        yield started
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.5)
+    raise AssertionError("nothing happened")
+
+
+def done(ledger: Ledger) -> Counter[str]:
+    return Counter(r.run_id for r in ledger.attempts() if r.status == "done")
+
+
+def starts(ledger: Ledger) -> Counter[str]:
+    return Counter(e["run_id"] for e in ledger.entries() if e["kind"] == "start")
+
+
+def board_queries() -> list[str]:
+    board = json.loads(BOARD.read_text())
+    return [t["expr"] for panel in board["panels"] for t in panel["targets"]]
+
+
+def board_metrics() -> set[str]:
+    return {m for q in board_queries() for m in re.findall(r"\b(?:ray|autoscaler)_\w+", q)}
+
+
+def scraped(cluster: LocalCluster) -> dict[str, list[Any]]:
+    families = text_string_to_metric_families(cluster.scrape())
+    return {s.name: family.samples for family in families for s in family.samples}
+
+
+def test_a_job_is_followed_stopped_and_submitted_again(cluster, sweep_file, tmp_path):
+    sweep = sweep_file(SWEEP)
+    ledger = Ledger(tmp_path / "runs" / "job")
+    run = ("recscale", "run", sweep)
+    assert cluster.workers() == set()
+
+    follower = subprocess.Popen(
+        cluster.submit("first", *run), env=cluster.env, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        until(lambda: done(ledger) and len(cluster.workers()) == 2)
+        until(lambda: board_metrics() <= set(scraped(cluster)))
+        speeds = {
+            s.labels["run"]: s.value
+            for s in scraped(cluster)["ray_recscale_run_samples_per_second"]
+        }
+        stop = subprocess.run(
+            cluster.ray("job", "stop", "first"), env=cluster.env, capture_output=True, check=False
+        )
+        assert stop.returncode == 0, stop.stdout + stop.stderr
+        followed = follower.communicate(timeout=PATIENCE_S)[0]
+    finally:
+        follower.kill()
+    assert "0/4 runs" in followed  # progress came home while it ran
+    assert ledger.entries()[-1]["kind"] in ("end", "run")  # nothing torn, and the end is known
+    assert any(e["kind"] == "end" and e["interrupted"] for e in ledger.entries())
+    finished_before, started_before = done(ledger), starts(ledger)
+    assert 0 < len(finished_before) < 4
+
+    again = subprocess.run(
+        cluster.submit("again", *run),
+        env=cluster.env,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "4/4 runs" in again.stdout
+    finished = done(ledger)
+    assert len(finished) == 4 and set(finished.values()) == {1}
+    assert all(starts(ledger)[run_id] == started_before[run_id] for run_id in finished_before)
+    assert set(speeds) <= set(finished)  # a metric's run is a run of the ledger
+    until(lambda: cluster.workers() == set())
