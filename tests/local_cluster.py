@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 
 REPOSITORY = Path(__file__).parents[1]
-PATIENCE_S = 120
+PATIENCE_S = 240
 
 
 @dataclass(frozen=True)

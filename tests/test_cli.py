@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -99,3 +101,26 @@ def test_storage_that_runs_cannot_use_is_refused(tmp_path):
     shown = call("plan", sweep)
     assert shown.exit_code == 2
     assert "s3://bucket/runs" in shown.output and "path that every node sees" in shown.output
+
+
+def test_a_tracker_that_is_not_installed_is_refused_before_anything_is_written(
+    sweep_file, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("recscale.engine.tracking.find_spec", lambda package: None)
+    shown = call("run", sweep_file(SWEEP + "track: mlflow\n"))
+    assert shown.exit_code == 2
+    assert "pip install mlflow" in shown.output
+    assert not (tmp_path / "runs").exists()
+    unknown = call("plan", sweep_file(SWEEP + "track: tensorbord\n"))
+    assert unknown.exit_code == 2 and "'tensorboard', 'mlflow' or 'wandb'" in unknown.output
+
+
+def test_a_ray_of_our_own_stays_on_loopback():
+    script = (
+        "from recscale.engine.ready import stay_on_loopback\n"
+        "stay_on_loopback()\n"
+        "import ray\n"
+        "print(ray.util.get_node_ip_address())"
+    )
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "127.0.0.1"

@@ -48,7 +48,7 @@ def test_ray_accepts_the_cluster_file(name):
     assert config["idle_timeout_minutes"] > 0
 
 
-def test_the_check_refuses_what_ray_would(monkeypatch):
+def test_the_check_refuses_what_ray_would():
     config = load("aws") | {"idle_timeout": 5}
     with pytest.raises(Exception, match="idle_timeout"):
         validate_config(prepare_config(config))

@@ -24,6 +24,7 @@ model: {family: dlrm, embedding_dim: [4, 8], mlp_width: 16, sequence_length: 6}
 train: {data_fraction: [0.02, 1.0], batch_size: 64}
 budget: {flop: 1e15}
 resources: {concurrent: 2, checkpoint_s: 0.5}
+track: tensorboard
 """
 PATIENCE_S = 300
 BOARD = REPOSITORY / "cluster" / "grafana-recscale.json"
@@ -35,11 +36,13 @@ def cluster() -> Iterator[LocalCluster]:
         yield started
 
 
-def until(condition: Callable[[], Any]) -> Any:
+def until(condition: Callable[[], Any], job: subprocess.Popen[str] | None = None) -> Any:
+    """The first true value of `condition`; a job that is given must not end before it."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         if found := condition():
             return found
+        assert job is None or job.poll() is None, job.communicate()[0]
         time.sleep(0.5)
     raise AssertionError("nothing happened")
 
@@ -62,8 +65,16 @@ def board_metrics() -> set[str]:
 
 
 def scraped(cluster: LocalCluster) -> dict[str, list[Any]]:
-    families = text_string_to_metric_families(cluster.scrape())
-    return {s.name: family.samples for family in families for s in family.samples}
+    """Name -> its samples, as Prometheus would read them now."""
+    found: dict[str, list[Any]] = {}
+    for family in text_string_to_metric_families(cluster.scrape()):
+        for sample in family.samples:
+            found.setdefault(sample.name, []).append(sample)
+    return found
+
+
+def of_runs(samples: list[Any]) -> dict[str, float]:
+    return {s.labels["run"]: s.value for s in samples}
 
 
 def test_a_job_is_followed_stopped_and_submitted_again(cluster, sweep_file, tmp_path):
@@ -76,12 +87,8 @@ def test_a_job_is_followed_stopped_and_submitted_again(cluster, sweep_file, tmp_
         cluster.submit("first", *run), env=cluster.env, stdout=subprocess.PIPE, text=True
     )
     try:
-        until(lambda: done(ledger) and len(cluster.workers()) == 2)
-        until(lambda: board_metrics() <= set(scraped(cluster)))
-        speeds = {
-            s.labels["run"]: s.value
-            for s in scraped(cluster)["ray_recscale_run_samples_per_second"]
-        }
+        until(lambda: done(ledger) and len(cluster.workers()) == 2, follower)
+        seen = until(lambda: (s := scraped(cluster)).keys() >= board_metrics() and s, follower)
         stop = subprocess.run(
             cluster.ray("job", "stop", "first"), env=cluster.env, capture_output=True, check=False
         )
@@ -90,7 +97,6 @@ def test_a_job_is_followed_stopped_and_submitted_again(cluster, sweep_file, tmp_
     finally:
         follower.kill()
     assert "0/4 runs" in followed  # progress came home while it ran
-    assert ledger.entries()[-1]["kind"] in ("end", "run")  # nothing torn, and the end is known
     assert any(e["kind"] == "end" and e["interrupted"] for e in ledger.entries())
     finished_before, started_before = done(ledger), starts(ledger)
     assert 0 < len(finished_before) < 4
@@ -108,5 +114,20 @@ def test_a_job_is_followed_stopped_and_submitted_again(cluster, sweep_file, tmp_
     finished = done(ledger)
     assert len(finished) == 4 and set(finished.values()) == {1}
     assert all(starts(ledger)[run_id] == started_before[run_id] for run_id in finished_before)
-    assert set(speeds) <= set(finished)  # a metric's run is a run of the ledger
     until(lambda: cluster.workers() == set())
+
+    # what Prometheus read while it ran is what the ledger says
+    assert sum(s.value for s in seen["ray_recscale_runs"]) == 4
+    assert sum(s.value for s in seen["ray_recscale_law"]) == 1
+    speed = of_runs(seen["ray_recscale_run_samples_per_second"])
+    flop = of_runs(seen["ray_recscale_run_flop_per_second"])
+    training = {run_id: s for run_id, s in speed.items() if s > 0}
+    assert training
+    costs = {r.run_id: r.estimated for r in ledger.records()}
+    for run_id, samples_per_s in training.items():
+        per_sample = costs[run_id].train_flop / costs[run_id].samples
+        assert flop[run_id] == pytest.approx(samples_per_s * per_sample, rel=1e-6)
+
+    # and TensorBoard has a run for each of ours
+    events = (tmp_path / "runs" / "job" / "tune").rglob("events.out.tfevents.*")
+    assert {e.parent.name for e in events} == set(finished)

@@ -45,8 +45,16 @@ SWEEP = {
     "law": "1 for what the law is now: converged, bound_hit or underdetermined.",
     "frontier_loss": f"Loss that the law predicts of the best run at {REACH} the largest so far; "
     "low and high are its 90 % interval.",
+    "expected_loss": "Loss that the planner expects at its target, with its interval: what the "
+    "search narrows.",
 }
-EXTRA_TAG = {"run_eval": "metric", "runs": "state", "law": "status", "frontier_loss": "bound"}
+EXTRA_TAG = {
+    "run_eval": "metric",
+    "runs": "state",
+    "law": "status",
+    "frontier_loss": "bound",
+    "expected_loss": "bound",
+}
 
 
 @cache
@@ -107,7 +115,8 @@ class SweepMonitor:
         self.drawn = 0
         self.thread: threading.Thread | None = None
 
-    def update(self, study: Study) -> None:
+    def update(self, study: Study, expected: dict[str, float] | None) -> None:
+        """`expected` holds mean, low and high of the planner's interval, if it has one."""
         tags = {"sweep": study.spec.name}
         states = {s: study.count(s) for s in ("done", "diverged", "failed")}
         states["running"] = len(study.running)
@@ -123,6 +132,7 @@ class SweepMonitor:
         done = [r.final for r in study.records if r.status == "done" and r.final]
         finals = [point.columns()[loss] for point in done]
         gauge("best_loss").set(min((x for x in finals if x is not None), default=math.nan), tags)
+        _bounds("expected_loss", expected, tags)
         if len(finals) > self.drawn and not (self.thread and self.thread.is_alive()):
             self.drawn = len(finals)
             self.thread = threading.Thread(target=draw_law, args=(study, tags), daemon=True)
@@ -139,10 +149,14 @@ def draw_law(study: Study, tags: dict[str, Any]) -> None:
         status = "underdetermined"
     for name in ("converged", "bound_hit", "underdetermined"):
         gauge("law").set(float(name == status), {**tags, "status": name})
-    mean = low = high = math.nan
+    found = None
     if status == "converged":
         with suppress(LawError, ValueError):  # `recscale ask` tells why there is no answer
             best = advise(study, REACH).best
-            mean, low, high = best.loss, best.low, best.high
-    for bound, value in (("mean", mean), ("low", low), ("high", high)):
-        gauge("frontier_loss").set(value, {**tags, "bound": bound})
+            found = {"mean": best.loss, "low": best.low, "high": best.high}
+    _bounds("frontier_loss", found, tags)
+
+
+def _bounds(name: str, found: dict[str, float] | None, tags: dict[str, str]) -> None:
+    for bound in ("mean", "low", "high"):
+        gauge(name).set(found[bound] if found else math.nan, {**tags, "bound": bound})

@@ -37,6 +37,8 @@ class PlanSearcher(Searcher):
         self.flying: dict[str, tuple[Job, float]] = {}
         self.given_up: dict[str, tuple[Job, float]] = {}
         self.ended: Stop | None = None
+        self.expected: dict[str, float] | None = None
+        """Mean, low and high of the loss that the planner expects at its target, if it has one."""
 
     def suggest(self, trial_id: str) -> Any:
         in_flight = {job.run.run_id for job, _ in self.flying.values()}

@@ -178,7 +178,7 @@ class _Watch(tune.Callback):
         if time.monotonic() - self.looked_at > LOOK_S:
             study = Study.of(self.ledger)
             self.on_change(study)
-            self.monitor.update(study)
+            self.monitor.update(study, self.searcher.expected)
             self.looked_at = time.monotonic()
 
     def on_trial_error(
