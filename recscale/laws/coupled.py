@@ -1,7 +1,9 @@
 """Forms whose variables interact: the gamma law and the coupled law of Kaplan et al.
 
-Both are E + T^g with T a sum of powers, so that a shortage of one variable costs more or less
-while another is short too; with g = 1 they are additive.
+Both are E + (sum_i (p_i exp(-e_i z_i))^(1/g))^g, with z = log x - centre, e_i the exponent the loss
+follows where variable i alone is short, p_i what that shortage costs at the centre, and g how
+shortages add up: with g = 1 the law is additive. Kaplan's has g equal to the second exponent.
+These parameters keep the scale of the loss whatever g is; the published multipliers do not.
 """
 
 import itertools
@@ -11,7 +13,7 @@ import numpy as np
 from recscale.laws.forms import EXPONENT, Additive, Form
 from recscale.laws.grid import local_minima, surface
 
-TINY = 1e-300
+TINY = 1e-12  # least share of the loss a term is evaluated at
 
 
 class Coupled(Form):
@@ -50,11 +52,34 @@ class Coupled(Form):
         return cells, self.inner(cells, logx) ** cells[:, -1:]
 
 
+def together(p: np.ndarray, e: np.ndarray, g: np.ndarray, z: np.ndarray):
+    """(sum_i (p_i exp(-e_i z_i))^(1/g))^g and its derivatives.
+
+    Args:
+        p, e: (b, q, 1); g: (b, 1, 1); z: (q, n).
+
+    Returns:
+        value (b, n), derivatives by p and by e (b, q, n), and by g (b, n).
+    """
+    p = np.maximum(p, TINY)
+    logs = (np.log(p) - e * z) / g
+    top = logs.max(1, keepdims=True)
+    parts = np.exp(logs - top)
+    total = parts.sum(1, keepdims=True)
+    share = parts / total
+    lse = (np.log(total) + top)[:, 0]
+    power = np.exp(np.clip(g[:, 0] * lse, -600, 600))
+    by_g = power * (lse - (share * logs).sum(1))
+    scaled = power[:, None] * share
+    return power, scaled / p, -scaled * z, by_g
+
+
 class Gamma(Coupled):
     """E + (sum_i A_i / x_i^alpha_i)^gamma over two to four variables.
 
     gamma < 1: shortages of two variables at once cost less than the sum of either alone.
-    theta = (E, a_1..a_p, alpha_1..alpha_p, gamma); a_i = A_i exp(-alpha_i centre_i).
+    theta = (E, p_1..p_p, e_1..e_p, gamma); alpha_i = e_i / gamma,
+    A_i = (p_i exp(e_i centre_i))^(1 / gamma).
     """
 
     def __init__(self, variables: tuple[str, ...], centre: np.ndarray, *, floor: float = 0.0):
@@ -62,7 +87,7 @@ class Gamma(Coupled):
         self.name, self.variables, self.centre = "gamma", variables, centre
         self.single = tuple(range(p))
         self.lower = np.r_[floor, np.zeros(p), np.full(p, EXPONENT[0]), 0.1]
-        self.upper = np.r_[np.full(p + 1, np.inf), np.full(p, 2 * EXPONENT[1]), 6.0]
+        self.upper = np.r_[np.full(p + 1, np.inf), np.full(p, EXPONENT[1]), 6.0]
         self.names = (
             "E", *(f"A_{v}" for v in variables), *(f"alpha_{v}" for v in variables), "gamma",
         )  # fmt: skip
@@ -71,21 +96,20 @@ class Gamma(Coupled):
 
     def evaluate(self, theta: np.ndarray, logx: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         p, z = self.p, (logx - self.centre).T
-        a, g = theta[:, 1 : p + 1, None], theta[:, -1:]
-        u = np.exp(-theta[:, p + 1 : 2 * p + 1, None] * z)
-        total = np.maximum((a * u).sum(1), TINY)
-        power = total**g
-        outer = (g * power / total)[:, None]
+        power, by_p, by_e, by_g = together(
+            theta[:, 1 : p + 1, None], theta[:, p + 1 : 2 * p + 1, None], theta[:, -1:, None], z
+        )
         jac = np.empty((len(theta), 2 * p + 2, len(logx)))
-        jac[:, 0], jac[:, 1 : p + 1] = 1.0, outer * u
-        jac[:, p + 1 : 2 * p + 1] = outer * a * u * -z
-        jac[:, -1] = power * np.log(total)
+        jac[:, 0], jac[:, -1] = 1.0, by_g
+        jac[:, 1 : p + 1], jac[:, p + 1 : 2 * p + 1] = by_p, by_e
         return theta[:, :1] + power, jac
 
     def coefficients(self, theta: np.ndarray) -> np.ndarray:
         p, out = self.p, np.array(theta, float)
+        g, e = theta[:, -1:], theta[:, p + 1 : 2 * p + 1]
+        out[:, p + 1 : 2 * p + 1] = e / g
         with np.errstate(over="ignore"):
-            out[:, 1 : p + 1] *= np.exp(theta[:, p + 1 : 2 * p + 1] * self.centre)
+            out[:, 1 : p + 1] = theta[:, 1 : p + 1] ** (1 / g) * np.exp(e / g * self.centre)
         return out
 
     def prior(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -97,11 +121,8 @@ class Gamma(Coupled):
         """The grid's, and the additive law's optima bent towards other gammas."""
         additive = Additive(self.variables, self.centre, floor=float(self.lower[0]))
         flat = additive.starts(logx, y, weights)[:2]
-        p, bent = self.p, [super().starts(logx, y, weights)]
-        for g in (0.5, 1.0, 2.0):
-            a = np.maximum(flat[:, 1 : p + 1], 1e-12) ** (1 / g)
-            bent.append(np.c_[flat[:, 0], a, flat[:, p + 1 :] / g, np.full(len(flat), g)])
-        return np.concatenate(bent)
+        bent = [np.c_[flat, np.full(len(flat), g)] for g in (0.5, 1.0, 2.0)]
+        return np.concatenate([super().starts(logx, y, weights), *bent])
 
     def axes(self, *, fine: bool) -> list[np.ndarray]:
         p = self.p
@@ -117,17 +138,16 @@ class Gamma(Coupled):
         return u[:, 0] + (np.exp(cells[:, p : 2 * p - 1, None]) * u[:, 1:]).sum(1)
 
     def _theta(self, constants: np.ndarray, cells: np.ndarray) -> np.ndarray:
-        p = self.p
-        scale = np.maximum(constants[1], 1e-12) ** (1 / cells[:, -1])
-        ratio = np.exp(np.c_[np.zeros(len(cells)), cells[:, p : 2 * p - 1]])
-        return np.c_[constants[0], scale[:, None] * ratio, cells[:, :p], cells[:, -1]]
+        p, g = self.p, cells[:, -1:]
+        ratio = np.exp(np.c_[np.zeros(len(cells)), cells[:, p : 2 * p - 1]] * g)
+        return np.c_[constants[0], constants[1][:, None] * ratio, cells[:, :p] * g, g]
 
 
 class Kaplan(Coupled):
     """E + ((A_N / N)^(alpha_N / alpha_D) + A_D / D)^alpha_D over N and D, in that order.
 
     Kaplan et al. 2020 (2001.08361), eq. 1.5, with a constant; A are their N_c and D_c.
-    theta = (E, a_1, a_2, alpha_N, alpha_D).
+    theta = (E, p_1, p_2, alpha_N, alpha_D); A_i = p_i^(1 / alpha_i) exp(centre_i).
     """
 
     def __init__(self, variables: tuple[str, ...], centre: np.ndarray, *, floor: float = 0.0):
@@ -143,22 +163,17 @@ class Kaplan(Coupled):
         self.source = "Kaplan et al. 2020 (2001.08361), eq. 1.5, with a constant"
 
     def evaluate(self, theta: np.ndarray, logx: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        zn, zd = (logx - self.centre).T
-        a, b, alpha, beta = (theta[:, i : i + 1] for i in range(1, 5))
-        u, v = np.exp(np.clip(-alpha / beta * zn, -100, 100)), np.exp(-zd)
-        total = np.maximum(a * u + b * v, TINY)
-        power = np.minimum(total, 1e60) ** beta
-        outer = beta * power / total
-        tilt = outer * a * u * zn / beta
-        by_beta = power * np.log(total) + tilt * alpha / beta
-        jac = np.stack([np.ones_like(power), outer * u, outer * v, -tilt, by_beta], 1)
+        power, by_p, by_e, by_g = together(
+            theta[:, 1:3, None], theta[:, 3:, None], theta[:, 4:, None], (logx - self.centre).T
+        )
+        by_e[:, 1] += by_g  # the second exponent is also the power
+        jac = np.concatenate([np.ones_like(power)[:, None], by_p, by_e], 1)
         return theta[:, :1] + power, jac
 
     def coefficients(self, theta: np.ndarray) -> np.ndarray:
         out = np.array(theta, float)
         with np.errstate(over="ignore"):
-            out[:, 1] = theta[:, 1] ** (theta[:, 4] / theta[:, 3]) * np.exp(self.centre[0])
-            out[:, 2] = theta[:, 2] * np.exp(self.centre[1])
+            out[:, 1:3] = theta[:, 1:3] ** (1 / theta[:, 3:]) * np.exp(self.centre)
         return out
 
     def axes(self, *, fine: bool) -> list[np.ndarray]:
@@ -172,5 +187,5 @@ class Kaplan(Coupled):
             return np.minimum(np.exp(-ratio * zn) + np.exp(cells[:, 1:2] - zd), 1e60)
 
     def _theta(self, constants: np.ndarray, cells: np.ndarray) -> np.ndarray:
-        scale = np.maximum(constants[1], 1e-12) ** (1 / cells[:, 2])
-        return np.c_[constants[0], scale, scale * np.exp(cells[:, 1]), cells[:, 0], cells[:, 2]]
+        second = constants[1] * np.exp(cells[:, 1] * cells[:, 2])
+        return np.c_[constants[0], constants[1], second, cells[:, 0], cells[:, 2]]
