@@ -105,9 +105,8 @@ def main() -> None:
         for tail, end in zip(TAILS, ends, strict=True):
             own = np.quantile(draws[name], tail)
             again = f"{np.quantile(other[name], tail):.5g}" if other else ""
-            print(
-                f"{name:<12}{tail:>7}{end:>11.5g}{own:>11.5g}{error_of(draws[name], tail):>9.2g}  {again}"
-            )
+            error = error_of(draws[name], tail)
+            print(f"{name:<12}{tail:>7}{end:>11.5g}{own:>11.5g}{error:>9.2g}  {again}")
 
 
 if __name__ == "__main__":
