@@ -14,11 +14,11 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+from scipy.special import stdtrit
 
 from recscale.advice.options import Option, doubled, swept
 from recscale.frame import settings
 from recscale.laws import ScalingLaw
-from recscale.laws.intervals import student
 from recscale.spec import SweepSpec
 from recscale.study import Study
 
@@ -63,20 +63,11 @@ def law_change(
 ) -> np.ndarray:
     """(m, 3): the law's change of the loss from one run to each of m others, low, high at LEVEL.
 
-    The interval is of the law's constants, resampled, and true if its form is; both ends of a
-    difference share them, so it is far narrower than the difference of two predictions.
-
     Raises:
         LawError: the law is underdetermined.
     """
-    law.require()
-    logx = np.log([[float(point[v]) for v in law.variables] for point in (before, *after)])
-    f = law.model.evaluate(np.concatenate([law.theta[None], law.resampled]), logx)[0]
-    delta = f[:, 1:] - f[:, :1]
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(delta[1:], [tail, 1 - tail], axis=0)
-    # a robust optimum may lie outside its resamples' quantiles; an interval holds its centre
-    return np.column_stack([delta[0], np.minimum(low, delta[0]), np.maximum(high, delta[0])])
+    points = pd.DataFrame([{v: float(point[v]) for v in law.variables} for point in after])
+    return law.change({v: float(before[v]) for v in law.variables}, points, LEVEL).to_numpy()
 
 
 def law_rates(study: Study, law: ScalingLaw, at: Option) -> list[Rate]:
@@ -115,7 +106,7 @@ class Noise:
 
     def half(self, sd_factor: float, level: float = LEVEL) -> float:
         """Half-width of the interval of a difference whose sd is `sd_factor` seeds' sd."""
-        return student(level, self.df) * self.sd * sd_factor
+        return float(stdtrit(self.df, 0.5 + level / 2)) * self.sd * sd_factor
 
 
 def seed_noise(frame: pd.DataFrame, loss: str) -> Noise | None:
@@ -189,7 +180,7 @@ def _step(axis: str, a: float, b: float, pairs: pd.DataFrame, noise: Noise | Non
     delta = (pairs["mean_b"] - pairs["mean_a"]).to_numpy(float)
     n, centre, why = len(delta), float(delta.mean()), ""
     if n >= 3:
-        half = float(student(LEVEL, n - 1) * delta.std(ddof=1) / np.sqrt(n))
+        half = float(stdtrit(n - 1, 0.5 + LEVEL / 2) * delta.std(ddof=1) / np.sqrt(n))
         if noise:  # agreement between a few settings by luck does not beat the seeds' noise
             half = max(half, noise.half(_sd_factor(pairs)))
     elif noise:

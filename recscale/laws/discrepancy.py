@@ -6,8 +6,10 @@ No formula is exact, and resampling its constants cannot show by how much: bands
 cover a quarter to two thirds of new runs when 90 % is asked. Here theta has weak priors, d has
 a handful of amplitudes and lengths, the noise a handful of sizes, and each combination counts
 by how well it foretold dearer runs from cheaper ones (rolling origin: the cheapest 40, 60 and
-80 % predict the rest). Kennedy and O'Hagan 2001 for the model, Gneiting and Raftery 2007 for
-the log score.
+80 % predict the rest). An additive law is let bend as the gamma law does, around gamma = 1: how
+shortages add up is the part of the formula that is least sure. Last, the whole spread is scaled
+by what those forecasts missed by, each origin judged by weights of the others. Kennedy and
+O'Hagan 2001 for the model, Gneiting and Raftery 2007 for the log score.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recscale.laws.coupled import Gamma
 from recscale.laws.forms import Form
 from recscale.laws.polish import residuals
 
@@ -27,7 +30,8 @@ LENGTHS = (0.4, 0.75, 1.3)  # decades
 AMPLITUDES = (0.003, 0.01, 0.03, 0.1)  # share of the range of log loss over the runs
 NOISES = (0.25, 0.6, 1.2)  # times the robust spread of the residuals
 ORIGINS = (0.4, 0.6, 0.8)
-EVIDENCE = 10  # the most an origin counts for: its errors share one extrapolation
+EVIDENCE = 3  # runs an origin counts for at most: its errors share one extrapolation
+PRIOR = 2.0  # origins that the spread being right beforehand counts for
 MOST = 500  # runs the discrepancy is learnt from
 OUTLIER = 3.0  # spreads beyond which a run's noise is taken as larger
 
@@ -49,13 +53,24 @@ def predictive(law: ScalingLaw, logx: np.ndarray, level: float):
     x, logy, w = p.logx[order], np.log(p.y[order]), p.weights[order]
     w = w * _trust(law.model, law.theta, x, logy)
     scales = _scales(law.model, law.theta, x, logy, w)
-    score = _rolling_scores(law, x, logy, w, scales)
-    share = np.exp(score - score.max())
-    share /= share.sum()
+    form, theta = _bending(law)
+    origins = _rolling(form, theta, x, logy, w, scales)
+    scores = np.array([_score(*o) for o in origins]).reshape(-1, len(combinations()))
+    share = _weights(scores)
+    factor = _factor(origins, scores)
     keep = share > 1e-3 * share.max()
-    mean, var = posterior(law.model, law.theta, x, logy, w, logx, scales, keep)
+    mean, var = posterior(form, theta, x, logy, w, logx, scales, keep)
     share = share[keep] / share[keep].sum()
-    return _mixture(mean, np.sqrt(var), share, level)
+    centre = share @ mean
+    return _mixture(centre + factor * (mean - centre), factor * np.sqrt(var), share, level)
+
+
+def _bending(law: ScalingLaw) -> tuple[Form, np.ndarray]:
+    """The form predictions are made with: of an additive law its gamma law, started at 1."""
+    if law.form != "additive" or len(law.variables) < 2:
+        return law.model, law.theta
+    floor = float(law.model.lower[0])
+    return Gamma(law.variables, law.model.centre, floor=floor), np.r_[law.theta, 1.0]
 
 
 def combinations() -> np.ndarray:
@@ -78,22 +93,49 @@ def _scales(form: Form, theta, x, logy, w) -> Scales:
     return Scales(float(max(span, 1e-6)), float(max(spread, 1e-5 * span, 1e-9)))
 
 
-def _rolling_scores(law: ScalingLaw, x, logy, w, scales: Scales) -> np.ndarray:
-    """Log score of each combination on dearer runs foretold from cheaper ones, (h,)."""
+def _rolling(form: Form, theta, x, logy, w, scales: Scales):
+    """Per origin: what each combination foretold of the dearer runs, and what they measured.
+
+    Returns:
+        list of (mean (h, m), variance (h, m), log loss (m,)).
+    """
     n, every = len(logy), np.ones(len(combinations()), bool)
-    total = np.zeros(len(every))
+    out = []
     for share in ORIGINS:
         cut = int(round(share * n))
         if cut < 3 or n - cut < 1:
             continue
-        mean, var = posterior(
-            law.model, law.theta, x[:cut], logy[:cut], w[:cut], x[cut:], scales, every
-        )
-        var = var / np.minimum(w[cut:], 1.0)
-        log_density = -0.5 * ((logy[cut:] - mean) ** 2 / var + np.log(2 * np.pi * var))
-        # Errors of one origin share one extrapolation: a few runs' worth of evidence, not n.
-        total += log_density.mean(1) * min(n - cut, EVIDENCE)
-    return total
+        known = x[:cut], logy[:cut], w[:cut]
+        mean, var = posterior(form, theta, *known, x[cut:], scales, every)
+        out.append((mean, var / np.minimum(w[cut:], 1.0), logy[cut:]))
+    return out
+
+
+def _score(mean, var, actual) -> np.ndarray:
+    """Log score of each combination at one origin, (h,)."""
+    log_density = -0.5 * ((actual - mean) ** 2 / var + np.log(2 * np.pi * var))
+    return log_density.mean(1) * min(len(actual), EVIDENCE)
+
+
+def _weights(scores: np.ndarray) -> np.ndarray:
+    """Share (h,) of each combination from its scores (origins, h)."""
+    total = scores.sum(0)
+    share = np.exp(total - total.max())
+    return share / share.sum()
+
+
+def _factor(origins, scores: np.ndarray) -> float:
+    """By how much to widen or narrow: squared errors over what was expected, and PRIOR ones."""
+    squares, count = PRIOR, PRIOR
+    for i, (mean, var, actual) in enumerate(origins):
+        others = np.delete(scores, i, 0)
+        share = _weights(others if len(others) else scores)
+        centre = share @ mean
+        expected = share @ (var + (mean - centre) ** 2)
+        part = min(len(actual) / EVIDENCE, 1.0)
+        squares += part * float(((actual - centre) ** 2 / expected).mean())
+        count += part
+    return float(np.sqrt(squares / count))
 
 
 def posterior(form: Form, theta, x, logy, w, new, scales: Scales, keep: np.ndarray):

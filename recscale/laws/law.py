@@ -55,6 +55,9 @@ class ScalingLaw:
           variable  slope
         0        N -0.162
         1        D -0.426
+        >>> law.change({"N": 1e8, "D": 1e9}, {"N": 1e8, "D": 4e9}).round(3)
+           change    low   high
+        0  -0.778 -0.785 -0.772
         >>> law.verdicts()[["variable", "verdict"]].to_numpy().tolist()
         [['N', 'power-law'], ['D', 'power-law']]
         >>> row = law.frontier([1e19, 1e21], cost=lambda N, D: 6 * N * D).iloc[1]
@@ -191,6 +194,31 @@ class ScalingLaw:
         """
         self.require()
         return slopes.slopes(self, at, intervals.checked(level))
+
+    def change(
+        self,
+        before: Mapping[str, float],
+        after: pd.DataFrame | Mapping[str, Any],
+        level: float = 0.9,
+    ) -> pd.DataFrame:
+        """Change of the loss from one run to each of m others, by the formula.
+
+        The interval is of the constants and holds if the form is true; the noise of the two runs
+        is not in it. Both ends share the constants, so it is far narrower than the difference of
+        two predictions.
+
+        Returns:
+            frame: change (negative: the loss falls), low, high; one row per row of `after`.
+
+        Raises:
+            LawError: the law is underdetermined, or a point lacks a positive value on an axis.
+        """
+        self.require()
+        frame, base = _frame(after), query(_frame(before), self.variables)
+        ends = slopes.change(self, base, query(frame, self.variables), intervals.checked(level))
+        return pd.DataFrame(
+            dict(zip(("change", "low", "high"), ends[:3], strict=True)), index=frame.index
+        )
 
     def verdicts(self, at: Mapping[str, float] | None = None, level: float = 0.9) -> pd.DataFrame:
         """Whether each axis still pays at a point (None: the largest run), against run noise.
