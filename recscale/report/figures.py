@@ -16,64 +16,15 @@ import pandas as pd
 from recscale.advice.exchange import LEVEL, law_runs, where
 from recscale.advice.options import Option
 from recscale.laws import ScalingLaw
+from recscale.report import plot
 from recscale.report.axes import AxisView
+from recscale.report.plot import ACCENT, FAINT, INK, LAW, Figure
 from recscale.words import number, quantity
 
-Figure = dict[str, Any]
-
-INK, FAINT, LAW, ACCENT = "#7a8088", "rgba(122,128,136,.35)", "#d1495b", "#2e86ab"
-OWN = "#c98a1b"  # an axis's own law, beside the sweep's
-BAND, OWN_BAND = "rgba(209,73,91,.16)", "rgba(201,138,27,.16)"
-SCALE = [[0.0, "#7dc4e0"], [0.5, "#2e86ab"], [1.0, "#6a3d9a"]]
 ONE_RUN = f"{100 * LEVEL:.0f} % for one run"
 MOST_CURVES = 60
 MOST_POINTS = 2000
 MOST_CONTEXTS = 40  # faint lines of other settings in an axis figure
-
-
-def _axis(title: str, *, log: bool = False, **more: Any) -> dict[str, Any]:
-    base = {"title": {"text": title}, "gridcolor": FAINT, "zeroline": False, "automargin": True}
-    # SI letters, 1.2G and not 1.2 x 10^9, as in the tables
-    return base | ({"type": "log", "exponentformat": "SI"} if log else {}) | more
-
-
-def _layout(x: dict[str, Any], y: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {
-        "xaxis": x,
-        "yaxis": y,
-        "font": {"family": "system-ui, sans-serif", "size": 12, "color": INK},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "margin": {"l": 60, "r": 14, "t": 12, "b": 46},
-        "hovermode": "closest",
-        "hoverlabel": {"align": "left"},
-        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": FAINT, "activecolor": ACCENT},
-        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        "height": 360,
-        **more,
-    }
-
-
-def _line(x: Any, y: Any, name: str, **more: Any) -> dict[str, Any]:
-    return {"type": "scatter", "mode": "lines", "x": _list(x), "y": _list(y), "name": name,
-            "hoverinfo": "skip", **more}  # fmt: skip
-
-
-def _points(x: Any, y: Any, name: str, text: list[str], marker: dict[str, Any], **more: Any):
-    return {"type": "scatter", "mode": "markers", "x": _list(x), "y": _list(y), "name": name,
-            "text": text, "hovertemplate": "%{text}<extra></extra>", "marker": marker,
-            **more}  # fmt: skip
-
-
-def _list(values: Any) -> list[float | None]:
-    """Six digits are more than a screen shows, and NaN is no JSON."""
-    return [float(f"{v:.6g}") if np.isfinite(v) else None for v in np.asarray(values, float)]
-
-
-def _band(x: Any, low: Any, high: Any, name: str, colour: str = BAND) -> dict[str, Any]:
-    around = np.concatenate([np.asarray(x, float), np.asarray(x, float)[::-1]])
-    ends = np.concatenate([np.asarray(high, float), np.asarray(low, float)[::-1]])
-    return _line(around, ends, name, fill="toself", fillcolor=colour, line={"width": 0})
 
 
 def _hover(runs: pd.DataFrame, loss: str) -> list[str]:
@@ -82,19 +33,6 @@ def _hover(runs: pd.DataFrame, loss: str) -> list[str]:
         f"{quantity(r['samples'])} samples, {quantity(r['train_flop'])} FLOP"
         for r in runs.to_dict("records")
     ]
-
-
-def _colour(values: Any, title: str) -> dict[str, Any]:
-    """Markers coloured by the logarithm of a positive column."""
-    logs = np.log10(np.asarray(values, float))
-    ends = np.array([logs.min(), logs.max()])
-    return {
-        "size": 7, "color": _list(logs), "colorscale": SCALE, "cmin": ends[0], "cmax": ends[1],
-        "showscale": bool(ends[1] > ends[0]),
-        "colorbar": {"title": {"text": title, "side": "right"}, "thickness": 8, "len": 0.9,
-                     "tickvals": _list(ends), "ticktext": [quantity(10**e) for e in ends],
-                     "outlinewidth": 0},
-    }  # fmt: skip
 
 
 def compute_figure(
@@ -113,27 +51,31 @@ def compute_figure(
     data: list[dict[str, Any]] = []
     if frontier is not None and len(frontier):
         f = frontier
-        data.append(_band(f["flop"], f["low"], f["high"], ONE_RUN))
+        data.append(plot.band(f["flop"], f["low"], f["high"], ONE_RUN))
         more = f["needs_more_data"].to_numpy(bool)
         there = np.where(more, np.nan, f["mean"])
         # a dotted piece reaches to the solid ones on both of its sides
         near = more | np.r_[more[1:], False] | np.r_[False, more[:-1]]
         beyond = np.where(near, f["mean"], np.nan)
         pale = {"color": LAW, "width": 2}
-        data.append(_line(f["flop"], there, "law: best mix", line=pale))
-        data.append(_line(f["flop"], beyond, "needs more data", line={**pale, "dash": "dot"}))
-        data.append(_points(f["flop"], f["mean"], "", [escape(t) for t in f["text"]],
+        data.append(plot.line(f["flop"], there, "law: best mix", line=pale))
+        data.append(plot.line(f["flop"], beyond, "needs more data", line={**pale, "dash": "dot"}))
+        data.append(plot.points(f["flop"], f["mean"], "", [escape(t) for t in f["text"]],
                             {"size": 9, "color": LAW, "opacity": 0}, showlegend=False))  # fmt: skip
     if len(rest):
         marks = {"size": 7, "symbol": "x-thin-open", "color": INK}
-        data.append(_points(rest["train_flop"], rest[loss], "left out", _hover(rest, loss), marks))
+        data.append(
+            plot.points(rest["train_flop"], rest[loss], "left out", _hover(rest, loss), marks)
+        )
     if len(good):
-        data.append(_points(good["train_flop"], good[loss], "runs", _hover(good, loss),
-                            _colour(good["samples"], "samples"), showlegend=False))  # fmt: skip
+        data.append(plot.points(good["train_flop"], good[loss], "runs", _hover(good, loss),
+                            plot.colour(good["samples"], "samples"), showlegend=False))  # fmt: skip
         edge = envelope(frame, loss)
-        data.append(_line(edge["train_flop"], edge[loss], "lower envelope of the runs",
+        data.append(plot.line(edge["train_flop"], edge[loss], "lower envelope of the runs",
                           line={"color": INK, "width": 1.5, "shape": "hv"}))  # fmt: skip
-    layout = _layout(_axis("training FLOP of the run", log=True), _axis(loss), height=440)
+    layout = plot.layout(
+        plot.axis("training FLOP of the run", log=True), plot.axis(loss), height=440
+    )
     if floor is not None:
         layout["shapes"] = [_level(floor)]
         layout["annotations"] = [_note(f"the world's floor {number(floor)}", floor)]
@@ -172,16 +114,16 @@ def axis_figure(view: AxisView, loss: str, law: ScalingLaw | None) -> Figure:
         there = size[runs["at_base"].to_numpy(bool) & (size > 0)]
         grid = np.geomspace(there.min(), there.max() * 2, 40)
         p = view.law.predict({view.size: grid}, LEVEL)
-        data.append(_band(grid, p["low"], p["high"], ONE_RUN, OWN_BAND))
-        data.append(_line(grid, p["mean"], "its own law", line={"color": OWN, "width": 2}))
-    data.append(_points(base["x"], base[loss], "runs", _hover(base, loss),
+        data.append(plot.band(grid, p["low"], p["high"], ONE_RUN, plot.OWN_BAND))
+        data.append(plot.line(grid, p["mean"], "its own law", line={"color": plot.OWN, "width": 2}))
+    data.append(plot.points(base["x"], base[loss], "runs", _hover(base, loss),
                         {"size": 8, "color": ACCENT}))  # fmt: skip
     ticks = np.unique(runs["x"].to_numpy(float))
-    horizontal = _axis(view.unit, log=True)
+    horizontal = plot.axis(view.unit, log=True)
     if len(ticks) <= 9:
         names = ["0" if t == zero else quantity(t) for t in ticks]
-        horizontal |= {"tickvals": _list(ticks), "ticktext": names}
-    layout = _layout(horizontal, _axis(loss), height=320)
+        horizontal |= {"tickvals": plot.plain(ticks), "ticktext": names}
+    layout = plot.layout(horizontal, plot.axis(loss), height=320)
     if math.isfinite(zero):
         layout["shapes"] = [{"type": "line", "yref": "paper", "y0": 0, "y1": 1,
                              "x0": zero * 2**0.5, "x1": zero * 2**0.5,
@@ -197,8 +139,8 @@ def _slice(base: pd.DataFrame, law: ScalingLaw, *, band: bool) -> list[dict[str,
         return []
     p = law.predict(rows, LEVEL)
     line = {"color": LAW, "width": 2, "shape": "spline"}
-    drawn = [_line(rows["x"], p["mean"], "the sweep's law", line=line)]
-    return [_band(rows["x"], p["low"], p["high"], ONE_RUN), *drawn] if band else drawn
+    drawn = [plot.line(rows["x"], p["mean"], "the sweep's law", line=line)]
+    return [plot.band(rows["x"], p["low"], p["high"], ONE_RUN), *drawn] if band else drawn
 
 
 def _settings(runs: pd.DataFrame, loss: str) -> list[dict[str, Any]]:
@@ -213,7 +155,7 @@ def _settings(runs: pd.DataFrame, loss: str) -> list[dict[str, Any]]:
         x, y = rows["x"].to_numpy(float), rows[loss].to_numpy(float)
         at = np.unique(x)
         if len(at) > 1:
-            lines.append(_line(at, [y[x == v].mean() for v in at], "other settings",
+            lines.append(plot.line(at, [y[x == v].mean() for v in at], "other settings",
                                mode="lines+markers", line={"color": FAINT, "width": 1},
                                marker={"size": 3, "color": FAINT}, hoverinfo="text",
                                text=escape(context), legendgroup="others",
@@ -240,9 +182,9 @@ def curves_figure(curves: pd.DataFrame, frame: pd.DataFrame, loss: str) -> tuple
         if row["status"] != "done":
             line |= {"dash": "dot", "color": LAW}
         text = f"{escape(str(row['run_id']))}<br>ends at {number(row[loss])}"
-        data.append({**_line(curve["samples"], curve[loss], "", line=line, showlegend=False),
+        data.append({**plot.line(curve["samples"], curve[loss], "", line=line, showlegend=False),
                      "hoverinfo": "text", "text": text})  # fmt: skip
-    layout = _layout(_axis("samples seen", log=True), _axis(loss), height=400)
+    layout = plot.layout(plot.axis("samples seen", log=True), plot.axis(loss), height=400)
     return {"data": data, "layout": layout}, words
 
 
@@ -252,21 +194,19 @@ def fit_figures(law: ScalingLaw, frame: pd.DataFrame, loss: str) -> tuple[Figure
     predicted = law.value(runs)
     measured = runs[loss].to_numpy(float)
     hover = _hover(runs, loss)
-    marker = _colour(runs["samples"], "samples")
+    marker = plot.colour(runs["samples"], "samples")
     ends = [min(predicted.min(), measured.min()), max(predicted.max(), measured.max())]
     one = [
-        _line(ends, ends, "equal", line={"color": INK, "width": 1, "dash": "dash"}),
-        _points(predicted, measured, "runs", hover, marker),
+        plot.line(ends, ends, "equal", line={"color": INK, "width": 1, "dash": "dash"}),
+        plot.points(predicted, measured, "runs", hover, marker),
     ]
     miss = 100 * (measured / predicted - 1)
-    two = [_points(runs["train_flop"], miss, "runs", hover, marker)]
+    two = [plot.points(runs["train_flop"], miss, "runs", hover, marker)]
     small = {"showlegend": False, "height": 320}
-    return (
-        {"data": one, "layout": _layout(_axis("predicted " + loss), _axis("measured"), **small)},
-        {"data": two, "layout": _layout(
-            _axis("training FLOP", log=True), _axis("measured over predicted, %", zeroline=True,
-            zerolinecolor=INK), **small)},
-    )  # fmt: skip
+    zero = plot.axis("measured over predicted, %", zeroline=True, zerolinecolor=INK)
+    of_one = plot.layout(plot.axis("predicted " + loss), plot.axis("measured"), **small)
+    of_two = plot.layout(plot.axis("training FLOP", log=True), zero, **small)
+    return {"data": one, "layout": of_one}, {"data": two, "layout": of_two}
 
 
 def thin(frame: pd.DataFrame) -> pd.DataFrame:

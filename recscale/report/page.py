@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from importlib.resources import files
 
 import jinja2
 import numpy as np
@@ -54,8 +53,7 @@ def render(study: Study) -> str:
     from plotly.offline import get_plotlyjs
 
     f = find(study)
-    env = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    template = env.from_string(files("recscale.report").joinpath("page.html.j2").read_text())
+    template = templates().get_template("page.html.j2")
     plots, curve_words = _plots(f)
     held_out = foretold(f)
     return template.render(
@@ -63,7 +61,7 @@ def render(study: Study) -> str:
         loss=f.loss,
         summary=_summary(study),
         answer=answer(f),
-        plots={k: _json(v) for k, v in plots.items()},
+        plots={k: script_json(v) for k, v in plots.items()},
         views=f.views,
         exchange=tables.exchange_rows(f),
         places=tables.places(f),
@@ -87,6 +85,12 @@ def render(study: Study) -> str:
     )
 
 
+def templates() -> jinja2.Environment:
+    """The pages' templates; whatever they are filled with is escaped."""
+    loader = jinja2.PackageLoader("recscale.report", "")
+    return jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+
+
 def _plots(f: Findings) -> tuple[dict[str, figures.Figure], str]:
     plots: dict[str, figures.Figure] = {}
     if not np.isfinite(np.asarray(f.frame[f.loss], float)).any():
@@ -101,7 +105,7 @@ def _plots(f: Findings) -> tuple[dict[str, figures.Figure], str]:
     return plots, words
 
 
-def _json(figure: figures.Figure) -> Markup:
+def script_json(figure: figures.Figure) -> Markup:
     """JSON that is safe between <script> tags."""
     text = json.dumps(figure, allow_nan=False, separators=(",", ":"))
     for sign in "<>&":
