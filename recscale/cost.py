@@ -76,8 +76,11 @@ def estimate(
     eval_flop = forward.total * data.n_eval * evaluations
 
     # read forward; read and write weight and Adagrad state in the update
-    lookup_bytes = samples * sum(
-        n * (3 * tables[name].dim * FLOAT + 2 * FLOAT) for name, n in model.lookups(data).items()
+    rows_read = {name: samples * n for name, n in model.lookups(data).items()}
+    for name, n in model.step_lookups(data).items():
+        rows_read[name] = rows_read.get(name, 0.0) + n_steps * n
+    lookup_bytes = sum(
+        n * (3 * tables[name].dim * FLOAT + 2 * FLOAT) for name, n in rows_read.items()
     )
     rows = sum(t.rows for t in tables.values())
     # row-wise Adagrad keeps one number a row (fbgemm EXACT_ROWWISE_ADAGRAD), Adam two a weight
@@ -95,6 +98,7 @@ def estimate(
         table_params=table,
         dense_params=dense,
         head_params=head,
+        non_embedding_params=model.non_embedding_params(data),
         table_rows=rows,
         forward=forward,
         samples=samples,

@@ -79,8 +79,9 @@ def _columns(records: Sequence[RunRecord], wanted: Sequence[str]) -> list[str]:
 _IDENTITY = ("run_id", "status", "enters_law", "left_out", "family")
 _TRAINING = ("data_fraction", "batch_size", "epochs", "rate_factor", "seed")
 _COSTS = (
-    "table_params", "dense_params", "head_params", "table_rows", "samples", "train_flop",
-    "forward_flop", "eval_flop", "lookup_bytes", "peak_bytes", "time_s", "gpu_hours", "usd",
+    "table_params", "dense_params", "head_params", "non_embedding_params", "table_rows", "samples",
+    "train_flop", "forward_flop", "eval_flop", "lookup_bytes", "peak_bytes", "time_s", "gpu_hours",
+    "usd",
 )  # fmt: skip
 _REST = ("samples_per_s", "workers", "resumed", "reason", "error", "finished_at")
 

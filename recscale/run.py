@@ -65,6 +65,8 @@ class Cost(Frozen):
     table_params: int
     dense_params: int
     head_params: int
+    non_embedding_params: int
+    """N of a law of model size; see `recscale.families.base`."""
     table_rows: int
     forward: Flop
     samples: int

@@ -34,7 +34,8 @@ class _Data(Frozen):
     holdout: Holdout = Holdout()
     order: Literal["time", "hash"] = "time"
     """Training order: `time`, so that a data fraction is the past up to a day; or `hash`, rows in
-    the order of a salted hash, so that a fraction is a nested random sample of the window."""
+    the order of a salted hash, so that a fraction is a nested random sample of the window: of its
+    rows, for next_item of its users with all their events."""
     refuse_above: Share = 0.05
     """Preparing stops when a larger share of the rows than this has to be dropped."""
 

@@ -38,6 +38,7 @@ def plain_number(value: Any) -> Any:
 
 Count = Annotated[int, BeforeValidator(plain_number), Field(ge=1)]
 Positive = Annotated[float, BeforeValidator(plain_number), Field(gt=0)]
+Probability = Annotated[float, BeforeValidator(plain_number), Field(ge=0, lt=1)]
 Fraction = Annotated[float, BeforeValidator(plain_number), Field(gt=0, le=1)]
 
 CountAxis = Annotated[tuple[Count, ...], BeforeValidator(as_axis)]

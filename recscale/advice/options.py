@@ -24,7 +24,7 @@ from recscale.study import Study
 
 DOUBLINGS = 6  # beyond the largest value tried: up to 64 times
 MOST = 20_000  # architectures weighed; with many axes the reach shrinks to keep to it
-FIXED = ("table_params", "dense_params", "head_params", "table_rows")
+FIXED = ("table_params", "dense_params", "head_params", "non_embedding_params", "table_rows")
 
 
 @dataclass(frozen=True)

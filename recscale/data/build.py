@@ -56,22 +56,28 @@ def split_rows(time: np.ndarray, last: float) -> int:
     return n_train
 
 
-def hash_order(n_train: int) -> np.ndarray:
-    """int64 [n_train]: training rows by a salted hash of their number in time (splitmix64).
+def hash_order(numbers: np.ndarray) -> np.ndarray:
+    """int64 [n]: rows by a salted hash of their numbers [n] (splitmix64), equal ones as they stood.
 
-    A prefix is a uniform sample of the window, and holds every shorter prefix. 24 bytes a row.
+    Of rows numbered in time a prefix is a uniform sample, of rows numbered by user one of users;
+    it holds every shorter prefix. 24 bytes a row.
     """
-    x = np.arange(n_train, dtype=np.uint64) + _SALT
+    x = numbers.astype(np.uint64) + _SALT
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return np.argsort(x ^ (x >> np.uint64(31)), kind="stable")
 
 
-def arrange(folder: Path, n_train: int, order: Literal["time", "hash"]) -> None:
-    """Puts the training rows of every row array into training order."""
+def arrange(
+    folder: Path, n_train: int, order: Literal["time", "hash"], by_user: bool = False
+) -> None:
+    """Puts the training rows of every row array into training order; `by_user` keeps a user's
+    rows together, in time order."""
     if order == "time":
         return
-    rows = hash_order(n_train)
+    # the place where a user's events begin is the user's number
+    numbers = open_array(folder, "history_begin")[:n_train] if by_user else np.arange(n_train)
+    rows = hash_order(numbers)
     for name in present(folder):
         if name not in ROW_ARRAYS:
             continue

@@ -157,6 +157,8 @@ def _write(
     clicks = Grouped(log.user if positive is None else log.user[positive], positive, len(log.user))
     clicked = clicks.events()
     create_array(folder, "history_items", clicked.shape)[:] = log.item[clicked]
+    if data.task == "next_item":
+        create_array(folder, "history_times", clicked.shape)[:] = log.time[clicked]
     del clicked
     sold = Grouped(log.item) if Owner.ITEM in owners.values() else None
     done = 0

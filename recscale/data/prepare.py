@@ -90,7 +90,7 @@ def _build(data: DataSpec, folder: Path, progress: Progress) -> None:
         built = criteo.build(data, folder, progress)
     else:
         built = events.build(data, folder, progress)
-    arrange(folder, built.n_train, data.order)
+    arrange(folder, built.n_train, data.order, by_user=data.task == "next_item")
     manifest = _manifest(data, folder, built)
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1))
 

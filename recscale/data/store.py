@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from recscale.data.layout import (
     HISTORY_ITEMS,
+    HISTORY_TIMES,
     ROW_ARRAYS,
     VERSION,
     array_path,
@@ -134,6 +135,7 @@ class Store:
             )
         names = [n for n in ROW_ARRAYS if manifest.history or not n.startswith("history")]
         names += [HISTORY_ITEMS] if manifest.history else []
+        names += [HISTORY_TIMES] if manifest.task == "next_item" else []
         missing = [n for n in names if not array_path(path, n).exists()]
         if missing:
             raise StoreError(

@@ -9,16 +9,18 @@ from pydantic import Field
 
 from recscale.families.base import Flop, ModelConfig, ModelSpec, Table
 from recscale.families.dcnv2 import DCNv2Config, DCNv2Spec
+from recscale.families.decoder import DecoderConfig, DecoderSpec
 from recscale.families.dlrm import DLRMConfig, DLRMSpec
+from recscale.families.hstu import HSTUConfig, HSTUSpec
 from recscale.families.wukong import WukongConfig, WukongSpec
 
 # A new family adds its spec and its config here
 AnyModelSpec = Annotated[
-    DLRMSpec | DCNv2Spec | WukongSpec,
+    DLRMSpec | DCNv2Spec | WukongSpec | DecoderSpec | HSTUSpec,
     Field(discriminator="family"),
 ]
 AnyModelConfig = Annotated[
-    DLRMConfig | DCNv2Config | WukongConfig,
+    DLRMConfig | DCNv2Config | WukongConfig | DecoderConfig | HSTUConfig,
     Field(discriminator="family"),
 ]
 

@@ -60,6 +60,11 @@ class ModelConfig(Frozen):
         """Parameters outside tables and head."""
         raise NotImplementedError
 
+    def non_embedding_params(self, data: Manifest) -> int:
+        """The parameters that a law of model size counts as N: for click models all dense ones, for
+        sequence models the weight matrices of the blocks (2311.11351)."""
+        return self.dense_params(data)
+
     def head_params(self, data: Manifest) -> int:
         """Parameters of the output layer over the catalogue; 0 for click models, whose one output
         unit belongs to the over-arch."""
@@ -72,6 +77,10 @@ class ModelConfig(Frozen):
     def lookups(self, data: Manifest) -> dict[str, float]:
         """Rows that one sample reads of each table, on average."""
         raise NotImplementedError
+
+    def step_lookups(self, data: Manifest) -> dict[str, int]:
+        """Rows that a training step reads of each table besides, whatever the batch."""
+        return {}
 
     def activations(self, data: Manifest) -> int:
         """Floats of one sample that backward needs, and their gradients: an upper estimate."""

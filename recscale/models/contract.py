@@ -65,12 +65,16 @@ def build(config: ModelConfig, data: Manifest, device: str = "cpu") -> nn.Module
     """The model: dense parameters on `device`, tables on the meta device until they are sharded.
     The caller seeds torch."""
     from recscale.models.dcnv2 import DCNv2
+    from recscale.models.decoder import decoder
     from recscale.models.dlrm import DLRM
+    from recscale.models.hstu import hstu
     from recscale.models.wukong import Wukong
 
     families: dict[str, Callable[..., nn.Module]] = {
         "dlrm": DLRM,
         "dcnv2": DCNv2,
         "wukong": Wukong,
+        "decoder": decoder,
+        "hstu": hstu,
     }
     return families[config.family](config, data, torch.device(device))

@@ -39,8 +39,9 @@ class Task(Protocol):
 def task_of(config: RunConfig, store: Store, rank: int, world: int, device: torch.device) -> Task:
     """The task of the config's family."""
     from recscale.train.click import ClickTask
+    from recscale.train.next_item import NextItemTask
 
-    tasks = {"click": ClickTask}
+    tasks = {"click": ClickTask, "next_item": NextItemTask}
     return tasks[config.model.task](config, store, rank, world, device)
 
 

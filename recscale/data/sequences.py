@@ -1,0 +1,135 @@
+"""Users' events as sequences: what a next-item model reads, and which positions count as samples.
+
+Every event is a target once, predicted from the events of the same user before it; a user's first
+from a start token. A user's events are cut into windows of at most S positions. Training is a
+stream of all targets, window after window in a shuffled order, and a batch is the next B targets:
+so samples, steps and shares of workers are known before anything is read. Where a batch or a
+worker's share begins inside a window, the window's earlier positions come along as context,
+unscored: what is learnt does not depend on where the cuts lie.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from recscale.data.layout import HISTORY_ITEMS, HISTORY_TIMES
+from recscale.data.store import Split, Store
+
+
+class Windows(NamedTuple):
+    """W pieces of users' sequences; places count in the store's `history_items`."""
+
+    begin: np.ndarray
+    """int64 [W], place of the first position's target"""
+    length: np.ndarray
+    """int64 [W], positions"""
+    user: np.ndarray
+    """int64 [W], place of the user's first event"""
+    scored: np.ndarray
+    """int64 [W], how many of the last positions are targets; the others are context"""
+
+    def take(self, which: np.ndarray | slice) -> Windows:
+        return Windows(*(part[which] for part in self))
+
+
+class Positions(NamedTuple):
+    """T positions of W windows, shortest window first, as flat arrays."""
+
+    item: np.ndarray
+    """int64 [T], the event before the target; the start token at a user's first event"""
+    target: np.ndarray
+    """int64 [T]"""
+    time: np.ndarray
+    """int64 [T], seconds, of `item`; of the user's first event for the start token"""
+    lengths: np.ndarray
+    """int64 [W], ascending"""
+    scored: np.ndarray
+    """int64 [n], the positions that are targets"""
+    event: np.ndarray
+    """int64 [T], place of the target in the store"""
+    user: np.ndarray
+    """int64 [T], place of the user's first event"""
+
+
+def positions(store: Store, windows: Windows) -> Positions:
+    """Reads windows; the start token is the id after the item table's last."""
+    windows = windows.take(np.argsort(windows.length, kind="stable"))
+    lengths = windows.length
+    offsets = np.cumsum(lengths) - lengths
+    within = np.arange(lengths.sum()) - np.repeat(offsets, lengths)
+    event = np.repeat(windows.begin, lengths) + within
+    user = np.repeat(windows.user, lengths)
+    first = event == user
+    before = np.where(first, event, event - 1)
+    items, times = store.arrays[HISTORY_ITEMS], store.arrays[HISTORY_TIMES]
+    item = np.where(first, store.history_rows, items[before])
+    scored = within >= np.repeat(lengths - windows.scored, lengths)
+    return Positions(
+        item=item.astype(np.int64),
+        target=items[event].astype(np.int64),
+        time=times[before].astype(np.int64),
+        lengths=lengths,
+        scored=np.flatnonzero(scored),
+        event=event,
+        user=user,
+    )
+
+
+def users_of(rows: Split) -> tuple[np.ndarray, np.ndarray]:
+    """Users with rows in a split, as places of their first events, and how many rows each has."""
+    begin = rows.store.arrays["history_begin"][rows.begin : rows.end]
+    return np.unique(begin, return_counts=True)
+
+
+class TrainStream:
+    """The targets of a training split in the order in which they are learnt."""
+
+    def __init__(self, rows: Split, length: int, seed: int):
+        """length: positions of a window, S."""
+        users, events = users_of(rows)
+        pieces = -(-events // length)
+        user = np.repeat(users, pieces)
+        nth = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+        size = np.minimum(np.repeat(events, pieces) - nth * length, length)
+        self._windows = Windows(user + nth * length, size, user, size)
+        self._seed = seed
+        self._epoch = -1
+
+    def __len__(self) -> int:
+        """Targets: the rows of the split."""
+        return int(self._windows.length.sum())
+
+    def windows(self, epoch: int, begin: int, end: int) -> Windows:
+        """The windows that hold targets [begin, end) of an epoch, cut and scored accordingly.
+        Each epoch has an order of its own."""
+        if epoch != self._epoch:
+            rng = np.random.default_rng([self._seed, epoch])
+            self._shuffled = self._windows.take(rng.permutation(len(self._windows.length)))
+            self._ends = np.cumsum(self._shuffled.length)
+            self._epoch = epoch
+        first, last = np.searchsorted(self._ends, [begin, end - 1], side="right")
+        cut = self._shuffled.take(slice(first, last + 1))
+        ends = self._ends[first : last + 1]
+        starts = ends - cut.length
+        length = np.minimum(ends, end) - starts
+        scored = np.minimum(ends, end) - np.maximum(starts, begin)
+        return Windows(cut.begin, length, cut.user, scored)
+
+
+def eval_windows(store: Store, length: int) -> Windows:
+    """Every evaluation event as a target once, with at least half a window of the user's earlier
+    events before it, where there are as many; those may lie in the training part."""
+    users, targets = users_of(store.eval())
+    known, events = users_of(Split(store, 0, store.manifest.n_train))
+    at = np.minimum(np.searchsorted(known, users), len(known) - 1)
+    before = np.where(known[at] == users, events[at], 0)
+    step = max(1, length // 2)
+    pieces = -(-targets // step)
+    user, before, targets = (np.repeat(x, pieces) for x in (users, before, targets))
+    nth = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    first = before + nth * step  # among the user's events
+    end = np.minimum(first + step, before + targets)
+    begin = np.maximum(0, end - length)
+    return Windows(user + begin, end - begin, user, end - first)

@@ -1,0 +1,145 @@
+"""Task `next_item`: cross-entropy of the next item over the whole catalogue."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from recscale.cost import steps
+from recscale.data.layout import HISTORY_ITEMS
+from recscale.data.sequences import Positions, TrainStream, eval_windows, positions
+from recscale.data.store import Store, shard
+from recscale.families.sequence import ITEM, SequenceConfig
+from recscale.models.sequences import sequences
+from recscale.run import RunConfig
+from recscale.train.ranking import COVERAGE_AT, ranking_metrics, ranks
+from recscale.train.task import Evaluated, gathered
+
+EVAL_POSITIONS = 4096  # of one evaluation batch of a worker
+SCORES = 1 << 24  # scores held at once while ranking: 64 MB
+
+
+class NextItemTask:
+    def __init__(
+        self, config: RunConfig, store: Store, rank: int, world: int, device: torch.device
+    ):
+        model, train = config.model, config.train
+        assert isinstance(model, SequenceConfig)
+        self.model, self.store, self.rank, self.world = model, store, rank, world
+        self.device, self.batch_size, self.seed = device, train.batch_size, train.seed
+        self.share = item_shares(store)
+        self.catalogue = np.arange(len(self.share))
+        self.stream = TrainStream(
+            store.train(train.data_fraction), model.sequence_length, train.seed
+        )
+        self.steps_per_epoch = steps(train, store.manifest) // train.epochs
+        self.eval_batches = _batches(store, model.sequence_length)
+        known = self.share[self.share > 0]
+        self.base_loss = float(-(known * np.log(known)).sum())
+
+    def loss(self, model: Any, step: int) -> tuple[torch.Tensor, int]:
+        epoch, nth = divmod(step, self.steps_per_epoch)
+        begin, end = nth * self.batch_size, (nth + 1) * self.batch_size
+        windows = self.stream.windows(epoch, *shard(begin, end, self.rank, self.world))
+        batch = positions(self.store, windows)
+        target = batch.target[batch.scored]
+        if self.model.negatives is None:
+            hidden, candidates = model(sequences(batch, self.catalogue, self.device))
+            logits, truth = hidden @ candidates.T, torch.from_numpy(target)
+        else:
+            logits = self._sampled(model, batch, target, step)
+            truth = torch.zeros(len(target), dtype=torch.long)
+        total = F.cross_entropy(logits, truth.to(self.device), reduction="sum")
+        # ranks' gradients are averaged: each rank's sum over the global batch, times the ranks
+        return total * (self.world / self.batch_size), len(target)
+
+    def _sampled(self, model: Any, batch: Positions, target: np.ndarray, step: int) -> torch.Tensor:
+        """[n, 1 + K] logits, the target's first; a negative that is the target does not count."""
+        config, share = self.model, self.share
+        assert config.negatives is not None
+        if config.negatives_by == "uniform":
+            share = np.full(len(share), 1 / len(share))
+        # the same draws on every rank, whatever their number
+        rng = np.random.default_rng([self.seed, 7, step])
+        drawn = rng.choice(len(share), config.negatives, p=share)
+        items = np.concatenate([drawn, target])
+        hidden, candidates = model(sequences(batch, items, self.device))
+        negative, own = candidates.split([len(drawn), len(target)])
+        logits = torch.cat([(hidden * own).sum(1, keepdim=True), hidden @ negative.T], dim=1)
+        if config.correction:
+            # the target is there for certain; what was drawn stands for others like it
+            expected = torch.from_numpy(np.log(config.negatives * share[drawn])).to(logits)
+            logits = logits - F.pad(expected, (1, 0))
+        hit = torch.from_numpy(drawn == target[:, None]).to(self.device)
+        return logits.masked_fill(F.pad(hit, (1, 0)), -torch.inf)
+
+    @torch.no_grad()
+    def evaluate(self, model: Any) -> Evaluated:
+        model.eval()
+        kept: list[torch.Tensor] = []
+        shown = torch.zeros(1, len(self.catalogue), dtype=torch.bool)
+        for top in range(0, len(self.eval_batches), self.world):
+            mine = top + self.rank
+            padded = mine >= len(self.eval_batches)  # it repeats a batch, unheard
+            batch = self.eval_batches[-1 if padded else mine]
+            hidden, candidates = model(sequences(batch, self.catalogue, self.device))
+            if not padded:
+                kept += self._score(batch, hidden, candidates, shown)
+        mine = torch.cat(kept, dim=1) if kept else torch.empty(2, 0, dtype=torch.float64)
+        model.train()
+        loss, rank = gathered(mine, self.world)
+        coverage = gathered(shown.T, self.world).any(1)
+        metrics = ranking_metrics(rank)
+        metrics[f"eval_coverage{COVERAGE_AT}"] = float(coverage.double().mean())
+        return Evaluated(float(loss.mean()), metrics)
+
+    def _score(
+        self, batch: Positions, hidden: torch.Tensor, candidates: torch.Tensor, shown: torch.Tensor
+    ) -> list[torch.Tensor]:
+        """[2, n] loss and rank of each target in the catalogue; marks the items recommended."""
+        found = []
+        target = batch.target[batch.scored]
+        known = np.flatnonzero(target < len(self.catalogue))
+        size = max(1, SCORES // len(self.catalogue))
+        for begin in range(0, len(known), size):
+            some = known[begin : begin + size]
+            scores = (hidden[torch.from_numpy(some).to(self.device)] @ candidates.T).float()
+            truth = torch.from_numpy(target[some]).to(self.device)
+            loss = F.cross_entropy(scores, truth, reduction="none")
+            seen = self._seen(batch, batch.scored[some]) if self.model.filter_seen else None
+            place = ranks(scores, truth, seen)
+            offered = scores if seen is None else scores.masked_fill(seen, -torch.inf)
+            best = offered.topk(min(COVERAGE_AT, scores.shape[1])).indices
+            shown[0, best.flatten().cpu()] = True
+            found.append(torch.stack([loss.double(), place.double()]).cpu())
+        return found
+
+    def _seen(self, batch: Positions, which: np.ndarray) -> torch.Tensor:
+        """bool [n, V]: the items of the user's events before each of the positions `which`."""
+        items = self.store.arrays[HISTORY_ITEMS]
+        seen = np.zeros((len(which), len(self.catalogue) + 1), bool)
+        begins, ends = batch.user[which], batch.event[which]
+        for row, (begin, end) in enumerate(zip(begins, ends, strict=True)):
+            seen[row, items[begin:end]] = True
+        return torch.from_numpy(seen[:, :-1]).to(self.device)
+
+
+def item_shares(store: Store) -> np.ndarray:
+    """Each item's share of the training events [V]."""
+    names = [t.name for t in store.manifest.tables]
+    n, column = store.manifest.n_train, names.index(ITEM)
+    items = store.arrays["ids"][:n, column]
+    return np.bincount(items, minlength=store.history_rows - 1) / n
+
+
+def _batches(store: Store, length: int) -> list[Positions]:
+    windows = eval_windows(store, length)
+    ends = np.cumsum(windows.length)
+    cuts = np.searchsorted(ends, np.arange(EVAL_POSITIONS, ends[-1], EVAL_POSITIONS))
+    edges = np.unique([0, *cuts, len(ends)])
+    return [
+        positions(store, windows.take(slice(a, b))) for a, b in zip(edges, edges[1:], strict=False)
+    ]
