@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from recscale.run import RunRecord
+from recscale.run import Cost, RunRecord, TrainConfig
 
 
 def records_frame(records: Sequence[RunRecord], metrics: Sequence[str] = ()) -> pd.DataFrame:
@@ -58,6 +58,11 @@ def _best_factor(factors: dict[float, dict[int, RunRecord]]) -> float:
     return min(factors, key=lambda f: (loss(f), f))
 
 
+def unique_samples(cost: Cost, train: TrainConfig) -> float:
+    """Samples of one pass: what a run has seen without its repeats."""
+    return cost.samples / train.epochs
+
+
 def settings(frame: pd.DataFrame) -> list[str]:
     """The columns that say which configuration a run of `records_frame` trains: family, sizes,
     data fraction; runs equal in them differ in learning-rate factor and seed only."""
@@ -77,9 +82,10 @@ def _columns(records: Sequence[RunRecord], wanted: Sequence[str]) -> list[str]:
 
 
 _IDENTITY = ("run_id", "status", "enters_law", "left_out", "family")
-_TRAINING = ("data_fraction", "batch_size", "epochs", "rate_factor", "seed")
+_TRAINING = ("epochs", "data_fraction", "batch_size", "rate_factor", "seed")
 _COSTS = (
     "table_params", "dense_params", "head_params", "non_embedding_params", "table_rows", "samples",
+    "unique_samples",
     "train_flop", "forward_flop", "eval_flop", "lookup_bytes", "peak_bytes", "time_s", "gpu_hours",
     "usd",
 )  # fmt: skip
@@ -93,6 +99,7 @@ def _row(r: RunRecord, out: str | None) -> dict[str, object]:
         **r.config.train.model_dump(),
         **cost.model_dump(exclude={"forward"}),
         "forward_flop": cost.forward.total,
+        "unique_samples": unique_samples(cost, r.config.train),
         "run_id": r.run_id,
         "status": r.status,
         "enters_law": out is None,

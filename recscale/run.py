@@ -25,6 +25,9 @@ class TrainConfig(Frozen):
     warmup: float
     eval_points: int
     diverge_above: float
+    sgd_after: float | None = None
+    """Share of the steps after which SGD takes over from Adam; None: never."""
+    sgd_rate: float | None = None
     seed: int
 
 
@@ -46,8 +49,9 @@ class RunConfig(Frozen):
         """Readable name and eight digits of the fingerprint, such as
         `dlrm-d16-rall-w64-s2-f0.1-x1-seed0-1f0c9a3e`."""
         t = self.train
+        passes = f"-e{t.epochs}" if t.epochs > 1 else ""
         return (
-            f"{self.model.name}-f{t.data_fraction:g}-x{t.rate_factor:g}-seed{t.seed}"
+            f"{self.model.name}{passes}-f{t.data_fraction:g}-x{t.rate_factor:g}-seed{t.seed}"
             f"-{self.fingerprint[:8]}"
         )
 

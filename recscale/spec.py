@@ -14,7 +14,9 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from recscale.families import AnyModelSpec
 from recscale.values import (
     Count,
+    CountAxis,
     FactorAxis,
+    Fraction,
     FractionAxis,
     Frozen,
     Positive,
@@ -28,6 +30,9 @@ class Holdout(Frozen):
     """The evaluation set: the `last` share of the rows in time, the same for every run."""
 
     last: Share = 0.1
+    leave_one_out: bool = False
+    """Of task next_item, to reproduce literature only: evaluate on the last event of every user
+    with two or more, whenever that was, instead of on the last share of all events in time."""
 
 
 class _Data(Frozen):
@@ -38,6 +43,12 @@ class _Data(Frozen):
     rows, for next_item of its users with all their events."""
     refuse_above: Share = 0.05
     """Preparing stops when a larger share of the rows than this has to be dropped."""
+
+    @model_validator(mode="after")
+    def _leave_one_out_of_sequences(self) -> _Data:
+        if self.holdout.leave_one_out and getattr(self, "task", None) != "next_item":
+            raise ValueError("holdout.leave_one_out belongs to task next_item; use holdout.last")
+        return self
 
 
 class SyntheticData(_Data):
@@ -123,13 +134,19 @@ class TrainSpec(Frozen):
     data_fraction: FractionAxis = (1.0,)
     batch_size: Count = 1024
     """Global batch, over all workers."""
-    epochs: Count = 1
+    epochs: CountAxis = (1,)
+    """Passes over the training rows; law form `repeated` says what repeating is worth."""
     seeds: Count = 1
     learning_rate: LearningRate = LearningRate()
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Share of the steps in which the rate rises; after them it falls linearly to zero."""
     eval_points: Count = 6
     """Evaluations along the run: at the end and at halvings of its samples before it."""
+    sgd_after: Fraction | None = None
+    """Share of the steps after which the dense parameters go on under plain SGD instead of Adam
+    (2311.11351 switches once Adam has converged); null: never."""
+    sgd_rate: Positive = 0.1
+    """Its learning rate, under the same schedule."""
     diverge_above: Annotated[Positive, Field(gt=1)] = 2.0
     """A run whose loss exceeds this multiple of the base rate's entropy has diverged."""
 
@@ -147,6 +164,9 @@ class LawSpec(Frozen):
     variables: tuple[str, ...] | None = None
     """Columns of the runs table; left out, those of the family, such as `table_params`,
     `dense_params` and `samples` of a click model."""
+    hold_out_largest: Count | None = None
+    """So many of the largest models, by the first variable, are foretold by a law fitted to the
+    others and shown beside what they measured: the acceptance test of 2311.11351."""
     loss: str | None = None
     """The column to fit; left out, `eval_ne` for clicks and `eval_loss` (nats) for next items."""
 
@@ -198,12 +218,16 @@ class SweepSpec(Frozen):
     stay in the environment: MLFLOW_TRACKING_URI, WANDB_API_KEY."""
 
     def axes(self) -> dict[str, tuple[Any, ...]]:
-        """Every architecture axis and the data fraction, in the file's order of meaning."""
-        return {**self.model.axes(), "data_fraction": self.train.data_fraction}
+        """Every architecture axis, passes and the data fraction, in the file's order of meaning."""
+        train = self.train
+        return {**self.model.axes(), "epochs": train.epochs, "data_fraction": train.data_fraction}
 
     @property
     def law_variables(self) -> tuple[str, ...]:
-        return self.law.variables or self.model.law_variables
+        usual = self.model.law_variables
+        if self.law.form == "repeated":
+            usual = (usual[-2], "samples", "unique_samples")
+        return self.law.variables or usual
 
     @property
     def law_loss(self) -> str:

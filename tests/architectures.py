@@ -1,4 +1,4 @@
-"""One small architecture or more of every click family, for the tests that each must pass."""
+"""One small architecture or more of every family, for the tests that each must pass."""
 
 from __future__ import annotations
 
@@ -34,10 +34,22 @@ SIZES: dict[str, dict[str, Any]] = {
     "wukong-sets": {**WUKONG, "multi_embedding": 2},
 }
 
+SEQUENCE = dict(
+    sequence_depth=2, sequence_width=16, heads=2, sequence_length=8, tied=True, negatives=None,
+    negatives_by=None, correction=None, filter_seen=False, dropout=0.0, dropout_top=0.0,
+)  # fmt: skip
+SEQUENCES: dict[str, dict[str, Any]] = {
+    "decoder": {**SEQUENCE, "family": "decoder", "norm": "pre"},
+    "decoder-untied": {**SEQUENCE, "family": "decoder", "norm": "post", "tied": False},
+    "hstu": {**SEQUENCE, "family": "hstu"},
+    "hstu-untied": {**SEQUENCE, "family": "hstu", "tied": False, "heads": 1},
+}
+
 
 def architecture(name: str, **changes: Any) -> Any:
     """The architecture of that name, or a neighbour of it."""
-    sizes = {**INPUTS, **SIZES[name], **changes}
+    given = {**INPUTS, **SIZES[name]} if name in SIZES else SEQUENCES[name]
+    sizes = {**given, **changes}
     return TypeAdapter(AnyModelConfig).validate_python(sizes)
 
 

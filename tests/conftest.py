@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from data_files import events_spec, prepared, sequence_log
 
 from recscale.data.prepare import prepare
+from recscale.data.store import Store
 from recscale.manifest import Manifest, load_manifest
 from recscale.spec import SweepSpec
 from recscale.specfile import parse_spec
@@ -37,6 +39,15 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def data(store: Path) -> Manifest:
     return load_manifest(store)
+
+
+@pytest.fixture(scope="session")
+def sequence_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Users' walks round a ring of items, for the next-item models."""
+    folder = tmp_path_factory.mktemp("sequences")
+    sequence_log(folder / "log.parquet")
+    spec = events_spec(folder / "log.parquet", task="next_item", refuse_above=0.3)
+    return prepared(folder, spec)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from architectures import architecture
 from torch.nn import functional as F
 from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
@@ -16,9 +17,7 @@ CPU = torch.device("cpu")
 
 
 def config(**values) -> HSTUConfig:
-    usual = dict(sequence_depth=1, sequence_width=8, heads=2, sequence_length=6, tied=True)
-    usual |= dict(negatives=None, negatives_by=None, correction=None, filter_seen=False)
-    return HSTUConfig(family="hstu", dropout=0.0, dropout_top=0.0, **{**usual, **values})
+    return architecture("hstu", **values)
 
 
 def manifest(items: int, mean_history: float) -> Manifest:
@@ -65,7 +64,7 @@ def naive(block: HSTUBlock, x: torch.Tensor, time: torch.Tensor) -> torch.Tensor
 
 def test_packed_attention_equals_the_double_loop():
     torch.manual_seed(0)
-    block = HSTUBlock(config(), 0.0, CPU)
+    block = HSTUBlock(config(sequence_width=8, sequence_length=6), 0.0, CPU)
     with torch.no_grad():
         for p in block.parameters():
             p.copy_(torch.randn_like(p) * 0.5)

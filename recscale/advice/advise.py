@@ -15,7 +15,7 @@ from recscale.advice.exchange import LEVEL, Rate, law_rates
 from recscale.advice.options import Option, Space, option, space, swept, weigh
 from recscale.frame import left_out
 from recscale.laws import ScalingLaw
-from recscale.planner import pace
+from recscale.planner import base_epochs, pace
 from recscale.run import RunRecord
 from recscale.study import Study
 
@@ -226,7 +226,7 @@ def _answer(study: Study, law: ScalingLaw, options: Space, index: int, samples: 
         time_s=chosen.cost.time_s * slower,
         gpu_hours=chosen.cost.gpu_hours * slower,
         usd=chosen.cost.usd * slower,
-        rows=math.ceil(samples / study.spec.train.epochs),
+        rows=math.ceil(samples / base_epochs(study.spec)),
         at_edge=tuple(edge),
     )
 

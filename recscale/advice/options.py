@@ -16,8 +16,9 @@ import pandas as pd
 
 from recscale.cost import TRAIN_OVER_FORWARD, estimate, machines
 from recscale.families import ModelConfig
+from recscale.frame import unique_samples
 from recscale.laws import LawError, ScalingLaw
-from recscale.planner import base_value, training
+from recscale.planner import base_epochs, base_value, training
 from recscale.run import Cost, TrainConfig
 from recscale.spec import SweepSpec
 from recscale.study import Study
@@ -40,6 +41,7 @@ class Option:
         cost = self.cost.model_dump(exclude={"forward"})
         numbers = {**self.model.model_dump(), **self.train.model_dump(), **cost}
         numbers["forward_flop"] = self.cost.forward.total
+        numbers["unique_samples"] = unique_samples(self.cost, self.train)
         return {k: float(v) for k, v in numbers.items() if isinstance(v, int | float)}
 
 
@@ -67,7 +69,7 @@ def space(study: Study, times: float = 2.0**DOUBLINGS) -> Space:
     its largest value than compute does (one doubling at least, 64 times at most).
     """
     spec, data = study.spec, study.data
-    axes = {k: v for k, v in spec.axes().items() if k != "data_fraction"}
+    axes = {k: v for k, v in spec.axes().items() if k not in ("epochs", "data_fraction")}
     doublings = int(np.clip(np.ceil(np.log2(times)), 1, DOUBLINGS))
     values = {k: _reach(v, doublings) for k, v in axes.items()}
     while doublings and np.prod([len(v) for v in values.values()]) > MOST:
@@ -113,7 +115,7 @@ def weigh(
         LawError: the law leans on a column that is not known before a run.
     """
     spec = study.spec
-    batch, epochs = spec.train.batch_size, spec.train.epochs
+    batch, epochs = spec.train.batch_size, base_epochs(spec)
     forward = options.table["forward_flop"].to_numpy(float)
     found: list[tuple[int, int] | None] = []
     for budget in budgets:
@@ -126,6 +128,7 @@ def weigh(
             data_fraction=steps * batch / epochs / study.data.n_train,
             batch_size=batch,
             epochs=epochs,
+            unique_samples=steps * batch / epochs,
         )
         unknown = [v for v in law.variables if v not in seen]
         if unknown:
@@ -148,9 +151,10 @@ def option(study: Study, model: ModelConfig, samples: int) -> Option:
     """An architecture trained on `samples` samples (whole batches), with its full cost; the data
     fraction exceeds 1 where there is not as much data."""
     spec, data = study.spec, study.data
-    train = training(spec, samples / spec.train.epochs / data.n_train, 1.0, 0)
+    epochs = base_epochs(spec)
+    train = training(spec, samples / epochs / data.n_train, 1.0, 0)
     # half a row more, so that rounding never loses the last batch
-    fraction = (samples / spec.train.epochs + 0.5) / data.n_train
+    fraction = (samples / epochs + 0.5) / data.n_train
     cost = estimate(
         model, train.model_copy(update={"data_fraction": fraction}), data, spec.resources
     )
@@ -162,7 +166,7 @@ def base_option(study: Study) -> Option:
     spec = study.spec
     values = {k: base_value(k, v, spec) for k, v in spec.axes().items()}
     model = spec.model.resolve(values, study.data)
-    train = training(spec, values["data_fraction"], 1.0, 0)
+    train = training(spec, values["data_fraction"], 1.0, 0, values["epochs"])
     return Option(model, train, estimate(model, train, study.data, spec.resources))
 
 
@@ -170,6 +174,10 @@ def doubled(study: Study, at: Option, axis: str) -> Option | None:
     """The same run with one axis doubled (0 becomes 1); None where it cannot grow."""
     if axis == "data_fraction":
         return option(study, at.model, 2 * at.cost.samples)
+    if axis == "epochs":
+        train = at.train.model_copy(update={"epochs": 2 * at.train.epochs})
+        cost = estimate(at.model, train, study.data, study.spec.resources)
+        return Option(at.model, train, cost)
     spec, m = study.spec.model, at.model
     if getattr(m, axis) is None:
         return None

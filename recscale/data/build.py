@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -54,6 +54,31 @@ def split_rows(time: np.ndarray, last: float) -> int:
             "is nothing to train on; check the time column, or lower data.holdout.last"
         )
     return n_train
+
+
+def leave_one_out(begin: np.ndarray) -> tuple[np.ndarray, int]:
+    """int64 [n], rows in another order, and how many of them train: first all rows but the last
+    one of every user with two or more, then those, both as they stood.
+
+    begin: [n], the number of each row's user. Raises DataError when no user has two rows.
+    """
+    _, last, counts = np.unique(begin[::-1], return_index=True, return_counts=True)
+    out = len(begin) - 1 - np.sort(last[counts > 1])[::-1]
+    if not len(out):
+        raise DataError(
+            "holdout.leave_one_out: no user has two events, so there is nothing to evaluate; check "
+            "data.columns.user, or use holdout.last"
+        )
+    trains = np.ones(len(begin), bool)
+    trains[out] = False
+    return np.concatenate([np.flatnonzero(trains), out]), int(trains.sum())
+
+
+def reorder(folder: Path, names: Sequence[str], rows: np.ndarray) -> None:
+    """Puts the rows of arrays into another order; one array at a time is in memory."""
+    for name in names:
+        array = open_array(folder, name, "r+")
+        array[:] = array[rows]
 
 
 def hash_order(numbers: np.ndarray) -> np.ndarray:

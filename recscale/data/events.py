@@ -2,7 +2,8 @@
 
 Task `click`: every row with its 0/1 label; or, without a label column, every row a positive with
 sampled negatives of the same user and moment. Task `next_item`: every row a target, label 1.
-A history is the user's positives of strictly earlier moments.
+A history is the user's positives of strictly earlier moments; a sequence is all of a user's
+events, those of one moment in file order.
 
 Memory: about 50 bytes per event (time order, codes, group keys), as much again for a moment while
 columns are judged, and one chunk; the log itself and the store stay on disk.
@@ -16,16 +17,23 @@ from pathlib import Path
 
 import numpy as np
 
-from recscale.data.build import Built, Progress, split_rows
+from recscale.data.build import Built, Progress, leave_one_out, reorder, split_rows
 from recscale.data.features import Owner, owner_of, signed_log1p, standardise
 from recscale.data.intake import DUPLICATE, Events, check_dropped, read_events
-from recscale.data.layout import CHUNK_ROWS, create_array, open_array, remove_raw
+from recscale.data.layout import (
+    CHUNK_ROWS,
+    ROW_ARRAYS,
+    create_array,
+    open_array,
+    present,
+    remove_raw,
+)
 from recscale.data.moments import Grouped, first_of_each, moment_chunks
 from recscale.data.negatives import Baskets, NegativeSampler
 from recscale.data.ranks import interleave, rank_column
 from recscale.spec import EventsData
 
-RECIPE = 1
+RECIPE = 2
 """Of the whole of this preparation: other arrays from the same log need another number."""
 
 
@@ -68,8 +76,13 @@ def build(data: EventsData, folder: Path, progress: Progress) -> Built:
 
     n = sum(len(rows.item) for rows in _rows(log, sampler, drawn=False))
     _write(data, folder, n, log, sampler, positive, owners, progress)
-    n_train = split_rows(open_array(folder, "time"), data.holdout.last)
     names = ["user", "item", *data.columns.sparse]
+    if data.holdout.leave_one_out:
+        rows, n_train = leave_one_out(open_array(folder, "history_begin"))
+        raw = [f"raw.id.{i}" for i in range(len(names))]
+        reorder(folder, [*ROW_ARRAYS.keys() & set(present(folder)), *raw], rows)
+    else:
+        n_train = split_rows(open_array(folder, "time"), data.holdout.last)
     columns = [open_array(folder, f"raw.id.{i}", "r+") for i in range(len(names))]
     history = [open_array(folder, "history_items", "r+")]
     tables = [
@@ -200,6 +213,12 @@ def _notes(
         "split": "rows of the moment at the boundary all evaluate; times without a zone are UTC",
         "history": "the user's positives of strictly earlier moments (seconds)",
     }
+    if data.holdout.leave_one_out:
+        notes["split"] = (
+            "leave-one-out: every user's last event evaluates, and training holds later events of "
+            "other users; for comparison with literature, not for a law. Times without a zone are "
+            "UTC"
+        )
     if data.columns.dense:
         notes["dense"] = (
             "sign(x) log(1 + |x|), then by mean and sd of the training rows; missing is 0"

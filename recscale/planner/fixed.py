@@ -86,7 +86,7 @@ def planned_runs(spec: SweepSpec, data: Manifest) -> list[Planned]:
         for factor, seed in itertools.product(
             spec.train.learning_rate.tune, range(spec.train.seeds)
         ):
-            train = training(spec, values["data_fraction"], factor, seed)
+            train = training(spec, values["data_fraction"], factor, seed, values["epochs"])
             config = RunConfig(data=data.fingerprint, model=model, train=train)
             if config.run_id not in runs:
                 cost = estimate(model, train, data, spec.resources)
@@ -168,18 +168,27 @@ def base_value(axis: str, values: tuple[Any, ...], spec: SweepSpec) -> Any:
     return max(values) if axis == "data_fraction" else middle(values)
 
 
-def training(spec: SweepSpec, fraction: float, factor: float, seed: int) -> TrainConfig:
+def base_epochs(spec: SweepSpec) -> int:
+    """Passes over the data where no point of the axes says how many."""
+    return base_value("epochs", spec.train.epochs, spec)
+
+
+def training(
+    spec: SweepSpec, fraction: float, factor: float, seed: int, epochs: int | None = None
+) -> TrainConfig:
     t = spec.train
     return TrainConfig(
         data_fraction=fraction,
         batch_size=t.batch_size,
-        epochs=t.epochs,
+        epochs=epochs or base_epochs(spec),
         dense_rate=t.learning_rate.dense,
         sparse_rate=t.learning_rate.sparse,
         rate_factor=factor,
         warmup=t.warmup,
         eval_points=t.eval_points,
         diverge_above=t.diverge_above,
+        sgd_after=t.sgd_after,
+        sgd_rate=t.sgd_rate if t.sgd_after else None,
         seed=seed,
     )
 

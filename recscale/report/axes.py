@@ -23,6 +23,9 @@ LABELS = {
     "sequence_depth": "history depth",
     "sequence_width": "history width",
     "sequence_length": "history length",
+    "heads": "attention heads",
+    "negatives": "sampled negatives",
+    "epochs": "passes over the data",
     "data_fraction": "data",
 }
 # The column that measures an axis, where it is not the axis itself.

@@ -102,7 +102,7 @@ def _training(f: Findings) -> Rows:
     return [
         ("family", f.study.spec.model.family),
         ("batch", f"{t.batch_size:,} over all workers"),
-        ("passes over the data", str(t.epochs)),
+        ("passes over the data", ", ".join(map(str, t.epochs))),
         ("optimisers", "row-wise Adagrad on tables, Adam on the dense part; float32"),
         ("learning rates", f"dense {rate.dense:g}, sparse {rate.sparse:g}; factors tried for "
          f"every configuration: {', '.join(f'{x:g}' for x in rate.tune)}; the best enters"),

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow.fs as pafs
 from markupsafe import Markup
 
+from recscale.advice.foretell import foretell
 from recscale.frame import curves_frame
 from recscale.ledger import filesystem
 from recscale.report import figures, tables
@@ -67,6 +68,8 @@ def render(study: Study) -> str:
         places=tables.places(f),
         constants=tables.constants(f),
         foretold=held_out,
+        law_size=study.spec.law_variables[0],
+        largest=tables.largest(foretell(study)),
         noise=noise_sentence(f),
         law=f.law,
         law_words=f.law_words,

@@ -10,7 +10,9 @@ import pandas as pd
 
 from recscale.advice.advise import largest_option
 from recscale.advice.exchange import Measured, Rate, where
+from recscale.advice.foretell import Foretold
 from recscale.advice.options import Option, base_option, swept
+from recscale.laws import Status
 from recscale.report.axes import AxisView
 from recscale.report.findings import Findings
 from recscale.run import RunRecord
@@ -102,6 +104,36 @@ def constants(f: Findings) -> list[tuple[str, str, str]]:
          str(r["method"]))
         for r in f.fitted.intervals(0.95).to_dict("records")
     ]  # fmt: skip
+
+
+def largest(found: Foretold | None) -> tuple[str, list[tuple[str, ...]]] | None:
+    """(one sentence, rows of model, samples, foretold, measured, verdict) of the held-out largest
+    models; None where the sweep holds none out."""
+    if found is None:
+        return None
+    n = len(found.runs)
+    if found.law is None:
+        return (
+            f"The {found.fitted} runs of the smaller models do not determine a law by themselves: "
+            f"{found.why}.",
+            [],
+        )
+    words = (
+        f"A law fitted to the {found.fitted} runs of the smaller models alone foretells "
+        f"{found.loss} of the {n} runs of the largest, which it has not seen: mean error "
+        f"{100 * found.error:.2g} %, {found.inside} of {n} inside their 90 % intervals."
+    )
+    if found.law.status == Status.BOUND_HIT:
+        words += f" Its fit lies at a bound ({found.why.rstrip('.')}): read it as a description."
+    rows = [
+        (
+            str(r["run_id"]), quantity(r[found.size]), quantity(r["samples"]),
+            span(r["predicted"], r["low"], r["high"]), number(r["measured"]),
+            "inside" if r["inside"] else "below" if r["measured"] < r["low"] else "above",
+        )
+        for r in found.runs.to_dict("records")
+    ]  # fmt: skip
+    return words, rows
 
 
 def run_columns(f: Findings) -> list[str]:

@@ -120,7 +120,7 @@ class _Training:
         self.optimizers.begin_step(rate(step, self.total, self.config.train.warmup))
         loss, samples = self.task.loss(self.model, step)
         loss.backward()
-        self.optimizers.end_step()
+        self.optimizers.end_step(step / self.total)
         self.pending += loss.detach() * samples
         self.pending_samples += samples
 

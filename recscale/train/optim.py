@@ -25,7 +25,8 @@ TABLE = re.compile(r"(^|\.)(embedding_bags|embeddings)\.")  # torchrec's names o
 
 
 class Optimizers:
-    """Row-wise Adagrad inside the fused tables, Adam for everything else."""
+    """Row-wise Adagrad inside the fused tables; Adam for everything else, SGD after it where the
+    run asks for that."""
 
     def __init__(self, model: DistributedModelParallel, train: TrainConfig):
         self.fused = model.fused_optimizer
@@ -34,11 +35,15 @@ class Optimizers:
         self.dense = KeyedOptimizerWrapper(
             dense, lambda params: torch.optim.Adam(params, lr=train.dense_rate)
         )
+        self.switch = train.sgd_after
+        self.sgd = torch.optim.SGD(dense.values(), lr=0.0) if train.sgd_after else None
         self.both = CombinedOptimizer([("fused", self.fused), ("dense", self.dense)])
         self._rates: list[tuple[Optimizer, float]] = [
             (self.fused, train.sparse_rate * train.rate_factor),
             (self.dense, train.dense_rate * train.rate_factor),
         ]
+        if self.sgd:
+            self._rates.append((self.sgd, (train.sgd_rate or 0.0) * train.rate_factor))
 
     def begin_step(self, factor: float) -> None:
         """Sets the rates and clears gradients. The fused tables take their rate here, before the
@@ -48,9 +53,14 @@ class Optimizers:
                 group["lr"] = base * factor
         self.both.zero_grad()
 
-    def end_step(self) -> None:
-        """Updates the dense parameters; the tables were updated by the backward pass."""
-        self.both.step()
+    def end_step(self, done: float) -> None:
+        """Updates the dense parameters after the share `done` of the steps; the tables were updated
+        by the backward pass."""
+        if self.sgd and self.switch is not None and done >= self.switch:
+            self.fused.step()
+            self.sgd.step()
+        else:
+            self.both.step()
 
     def materialise(self) -> None:
         """Gives Adam its lazy state, so that a checkpoint has somewhere to load it."""

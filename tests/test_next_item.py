@@ -1,0 +1,187 @@
+"""Training to the next item: the loss, full ranking against brute force, several workers."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+
+import numpy as np
+import pytest
+import torch
+from architectures import architecture
+from built import Built
+from data_files import prepared, sequence_log
+from torch.nn import functional as F
+
+from recscale.data.store import Store
+from recscale.families.sequence import SequenceConfig
+from recscale.run import RunConfig, TrainConfig
+from recscale.spec import Columns, EventsData, Holdout
+from recscale.train.host import PlainHost
+from recscale.train.loop import train
+from recscale.train.next_item import NextItemTask
+from recscale.train.ranking import ranks
+
+CPU = torch.device("cpu")
+TRAIN = dict(
+    data_fraction=1.0, batch_size=64, epochs=4, dense_rate=3e-3, sparse_rate=0.3, rate_factor=1.0,
+    warmup=0.05, eval_points=3, diverge_above=2.0, seed=0,
+)  # fmt: skip
+
+
+def run(store: Store, name: str = "decoder", **changes) -> RunConfig:
+    model = {k: changes.pop(k) for k in list(changes) if k in SequenceConfig.model_fields}
+    return RunConfig(
+        data=store.manifest.fingerprint,
+        model=architecture(name, **model),
+        train=TrainConfig(**{**TRAIN, **changes}),
+    )
+
+
+@pytest.mark.parametrize("name", ["decoder", "hstu"])
+def test_a_ring_is_learnt(name, sequence_store):
+    """Four steps in five go one item on: the best possible loss is far below the popularity's."""
+    outcome = train(run(sequence_store, name, epochs=12), sequence_store, PlainHost())
+    assert outcome.status == "done"
+    assert outcome.samples == 12 * (sequence_store.manifest.n_train // 64) * 64
+    last = outcome.curve[-1]
+    assert last.eval_loss < 2.5 < 3.3 < outcome.curve[0].eval_loss
+    assert last.metrics["eval_hr5"] > 0.6
+
+
+def ring_csv(path) -> list[tuple[int, int, int]]:
+    """MovieLens' layout of 20M and later: ratings.csv of userId, movieId, rating, timestamp."""
+    events = sequence_log(path.with_suffix(".parquet"), n=700)
+    lines = [f"{u},{i},3.5,{t}" for u, i, t in events]
+    path.write_text("\n".join(["userId,movieId,rating,timestamp", *lines]) + "\n")
+    return events
+
+
+@pytest.mark.parametrize("filtered", [False, True])
+def test_leave_one_out_metrics_equal_a_brute_force_over_the_log(filtered, tmp_path):
+    """Every user's last rating, ranked among all items by the model's answer to the user's whole
+    past, read from the text of the log alone."""
+    events = ring_csv(tmp_path / "ratings.csv")
+    data = EventsData(
+        source="events", path=str(tmp_path / "ratings.csv"), task="next_item",
+        columns=Columns(user="userId", item="movieId", time="timestamp"),
+        holdout=Holdout(leave_one_out=True), refuse_above=0.5,
+    )  # fmt: skip
+    store = prepared(tmp_path, data)
+    past = defaultdict(list)
+    for user, item, _ in events:
+        past[user].append(item)
+    tested = {u: items for u, items in past.items() if len(items) > 1}
+    assert store.manifest.n_eval == len(tested)
+    trained = [i for items in tested.values() for i in items[:-1]]
+    trained += [i for items in past.values() if len(items) == 1 for i in items]
+    counts = np.bincount(trained)
+    assert store.manifest.n_train == len(trained)
+
+    config = run(store, filter_seen=filtered)
+    built = Built(architecture("decoder", filter_seen=filtered), store).loud()
+    found = NextItemTask(config, store, 0, 1, CPU).evaluate(built.model)
+
+    # ids are ranks by count in training, ties in the order of first appearance in the log
+    first = {item: n for n, (_, item, _) in reversed(list(enumerate(events)))}
+    known = sorted(np.flatnonzero(counts), key=lambda i: (-counts[i], first[int(i)]))
+    number = {int(item): n for n, item in enumerate(known)}
+    losses, places, offered = [], [], set()
+    table, start = built.table(), len(known) + 1
+    for items in tested.values():
+        ids = [number[i] for i in items]
+        read = [start, *ids[:-1]][-8:]
+        scores = naive_scores(built, read, table[: len(known)])
+        target = ids[-1]
+        losses.append(math.log(sum(math.exp(s) for s in scores)) - scores[target])
+        hidden = set(ids[:-1]) - {target} if filtered else set()
+        better = sum(s > scores[target] for i, s in enumerate(scores) if i not in hidden)
+        places.append(1 + better)
+        left = [i for i in range(len(scores)) if not filtered or i not in set(ids[:-1])]
+        offered |= set(sorted(left, key=lambda i: -scores[i])[:10])
+    assert found.loss == pytest.approx(np.mean(losses), rel=1e-5)
+    for k in (5, 10, 50, 200):
+        hr = np.mean([p <= k for p in places])
+        ndcg = np.mean([1 / math.log2(p + 1) if p <= k else 0 for p in places])
+        assert found.metrics[f"eval_hr{k}"] == pytest.approx(hr)
+        assert found.metrics[f"eval_ndcg{k}"] == pytest.approx(ndcg)
+    assert found.metrics["eval_mrr"] == pytest.approx(np.mean([1 / p for p in places]))
+    assert found.metrics["eval_coverage10"] == pytest.approx(len(offered) / len(known))
+
+
+def naive_scores(built: Built, read: list[int], items: torch.Tensor) -> list[float]:
+    """One user's scores by the decoder's formulas, written out."""
+    state = built.model.state_dict()
+    d = built.config.sequence_width
+
+    def norm(x, name):
+        return F.layer_norm(x, (d,), state[f"{name}.weight"], state[f"{name}.bias"])
+
+    def linear(x, name):
+        return x @ state[f"{name}.weight"].T + state[f"{name}.bias"]
+
+    x = built.table()[read] + state["position"][: len(read)]
+    for i in range(built.config.sequence_depth):
+        block = f"blocks.{i}"
+        q, k, v = linear(norm(x, f"{block}.attention_norm"), f"{block}.qkv").chunk(3, 1)
+        mixed = torch.zeros_like(x)
+        for h in range(built.config.heads):
+            part = slice(h * 8, h * 8 + 8)
+            for t in range(len(read)):
+                weight = torch.softmax(k[: t + 1, part] @ q[t, part] / 8**0.5, 0)
+                mixed[t, part] = weight @ v[: t + 1, part]
+        x = x + linear(mixed, f"{block}.out")
+        x = x + linear(F.gelu(linear(norm(x, f"{block}.ffn_norm"), f"{block}.up")), f"{block}.down")
+    return (items @ norm(x, "norm")[-1]).tolist()
+
+
+def test_ranks_share_ties_and_never_hide_the_target():
+    scores = torch.tensor([[3.0, 2.0, 2.0, 2.0, 1.0], [0.0, 0.0, 0.0, 0.0, 0.0]])
+    target = torch.tensor([2, 4])
+    assert ranks(scores, target, None).tolist() == [3, 3]
+    seen = torch.tensor([[True, True, True, False, False], [True, True, True, True, True]])
+    assert ranks(scores, target, seen).tolist() == [1, 1]
+
+
+def test_a_large_catalogue_is_ranked_in_pieces(sequence_store, monkeypatch):
+    built = Built(architecture("decoder"), sequence_store).loud()
+    task = NextItemTask(run(sequence_store), sequence_store, 0, 1, CPU)
+    whole = task.evaluate(built.model)
+    monkeypatch.setattr("recscale.train.next_item.SCORES", 100)
+    pieces = task.evaluate(built.model)
+    assert pieces.loss == pytest.approx(whole.loss) and pieces.metrics == whole.metrics
+
+
+@pytest.mark.parametrize("by", ["popularity", "uniform"])
+def test_corrected_samples_tend_to_the_full_softmax(by, sequence_store):
+    """The mean loss over many draws of many negatives is near the full one; without correction
+    it is another quantity."""
+    built = Built(architecture("decoder"), sequence_store).loud()
+
+    def loss(**changes) -> float:
+        config = run(sequence_store, batch_size=256, epochs=1, **changes)
+        task = NextItemTask(config, sequence_store, 0, 1, CPU)
+        with torch.no_grad():
+            return float(np.mean([float(task.loss(built.model, 0)[0]) for _ in range(1)]))
+
+    many = dict(negatives=4000, negatives_by=by)
+    full = loss()
+    assert loss(**many, correction=True) == pytest.approx(full, rel=0.03)
+    assert abs(loss(**many, correction=False) - full) > 1
+
+
+def test_shares_of_a_batch_add_up_to_its_gradient(sequence_store):
+    """The averaged gradients of two ranks are the whole batch's, cuts inside windows included."""
+    built = Built(architecture("decoder"), sequence_store).loud()
+    config = run(sequence_store, batch_size=62)
+
+    def gradient(rank: int, world: int) -> torch.Tensor:
+        built.model.zero_grad()
+        task = NextItemTask(config, sequence_store, rank, world, CPU)
+        loss, _ = task.loss(built.model, 3)
+        parameters = [p for n, p in built.model.named_parameters() if "items" not in n]
+        return torch.cat([g.flatten() for g in torch.autograd.grad(loss, parameters)])
+
+    whole = gradient(0, 1)
+    halves = (gradient(0, 2) + gradient(1, 2)) / 2
+    torch.testing.assert_close(halves, whole, rtol=1e-4, atol=1e-6)
