@@ -29,7 +29,21 @@ TRAINING = ("run", "prepare")  # verbs whose processes may use every core
 as_json = click.option("--json", "as_json", is_flag=True, help="The same facts for machines.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Verbs(click.Group):
+    """Every verb meets the same troubles of a full disk or missing credentials."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ValueError as error:
+            from recscale.storage import StorageError  # brings pyarrow, which help does without
+
+            if isinstance(error, StorageError):
+                _refuse(str(error))
+            raise
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="recscale")
 @click.pass_context
 def main(context: click.Context) -> None:

@@ -88,12 +88,12 @@ def estimate(
     peak_bytes = FLOAT * (table + 2 * (dense + head)) + optimizer_bytes
     peak_bytes += FLOAT * train.batch_size * model.activations(data)
 
-    workers = resources.workers
+    workers = resources.most_workers
     eval_steps = evaluations * data.n_eval / train.batch_size
     time_s = machine.start_s + machine.step_s * (n_steps + eval_steps / TRAIN_OVER_FORWARD)
     time_s += (train_flop + eval_flop) / (machine.flop_per_s * workers)
     time_s += lookup_bytes / (machine.bytes_per_s * workers)
-    gpu_hours, usd = priced(time_s, resources)
+    gpu_hours, usd = priced(time_s * workers, resources)
     return Cost(
         table_params=table,
         dense_params=dense,
@@ -113,9 +113,9 @@ def estimate(
     )
 
 
-def priced(time_s: float, resources: ResourcesSpec) -> tuple[float, float]:
-    """(GPU-hours, $) of `time_s` seconds on all workers of a run."""
-    hours = time_s / 3600 * resources.workers
+def priced(worker_s: float, resources: ResourcesSpec) -> tuple[float, float]:
+    """(GPU-hours, $) of `worker_s` seconds of one worker."""
+    hours = worker_s / 3600
     return (
         hours * resources.gpus_per_worker,
         hours * machines()[resources.machine].usd_per_worker_hour,

@@ -22,35 +22,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.fs as pafs
 
 from recscale.run import RunRecord
+from recscale.storage import filesystem, guarded, read
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SUFFIX = ".jsonl"
-
-
-class LedgerError(ValueError):
-    """A ledger that cannot be read or written, with the path and the remedy."""
-
-
-def filesystem(path: str | Path) -> tuple[pafs.FileSystem, str]:
-    """The filesystem that holds `path` and the path on it: local, or any URI that pyarrow or
-    fsspec knows (s3://, gs://, memory://). Raises LedgerError for an unknown scheme."""
-    text = str(path)
-    if "://" not in text:
-        return pafs.LocalFileSystem(), os.path.abspath(text)
-    try:
-        return pafs.FileSystem.from_uri(text)
-    except ValueError:
-        import fsspec
-
-        try:
-            fs, root = fsspec.core.url_to_fs(text)
-        except (ValueError, ImportError) as error:
-            raise LedgerError(
-                f"{text}: {error}; use a local path, s3://, gs:// or another fsspec URI"
-            ) from None
-        return pafs.PyFileSystem(pafs.FSSpecHandler(fs)), root
 
 
 @dataclass
@@ -69,6 +46,7 @@ class Ledger:
     def __init__(self, path: str | Path, name: str | None = None):
         """Opens the ledger; `name` continues a writer's file, by default a new one is begun at
         the first append."""
+        self.place = str(path)
         self.fs, root = filesystem(path)
         self.root = root if root.rstrip("/").endswith("ledger") else f"{root.rstrip('/')}/ledger"
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
@@ -78,26 +56,25 @@ class Ledger:
 
     # -- writing ----------------------------------------------------------------------------
     def append(self, kind: str, **facts: Any) -> None:
-        """Adds one entry; it is on disk (or in the object store) when this returns."""
+        """Adds one entry; it is on disk (or in the object store) when this returns. Raises
+        StorageError when the place is full, gone or refused."""
         line = json.dumps({"kind": kind, "at": time.time(), **facts}, allow_nan=False)
         data = line.encode() + b"\n"
         path = f"{self.root}/{self.name}{SUFFIX}"
-        if isinstance(self.fs, pafs.LocalFileSystem):
-            self._append_local(path, data)
-        else:  # object stores cannot append, but this file has one writer: put it anew, whole
-            if self._written is None:
-                self._written = _on_new_line(self._read(path))
-                self.fs.create_dir(self.root, recursive=True)
-            self._written += data
-            with self.fs.open_output_stream(path) as out:
-                out.write(self._written)
+        with guarded(self.place):
+            if isinstance(self.fs, pafs.LocalFileSystem):
+                self._append_local(path, data)
+            else:  # object stores cannot append, but this file has one writer: put it anew, whole
+                self._put_anew(path, data)
 
     def record(self, record: RunRecord) -> None:
         """Adds the record of one attempt."""
         self.append("run", record=record.model_dump(mode="json"))
 
     def _append_local(self, path: str, data: bytes) -> None:
-        os.makedirs(self.root, exist_ok=True)
+        if self._written is None:  # later a missing folder is a place that is gone
+            os.makedirs(self.root, exist_ok=True)
+            self._written = b""
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
             size = os.fstat(fd).st_size
@@ -106,19 +83,18 @@ class Ledger:
             while data:
                 data = data[os.write(fd, data) :]
             os.fsync(fd)
-        except OSError as error:
-            raise LedgerError(
-                f"{path}: cannot be written: {error.strerror}; free space or choose another "
-                "`storage` and run the same command again, nothing recorded so far is lost"
-            ) from error
         finally:
             os.close(fd)
 
-    def _read(self, path: str) -> bytes:
-        if self.fs.get_file_info(path).type == pafs.FileType.NotFound:
-            return b""
-        with self.fs.open_input_file(path) as source:
-            return source.readall()
+    def _put_anew(self, path: str, data: bytes) -> None:
+        if self._written is None:
+            self.fs.create_dir(self.root, recursive=True)
+            there = self.fs.get_file_info(path).type != pafs.FileType.NotFound
+            self._written = _on_new_line(read(self.fs, path)) if there else b""
+        whole = self._written + data
+        with self.fs.open_output_stream(path) as out:
+            out.write(whole)
+        self._written = whole
 
     # -- reading ----------------------------------------------------------------------------
     def entries(self) -> list[dict[str, Any]]:
@@ -130,9 +106,10 @@ class Ledger:
 
     def _refresh_all(self) -> None:
         selector = pafs.FileSelector(self.root, allow_not_found=True)
-        for info in self.fs.get_file_info(selector):
-            if info.path.endswith(SUFFIX):
-                self._refresh(info.path, info.size or 0)
+        with guarded(self.place):
+            for info in self.fs.get_file_info(selector):
+                if info.path.endswith(SUFFIX):
+                    self._refresh(info.path, info.size or 0)
 
     def _refresh(self, path: str, size: int) -> None:
         file = self._files.setdefault(path, _File())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from recscale.storage import filesystem, read
 from recscale.values import Frozen
 
 MANIFEST = "manifest.json"
@@ -66,5 +67,7 @@ class Manifest(Frozen):
 
 
 def load_manifest(store: str | Path) -> Manifest:
-    """Manifest of a prepared store. Raises FileNotFoundError when it is not prepared."""
-    return Manifest.model_validate(json.loads((Path(store) / MANIFEST).read_text()))
+    """Manifest of a prepared store, at a path or URI. Raises FileNotFoundError when it is not
+    prepared."""
+    fs, root = filesystem(store)
+    return Manifest.model_validate(json.loads(read(fs, f"{root}/{MANIFEST}")))

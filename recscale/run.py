@@ -129,6 +129,10 @@ class RunRecord(Frozen):
     """Unix seconds."""
     resumed: int = 0
     """Times the run went on from a checkpoint."""
+    lost: float = 0.0
+    """What killed attempts did after their last checkpoint, as a share of the work that counts.
+    Nobody sees a process die, so this is the most that it can be. It is in the budget's spend and
+    not in `measured`."""
     versions: dict[str, str] = {}
     hardware: str = ""
     error: str | None = None

@@ -187,6 +187,9 @@ class BudgetSpec(Frozen):
 
 class ResourcesSpec(Frozen):
     workers: Count = 1
+    elastic: tuple[Count, Count] | None = None
+    """[least, most] workers in place of `workers`: a run starts on what is there, and Ray Train
+    resizes it as nodes come and go. Neither is part of a run's identity."""
     cpus_per_worker: Count = 1
     gpus_per_worker: Annotated[float, BeforeValidator(plain_number), Field(ge=0)] = 0
     machine: str = "cpu"
@@ -198,6 +201,24 @@ class ResourcesSpec(Frozen):
     concurrent: Count | None = None
     """Runs side by side at most. A cluster that scales itself is asked for room for all of them
     at once; left out, for one more than it holds now."""
+
+    @model_validator(mode="after")
+    def _workers_or_elastic(self) -> ResourcesSpec:
+        if self.elastic is None:
+            return self
+        if self.workers != 1:
+            raise ValueError("give workers, or elastic: [least, most], not both")
+        if self.elastic[0] > self.elastic[1]:
+            raise ValueError(f"elastic: [least, most] needs least <= most, not {self.elastic}")
+        return self
+
+    @property
+    def least_workers(self) -> int:
+        return self.elastic[0] if self.elastic else self.workers
+
+    @property
+    def most_workers(self) -> int:
+        return self.elastic[1] if self.elastic else self.workers
 
 
 class SweepSpec(Frozen):
@@ -242,10 +263,11 @@ class SweepSpec(Frozen):
 
     @model_validator(mode="after")
     def _consistent(self) -> SweepSpec:
-        if self.train.batch_size % self.resources.workers:
+        most = self.resources.most_workers
+        if self.train.batch_size < most:
             raise ValueError(
-                f"train.batch_size {self.train.batch_size} must be a multiple of "
-                f"resources.workers {self.resources.workers}, so that every worker gets its share"
+                f"train.batch_size {self.train.batch_size} is smaller than the {most} workers that "
+                "share it (resources.workers, resources.elastic); raise the batch or take fewer"
             )
         if self.data.task != self.model.task:
             raise ValueError(

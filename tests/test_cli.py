@@ -95,12 +95,12 @@ def test_a_job_does_not_write_where_ray_deletes(sweep_file, tmp_path, monkeypatc
     assert shown.exit_code == 2 and "absolute path" in shown.output
 
 
-def test_storage_that_runs_cannot_use_is_refused(tmp_path):
+def test_storage_of_an_unknown_kind_is_refused(tmp_path):
     sweep = tmp_path / "s.yaml"
-    sweep.write_text(SWEEP + "storage: s3://bucket/runs\n")
+    sweep.write_text(SWEEP + "storage: s4://bucket/runs\n")
     shown = call("plan", sweep)
     assert shown.exit_code == 2
-    assert "s3://bucket/runs" in shown.output and "path that every node sees" in shown.output
+    assert "s4://bucket/runs" in shown.output and "s3://, gs://" in shown.output
 
 
 def test_a_tracker_that_is_not_installed_is_refused_before_anything_is_written(

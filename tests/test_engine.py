@@ -154,8 +154,9 @@ def test_a_failing_run_is_recorded_and_the_sweep_goes_on(sweep_file, tmp_path):
     assert {r.status for r in ledger.records()} == {"done"}
 
 
-def test_two_workers_a_run_and_a_killed_one(sweep_file, tmp_path):
-    two = SWEEP.replace("[16, 32]", "16").replace("retries: 2", "workers: 2, retries: 2")
+def test_an_elastic_group_and_a_killed_worker(sweep_file, tmp_path):
+    """Each run takes what is there; which runs these are does not depend on it."""
+    two = SWEEP.replace("[16, 32]", "16").replace("retries: 2", "elastic: [1, 2], retries: 2")
     sweep = sweep_file(two)
     run_dir = tmp_path / "runs" / "kill"
     ledger = Ledger(run_dir)
@@ -167,7 +168,9 @@ def test_two_workers_a_run_and_a_killed_one(sweep_file, tmp_path):
     assert {r.workers for r in done(ledger)} == {2}
     assert next(r for r in done(ledger) if r.run_id == victim["run_id"]).resumed >= 1
 
-    alone = sweep_file(two.replace("name: kill", "name: one").replace("workers: 2, ", ""), "1.yaml")
+    alone = sweep_file(
+        two.replace("name: kill", "name: one").replace("elastic: [1, 2], ", ""), "1.yaml"
+    )
     assert finish("run", alone).returncode == 0
     single = {r.run_id: r.final.eval_loss for r in done(Ledger(tmp_path / "runs" / "one"))}
     assert {r.run_id: pytest.approx(r.final.eval_loss, rel=1e-3) for r in done(ledger)} == single

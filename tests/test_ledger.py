@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from recscale.ledger import Ledger, LedgerError
+from recscale.ledger import Ledger
 from recscale.manifest import Manifest
 from recscale.planner import planned_runs
 from recscale.run import CurvePoint, RunRecord
 from recscale.spec import SweepSpec
+from recscale.storage import StorageError
 
 
 def point(samples: int = 100, loss: float = 0.5) -> CurvePoint:
@@ -111,7 +112,7 @@ def test_an_object_store_serves_as_well(make):
 
 
 def test_an_unknown_scheme_is_refused():
-    with pytest.raises(LedgerError, match="nosuch"):
+    with pytest.raises(StorageError, match="nosuch"):
         Ledger("nosuch://bucket/study")
 
 

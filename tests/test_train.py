@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import math
 import os
+import pickle
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +16,7 @@ import torch
 import torch.multiprocessing as mp
 from architectures import architecture
 
-from recscale.data.store import Store
+from recscale.data.store import Split, Store
 from recscale.planner import planned_runs
 from recscale.run import CurvePoint, RunConfig
 from recscale.train import checkpoint
@@ -36,12 +39,16 @@ class Mortal:
     rank: int = 0
     world: int = 1
     checkpoint_s: float = 0.0
+    notice: float | None = None
     heard: list[CurvePoint] = field(default_factory=list)
 
     def report(self, point: CurvePoint) -> None:
         self.heard.append(point)
         if len(self.heard) == self.dies_at:
             raise Killed
+
+    def drain_s(self) -> float | None:
+        return self.notice
 
 
 def log_loss(p: list[float], y: list[float]) -> float:
@@ -104,11 +111,38 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(which, runs, opened, tm
 
 
 def test_a_half_written_checkpoint_is_not_used(runs, opened, tmp_path):
-    (tmp_path / "building-000000000010").mkdir()
+    (tmp_path / "step-000000000010").mkdir()
     assert checkpoint.latest(tmp_path) is None
     outcome = train(runs[0], opened, Mortal(tmp_path))
     assert outcome.resumed == 0
     assert outcome.status == "done"
+
+
+def test_a_drain_notice_is_answered_by_a_checkpoint_at_once(runs, opened, tmp_path):
+    """The interval alone would not write one in a run so short."""
+    for notice in (None, 30.0):
+        with pytest.raises(Killed):
+            train(runs[0], opened, Mortal(tmp_path, dies_at=3, checkpoint_s=1e6, notice=notice))
+        assert (checkpoint.latest(tmp_path) is not None) == (notice is not None)
+
+
+def test_the_interval_wastes_the_least_time(tmp_path):
+    """Against the expected share of time lost, cost/T + T/2M, on a fine grid of T."""
+    for cost, life in ((0.05, 3600), (2, 3600), (0.5, 60)):
+        grid = [1.01**k for k in range(-200, 900)]
+        best = min(grid, key=lambda t: cost / t + t / (2 * life))
+        assert checkpoint.interval(cost, 1e9, life) == pytest.approx(best, rel=0.01)
+    assert checkpoint.interval(10, 60) == 60
+
+
+def test_a_description_that_would_run_code_is_refused(runs, opened, tmp_path):
+    with pytest.raises(Killed):
+        train(runs[0], opened, Mortal(tmp_path, dies_at=4))
+    newest = checkpoint.latest(tmp_path)
+    assert newest is not None
+    (Path(newest) / ".metadata").write_bytes(pickle.dumps(os.getcwd))
+    with pytest.raises(RuntimeError, match="getcwd has no place"):
+        train(runs[0], opened, Mortal(tmp_path))
 
 
 def test_a_runaway_loss_ends_as_diverged(runs, opened):
@@ -144,18 +178,37 @@ def test_the_base_rate_has_ne_one():
     assert click_metrics(torch.full((4,), math.log(1 / 3)), labels).ne == pytest.approx(1)
 
 
+def _watched(train_rows: int) -> list[tuple[int, int]]:
+    """Every range of training rows that this process reads from now on."""
+    seen: list[tuple[int, int]] = []
+    read = Split.read
+
+    def watched(self: Split, begin: int, end: int, **options):
+        if self.begin < train_rows:
+            seen.append((begin, end))
+        return read(self, begin, end, **options)
+
+    Split.read = watched
+    return seen
+
+
 def _rank(rank, world, port, store, runs, folder, dies_at, out):
-    """One worker of a group; the outcomes of rank 0 go to `out`."""
+    """One worker of a group. Rank 0 leaves the curves in `out`, every rank what it read."""
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", rank=rank, world_size=world)
-    results = []
+    opened = Store.open(store)
+    seen = _watched(opened.manifest.n_train)
+    results, read = [], []
     for run in runs:
+        seen.clear()
         host = Mortal(folder / run.run_id, dies_at, rank, world)
         try:
-            results.append(quality(train(run, Store.open(store), host)))
+            results.append(quality(train(run, opened, host)))
         except Killed:
             results.append([])
+        read.append(list(seen))
+    torch.save(read, f"{out}.{rank}")
     if rank == 0:
         torch.save(results, out)
     torch.distributed.destroy_process_group()
@@ -167,31 +220,58 @@ def group(world, store, runs, folder, out, dies_at=None) -> list[list[tuple]]:
     return torch.load(out, weights_only=True)
 
 
-def test_two_workers_train_what_one_does_and_take_over_its_checkpoint(
-    runs, opened, store, tmp_path
-):
-    """Same global batch, tables sharded: metrics agree to float32 rounding, in every family. And a
-    run begun on two workers goes on, on two or on one, from its checkpoint, with the same end."""
+def test_two_workers_train_what_one_does(runs, opened, store, tmp_path):
+    """Same global batch, tables sharded: metrics agree to float32 rounding, in every family. The
+    batch is odd, so that the shares of the workers differ."""
     brief = runs[0].train.model_copy(update={"data_fraction": 0.1})
     others = [
         runs[0].model_copy(update={"model": architecture(name), "train": brief})
         for name in ("dcnv2-low-rank", "wukong", "dlrm-sets")
     ]
-    every = [quality(train(run, opened, PlainHost())) for run in (*runs, *others)]
-    alone, together = (
-        every[:2],
-        group(2, store, [*runs, *others], tmp_path / "a", tmp_path / "a.pt"),
-    )
-    for one, two in zip(every, together, strict=True):
+    runs = [resized(run) for run in (*runs, *others)]
+    alone = [quality(train(run, opened, PlainHost())) for run in runs]
+    together = group(2, store, runs, tmp_path / "a", tmp_path / "a.pt")
+    for one, two in zip(alone, together, strict=True):
         assert [p[0] for p in one] == [p[0] for p in two]
         assert [p[1:] for p in two] == [pytest.approx(p[1:], rel=2e-4) for p in one]
-    assert group(2, store, runs, tmp_path / "b", tmp_path / "b.pt", dies_at=5) == [[], []]
-    shutil.copytree(tmp_path / "b", tmp_path / "c")
-    for one, two in zip(
-        alone, group(2, store, runs, tmp_path / "c", tmp_path / "c.pt"), strict=True
-    ):
-        assert two[-1] == pytest.approx(one[-1], rel=2e-4)
-    for run, one in zip(runs, alone, strict=True):
-        resumed = train(run, opened, Mortal(tmp_path / "b" / run.run_id))
-        assert resumed.resumed == 1
-        assert quality(resumed)[-1] == pytest.approx(one[-1], rel=2e-4)
+
+
+def resized(run: RunConfig) -> RunConfig:
+    """The same run with a global batch that no two workers can share evenly."""
+    return run.model_copy(update={"train": run.train.model_copy(update={"batch_size": 255})})
+
+
+def test_a_run_resized_from_one_worker_to_two_and_back_ends_as_one_left_alone(
+    runs, opened, store, tmp_path
+):
+    """Tables and both optimisers' state move to the new sharding, and every row is trained on
+    once: what a step reads after a resize begins where the checkpoint ended."""
+    runs = [resized(run) for run in runs]
+    alone = [quality(train(run, opened, PlainHost())) for run in runs]
+    folder = tmp_path / "elastic"
+    for run in runs:
+        with pytest.raises(Killed):
+            train(run, opened, Mortal(folder / run.run_id, dies_at=4))
+    begun = [facts(folder, run) for run in runs]
+    assert group(2, store, runs, folder, tmp_path / "two.pt", dies_at=2) == [[], []]
+    shares = [torch.load(f"{tmp_path}/two.pt.{rank}", weights_only=True) for rank in (0, 1)]
+    for n, run in enumerate(runs):
+        size = run.train.batch_size
+        rows = sorted(shares[0][n] + shares[1][n])
+        assert rows[0][0] == begun[n]["step"] * size > 0
+        assert all(a[1] == b[0] for a, b in itertools.pairwise(rows))
+        assert rows[-1][1] >= facts(folder, run)["step"] * size > rows[0][0]
+    shutil.copytree(folder, tmp_path / "still two")
+    stayed = group(2, store, runs, tmp_path / "still two", tmp_path / "still.pt")
+    for run, one, two in zip(runs, alone, stayed, strict=True):
+        outcome = train(run, opened, Mortal(folder / run.run_id))
+        assert outcome.resumed == 2
+        for curve in (quality(outcome), two):
+            assert [p[0] for p in curve] == [p[0] for p in one]
+            assert [p[1:] for p in curve] == [pytest.approx(p[1:], rel=2e-4) for p in one]
+
+
+def facts(folder: Path, run: RunConfig) -> dict:
+    newest = checkpoint.latest(folder / run.run_id)
+    assert newest is not None
+    return json.loads((Path(newest) / "facts.json").read_text())

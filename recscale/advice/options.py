@@ -75,7 +75,7 @@ def space(study: Study, times: float = 2.0**DOUBLINGS) -> Space:
     while doublings and np.prod([len(v) for v in values.values()]) > MOST:
         doublings -= 1
         values = {k: _reach(v, doublings) for k, v in axes.items()}
-    memory = machines()[spec.resources.machine].memory_bytes * spec.resources.workers
+    memory = machines()[spec.resources.machine].memory_bytes * spec.resources.least_workers
     train = training(spec, 1.0, 1.0, 0)
     rows: dict[ModelConfig, dict[str, Any]] = {}
     for point in itertools.product(*values.values()):

@@ -55,7 +55,7 @@ def prepare(data: DataSpec, root: str | Path, progress: Progress | None = None) 
     if (target / MANIFEST).exists():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _only_one(target):
+    with only_one(target):
         if (target / MANIFEST).exists():
             return target
         for remains in glob.glob(str(_hidden(target, "*.tmp"))):
@@ -76,7 +76,7 @@ def _hidden(target: Path, ending: str) -> Path:
 
 
 @contextlib.contextmanager
-def _only_one(target: Path) -> Iterator[None]:
+def only_one(target: Path) -> Iterator[None]:
     """One process at a time per store; the kernel frees the lock of a process that dies."""
     with open(_hidden(target, "lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

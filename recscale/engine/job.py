@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from itertools import pairwise
 from typing import Any
 
 from recscale.cost import TRAIN_OVER_FORWARD, estimate, priced
@@ -42,8 +44,9 @@ class Job:
         return ResourcesSpec.model_validate(self.resources)
 
 
-def finished_record(job: Job, data: Manifest, outcome: Any, started_at: float) -> RunRecord:
-    """The record of a training that came to its end; `outcome` is a `train.loop.Outcome`."""
+def finished_record(job: Job, data: Manifest, outcome: Any, starts: Sequence[float]) -> RunRecord:
+    """The record of a training that came to its end; `outcome` is a `train.loop.Outcome`, and
+    `starts` are the times at which its attempts began, the last of which came through."""
     run, needs = job.run, job.needs
     estimated = estimate(run.model, run.train, data, needs)
     return RunRecord(
@@ -54,14 +57,21 @@ def finished_record(job: Job, data: Manifest, outcome: Any, started_at: float) -
         curve=tuple(outcome.curve),
         estimated=estimated,
         measured=_measured(run, data, needs, estimated, outcome),
-        workers=needs.workers,
-        started_at=started_at,
+        workers=outcome.workers,
+        started_at=starts[-1],
         finished_at=time.time(),
         resumed=outcome.resumed,
+        lost=lost_s(starts, outcome.at_risk_s) / outcome.time_s,
         versions=versions(),
         hardware=hardware(),
         error=outcome.error,
     )
+
+
+def lost_s(starts: Sequence[float], at_risk_s: float) -> float:
+    """The most seconds of work that attempts begun at `starts` can have lost, all but the last
+    having been killed: what lay between two checkpoints, or the whole of a shorter attempt."""
+    return sum(min(at_risk_s, after - begun) for begun, after in pairwise(starts))
 
 
 def failed_record(job: Job, data: Manifest, error: str, started_at: float) -> RunRecord:
@@ -75,7 +85,7 @@ def failed_record(job: Job, data: Manifest, error: str, started_at: float) -> Ru
         curve=(),
         estimated=estimate(run.model, run.train, data, job.needs),
         measured=None,
-        workers=job.needs.workers,
+        workers=job.needs.most_workers,
         started_at=started_at,
         finished_at=time.time(),
         versions=versions(),
@@ -87,7 +97,7 @@ def failed_record(job: Job, data: Manifest, error: str, started_at: float) -> Ru
 def _measured(
     run: RunConfig, data: Manifest, needs: ResourcesSpec, estimated: Cost, outcome: Any
 ) -> Cost:
-    gpu_hours, usd = priced(outcome.time_s, needs)
+    gpu_hours, usd = priced(outcome.worker_s, needs)
     share = outcome.samples / estimated.samples
     flop = run.model.forward_flop(data).total
     return estimated.model_copy(

@@ -8,72 +8,129 @@ from __future__ import annotations
 import asyncio
 import threading
 import uuid
+from dataclasses import dataclass, field
 from typing import Any
 
 import ray
 import ray.train
+from ray.exceptions import RayActorError
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from recscale.engine.worker import serve_leases
 from recscale.spec import ResourcesSpec
 
+RESIZE_S = 60.0
+"""Seconds between Train's looks for nodes that came, which is Ray's own default."""
+
+
+@dataclass
+class Ticket:
+    """A job handed in, and all that was heard of it; the last message is its end."""
+
+    job: dict[str, Any]
+    slot: int | None = None
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    ended: bool = False
+
 
 class Bus:
-    """An actor between trials and worker groups: jobs one way, results the other. A lease whose
-    group is gone ends as an error of its trial, which Tune then hands in again."""
+    """An actor between trials and worker groups: jobs one way, results the other.
+
+    A slot has one group at a time. What its last group left unfinished is leased to its next one,
+    unless the last one failed: then the ticket ends with the error, and Tune hands the run in
+    again or gives it up.
+    """
 
     def __init__(self) -> None:
-        self.jobs: asyncio.Queue[tuple[int, dict[str, Any]]] = asyncio.Queue()
-        self.results: dict[int, asyncio.Queue[dict[str, Any]]] = {}
-        self.leased: dict[int, tuple[int, str]] = {}
+        self.tickets: list[Ticket] = []
+        self.groups: dict[int, str] = {}
         self.closed = False
         self.broken = ""
+        self.news = asyncio.Condition()
 
     async def submit(self, job: dict[str, Any]) -> int:
-        ticket = len(self.results)
-        self.results[ticket] = asyncio.Queue()
+        """Takes a job; a trial that was restarted gets its ticket back."""
+        for number, ticket in enumerate(self.tickets):
+            if ticket.job == job and not ticket.ended:
+                return number
+        self.tickets.append(Ticket(job))
+        number = len(self.tickets) - 1
         if self.broken:
-            await self.end(ticket, self.broken)
-        else:
-            await self.jobs.put((ticket, job))
-        return ticket
+            await self.end(number, self.broken)
+        await self._tell()
+        return number
 
     async def lease(self, slot: int, group: str) -> tuple[int, dict[str, Any]] | None:
-        """The next job for worker group `group` of `slot`; None when the sweep is over."""
-        for ticket, (of_slot, of_group) in list(self.leased.items()):
-            if of_slot == slot and of_group != group:
-                await self.end(ticket, "a worker of the group died")
-        while not self.closed:
-            try:
-                ticket, job = await asyncio.wait_for(self.jobs.get(), 0.5)
-            except TimeoutError:
-                continue
-            self.leased[ticket] = slot, group
-            return ticket, job
-        return None
+        """The next job for worker group `group` of `slot`; None when the sweep is over, or when
+        the slot has another group by now."""
+        self.groups[slot] = group
+        await self._tell()
+        async with self.news:
+            await self.news.wait_for(lambda: self._over(slot, group) or self._open(slot))
+        if self._over(slot, group):
+            return None
+        ticket = self._open(slot)[0]
+        ticket.slot = slot
+        return self.tickets.index(ticket), ticket.job
 
-    async def push(self, ticket: int, message: dict[str, Any]) -> None:
-        await self.results[ticket].put(message)
+    async def push(self, number: int, message: dict[str, Any]) -> None:
+        self.tickets[number].messages.append(message)
+        await self._tell()
 
-    async def end(self, ticket: int, error: str) -> None:
+    async def end(self, number: int, error: str) -> None:
         """Ends a ticket once; `error` is empty for success."""
-        self.leased.pop(ticket, None)
-        await self.results[ticket].put({"end": error})
+        ticket = self.tickets[number]
+        if not ticket.ended:
+            ticket.ended = True
+            await self.push(number, {"end": error})
 
-    async def poll(self, ticket: int) -> list[dict[str, Any]]:
-        queue = self.results[ticket]
-        messages = [await queue.get()]
-        while not queue.empty():
-            messages.append(queue.get_nowait())
-        return messages
+    async def fault(self, slot: int, error: str) -> None:
+        """The group of `slot` failed: so did what it trained."""
+        for number, ticket in enumerate(self.tickets):
+            if ticket.slot == slot:
+                await self.end(number, error)
+
+    async def poll(self, number: int, heard: int) -> list[dict[str, Any]]:
+        """Messages after the first `heard`, as soon as there are any."""
+        messages = self.tickets[number].messages
+        async with self.news:
+            await self.news.wait_for(lambda: len(messages) > heard)
+        return messages[heard:]
 
     async def close(self, error: str = "") -> None:
         """No more leases; with an error, whatever waits or comes later fails with it."""
         self.closed, self.broken = True, error
         if error:
-            for ticket, queue in self.results.items():
-                if queue.empty():
-                    await self.end(ticket, error)
+            for number in range(len(self.tickets)):
+                await self.end(number, error)
+        await self._tell()
+
+    def _over(self, slot: int, group: str) -> bool:
+        return self.closed or self.groups[slot] != group
+
+    def _open(self, slot: int) -> list[Ticket]:
+        """What the slot may train, its own unfinished first."""
+        waiting = [t for t in self.tickets if not t.ended and t.slot in (None, slot)]
+        return sorted(waiting, key=lambda t: t.slot is None)
+
+    async def _tell(self) -> None:
+        async with self.news:
+            self.news.notify_all()
+
+
+class _Faults(ray.train.UserCallback):
+    """Tells the bus of a failed group. Train says nothing when it resizes a group, and a node
+    that was reclaimed is nobody's failure."""
+
+    def __init__(self, bus: Any, slot: int):
+        self.bus, self.slot = bus, slot
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        deaths = [getattr(e, "health_check_failure", e) for e in worker_exceptions.values()]
+        if any(isinstance(e, RayActorError) and e.preempted for e in deaths):
+            return
+        error = "\n".join(f"rank {r}: {e}" for r, e in sorted(worker_exceptions.items()))
+        ray.get(self.bus.fault.remote(self.slot, error))
 
 
 class Pool:
@@ -92,28 +149,40 @@ class Pool:
             thread.start()
 
     def _serve(self, resources: ResourcesSpec, slot: int, storage: str, failures: int) -> None:
+        try:
+            for attempt in range(failures + 1):
+                try:
+                    self._trainer(resources, slot, f"{storage}-{attempt}", failures).fit()
+                    return
+                except RayActorError:  # of Train's controller, whose workers died with it
+                    if attempt == failures:
+                        raise
+        except Exception as error:  # whatever ended the group must reach the trials that wait
+            ray.get(self.bus.close.remote(f"the worker group of slot {slot} is gone: {error}"))
+
+    def _trainer(
+        self, resources: ResourcesSpec, slot: int, storage: str, failures: int
+    ) -> TorchTrainer:
         per_worker: dict[str, float] = {"CPU": resources.cpus_per_worker}
         if resources.gpus_per_worker:
             per_worker["GPU"] = resources.gpus_per_worker
-        trainer = TorchTrainer(
+        return TorchTrainer(
             serve_leases,
             train_loop_config={"bus": self.name, "slot": slot},
             scaling_config=ray.train.ScalingConfig(
-                num_workers=resources.workers,
+                num_workers=resources.elastic or resources.workers,
                 use_gpu=resources.gpus_per_worker > 0,
                 resources_per_worker=per_worker,
+                elastic_resize_monitor_interval_s=min(RESIZE_S, resources.checkpoint_s),
             ),
             torch_config=TorchConfig(backend="nccl" if resources.gpus_per_worker else "gloo"),
             run_config=ray.train.RunConfig(
                 name=f"slot-{slot}",
                 storage_path=storage,
                 failure_config=ray.train.FailureConfig(max_failures=failures),
+                callbacks=[_Faults(self.bus, slot)],
             ),
         )
-        try:
-            trainer.fit()
-        except Exception as error:  # whatever ended the group must reach the trials that wait
-            ray.get(self.bus.close.remote(f"the worker group of slot {slot} is gone: {error}"))
 
     def close(self) -> None:
         """Lets the groups end once their present run has ended."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-from recscale.data.prepare import prepare
+from recscale.data.remote import prepared
 from recscale.ledger import Ledger
 from recscale.manifest import load_manifest
 from recscale.planner import Planned, planned_runs
 from recscale.spec import SweepSpec
 from recscale.specfile import SpecError, expand
+from recscale.storage import is_uri
 from recscale.study import Study
 
 JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray sets it in the driver of a submitted job
@@ -31,31 +31,23 @@ class Sweep:
 def ready(spec: SweepSpec, progress: Callable[[int, int | None], None] | None = None) -> Sweep:
     """Prepares the data unless it is prepared, and plans the runs.
 
-    Raises SpecError, DataError, PlanError.
+    Raises SpecError, DataError, PlanError, StorageError.
     """
     storage = expand(spec.storage, "storage")
-    if "://" in storage:
-        raise SpecError(
-            [
-                f"storage: {storage}: checkpoints and prepared data need a folder; give a path "
-                "that every node sees, such as an NFS mount"
-            ]
-        )
-    if JOB in os.environ and not os.path.isabs(storage):
+    if JOB in os.environ and not (is_uri(storage) or os.path.isabs(storage)):
         raise SpecError(
             [
                 f"storage: {storage}: in a submitted job this lies in the job's own folder, which "
-                "Ray deletes; give an absolute path that every node sees"
+                "Ray deletes; give an absolute path that every node sees, or s3:// or gs://"
             ]
         )
     data = spec.data
     if data.source != "synthetic":
         data = data.model_copy(update={"path": expand(data.path, "data.path")})
-    store = prepare(data, Path(storage) / "store", progress)
+    root = storage.rstrip("/") if is_uri(storage) else os.path.abspath(storage)
+    store = prepared(data, f"{root}/store", progress)
     planned = planned_runs(spec, load_manifest(store))
-    return Sweep(
-        spec, os.path.abspath(f"{storage}/{spec.name}"), os.path.abspath(store), tuple(planned)
-    )
+    return Sweep(spec, f"{root}/{spec.name}", store, tuple(planned))
 
 
 def changes(sweep: Sweep) -> tuple[list[str], list[str]]:

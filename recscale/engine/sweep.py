@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ from recscale.ledger import Ledger
 from recscale.manifest import load_manifest
 from recscale.planner import PlanError
 from recscale.spec import ResourcesSpec
+from recscale.storage import StorageError, guarded
 from recscale.study import Study, plan_entry
 
 ALIVE_S = 60  # seconds between the driver's signs of life in the ledger
@@ -45,7 +47,8 @@ class Ended:
 
 def run(sweep: Sweep, on_change: Callable[[Study], None]) -> Ended:
     """Runs what the ledger lacks. `on_change` hears of the study about once a second while it
-    runs. Raises PlanError when a run asks for more than this machine has."""
+    runs. Raises PlanError when a run asks for more than this machine has, and StorageError when
+    the run directory or the store cannot be used, here or on a worker."""
     ledger = Ledger(sweep.run_dir)
     data = load_manifest(sweep.store)
     entry = plan_entry(sweep.spec, data, sweep.planned)
@@ -73,10 +76,10 @@ def _tune(
 ) -> bool:
     """Runs Tune to its end; says whether a signal ended it."""
     resources = sweep.spec.resources
-    _connect(resources.workers * resources.cpus_per_worker)
+    _connect(resources.least_workers * resources.cpus_per_worker)
     pool = None
     session = time.strftime("%Y%m%dT%H%M%S")
-    if resources.workers == 1:
+    if resources.most_workers == 1:
         per_trial = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
         trainable, space, concurrent = tune_trial, {}, resources.concurrent
     else:
@@ -114,19 +117,21 @@ def _tune(
             verbose=0,
         ),
     )
-    with _Signals(ledger) as signals:
-        tuner.fit()
-    if pool and not signals.caught:
-        pool.close()
-    ray.shutdown()
-    return signals.caught
+    try:
+        with _Signals(ledger) as signals, guarded(sweep.run_dir):
+            tuner.fit()
+        if pool and not signals.caught:
+            pool.close()
+        return signals.caught
+    finally:
+        ray.shutdown()
 
 
 def slots(resources: ResourcesSpec) -> int:
     """Runs that fit beside each other on the cluster as it is now."""
     here = ray.cluster_resources()
     needs = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
-    fit = [here.get(k, 0) // (resources.workers * n) for k, n in needs.items() if n]
+    fit = [here.get(k, 0) // (resources.most_workers * n) for k, n in needs.items() if n]
     return max(1, int(min(fit)))
 
 
@@ -184,8 +189,11 @@ class _Watch(tune.Callback):
     def on_trial_error(
         self, iteration: int, trials: Sequence[Any], trial: Any, **info: Any
     ) -> None:
-        error = trial.get_error()
-        self.searcher.fail(trial.trial_id, str(error) if error else "the worker died")
+        error = str(trial.get_error() or "the worker died")
+        place = re.search(r"StorageError: (.+)", error)
+        if place:  # no run's fault, and every other run would meet it
+            raise StorageError(place[1])
+        self.searcher.fail(trial.trial_id, error)
 
 
 class _Signals:

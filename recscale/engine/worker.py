@@ -9,17 +9,18 @@ record to the ledger itself, so that a driver that dies loses nothing that was f
 from __future__ import annotations
 
 import os
-import shutil
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from recscale.engine.drain import NodeDrain, group_drain
 from recscale.engine.job import Job, finished_record
 from recscale.engine.monitor import RunMonitor
 from recscale.ledger import Ledger, finished
 from recscale.run import CurvePoint
+from recscale.storage import filesystem, guarded, remove
 
 
 @dataclass
@@ -29,9 +30,10 @@ class RayHost:
 
     rank: int
     world: int
-    checkpoints: Path | None
+    checkpoints: str
     checkpoint_s: float
     send: Any
+    drain: Callable[[], float | None]
     monitor: RunMonitor
 
     def looked(self, samples: int, train_loss: float) -> None:
@@ -43,12 +45,15 @@ class RayHost:
             self.monitor.evaluated(point)
             self.send(point.columns())
 
+    def drain_s(self) -> float | None:
+        return self.drain()
+
 
 def tune_trial(config: dict[str, Any]) -> None:
     """A Tune trial that trains one run in its own process."""
     from ray import tune
 
-    run_job(Job(**config["job"]), rank=0, world=1, send=tune.report)
+    run_job(Job(**config["job"]), rank=0, world=1, send=tune.report, drain=NodeDrain())
 
 
 def leased_trial(config: dict[str, Any]) -> None:
@@ -59,8 +64,11 @@ def leased_trial(config: dict[str, Any]) -> None:
 
     bus = ray.get_actor(config["bus"])
     ticket = ray.get(bus.submit.remote(config["job"]))
+    heard = 0
     while True:
-        for message in ray.get(bus.poll.remote(ticket)):
+        messages = ray.get(bus.poll.remote(ticket, heard))
+        heard += len(messages)
+        for message in messages:
             if "end" in message:
                 if message["end"]:
                     raise RuntimeError(message["end"])
@@ -71,7 +79,8 @@ def leased_trial(config: dict[str, Any]) -> None:
 def serve_leases(config: dict[str, Any]) -> None:
     """A worker of the warm group: trains one leased run after another until the bus closes. An
     error ends the whole group, because its other ranks may wait for this one; Train starts a new
-    group and Tune hands the run in again."""
+    group and Tune hands the run in again. A group that Train resizes ends without an error, and
+    the new one goes on with the same lease from its last checkpoint."""
     import ray
     import ray.train
     from ray.train.collective import broadcast_from_rank_zero
@@ -92,6 +101,7 @@ def serve_leases(config: dict[str, Any]) -> None:
                 rank=rank,
                 world=world,
                 send=lambda message, ticket=ticket: ray.get(bus.push.remote(ticket, message)),
+                drain=group_drain,
             )
         except Exception:
             ray.get(bus.end.remote(ticket, traceback.format_exc()))
@@ -100,12 +110,14 @@ def serve_leases(config: dict[str, Any]) -> None:
             ray.get(bus.end.remote(ticket, ""))
 
 
-def run_job(job: Job, rank: int, world: int, send: Any) -> None:
+def run_job(job: Job, rank: int, world: int, send: Any, drain: Callable[[], float | None]) -> None:
     """Trains the run and, on rank 0, writes its record; does nothing for a run that another
-    driver has finished meanwhile."""
+    driver has finished meanwhile. Raises StorageError when the run directory or the store cannot
+    be used."""
     import torch
     import torch.distributed as dist
 
+    from recscale.data.remote import fetched
     from recscale.data.store import Store
     from recscale.train.loop import train
 
@@ -118,18 +130,20 @@ def run_job(job: Job, rank: int, world: int, send: Any) -> None:
         done = verdict[0]
     if done:
         return
-    started_at = time.time()
     if rank == 0:
-        ledger.append("start", run_id=run.run_id, pid=os.getpid())
-    store = Store.open(job.store)
-    checkpoints = Path(job.run_dir) / "checkpoints" / run.run_id
+        ledger.append("start", run_id=run.run_id, pid=os.getpid(), workers=world)
+    store = Store.open(fetched(job.store))
+    checkpoints = f"{job.run_dir}/checkpoints/{run.run_id}"
     monitor = RunMonitor(job, store.manifest, world)
-    host = RayHost(rank, world, checkpoints, job.needs.checkpoint_s, send, monitor)
+    host = RayHost(rank, world, checkpoints, job.needs.checkpoint_s, send, drain, monitor)
     try:
         outcome = train(run, store, host)
     finally:
         if rank == 0:
             monitor.ended()
     if rank == 0:
-        ledger.record(finished_record(job, store.manifest, outcome, started_at))
-        shutil.rmtree(checkpoints, ignore_errors=True)
+        entries = ledger.entries()
+        starts = [e["at"] for e in entries if e["kind"] == "start" and e["run_id"] == run.run_id]
+        ledger.record(finished_record(job, store.manifest, outcome, starts))
+        with guarded(checkpoints):
+            remove(*filesystem(checkpoints))

@@ -128,11 +128,12 @@ def decide(
 
 
 def spent(attempts: Iterable[RunRecord]) -> Spend:
-    """What all attempts have used."""
+    """What all attempts have used, work that was lost with a worker included."""
     total = Spend()
     for r in attempts:
         cost = r.spent
-        total += Spend(cost.train_flop, cost.gpu_hours, cost.usd)
+        k = 1 + r.lost
+        total += Spend(k * cost.train_flop, k * cost.gpu_hours, k * cost.usd)
     return total
 
 
@@ -213,13 +214,14 @@ def _check(spec: SweepSpec, data: Manifest) -> None:
 
 
 def _check_fit(planned: Sequence[Planned], spec: SweepSpec) -> None:
-    memory = machines()[spec.resources.machine].memory_bytes * spec.resources.workers
+    memory = machines()[spec.resources.machine].memory_bytes * spec.resources.least_workers
     too_big = [p for p in planned if p.cost.peak_bytes > memory]
     if too_big:
         largest = max(too_big, key=lambda p: p.cost.peak_bytes)
         raise PlanError(
-            f"{len(too_big)} of {len(planned)} runs need more memory than {spec.resources.workers} "
-            f"worker(s) of machine {spec.resources.machine!r} have ({memory / 1e9:.1f} GB): "
+            f"{len(too_big)} of {len(planned)} runs need more memory than "
+            f"{spec.resources.least_workers} worker(s) of machine {spec.resources.machine!r} have "
+            f"({memory / 1e9:.1f} GB): "
             f"{largest.run_id} needs {largest.cost.peak_bytes / 1e9:.1f} GB; take smaller tables, "
             "more workers, or correct memory_bytes in cluster/prices.yaml"
         )

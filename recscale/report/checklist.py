@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from recscale.report.findings import Findings
 from recscale.report.sentences import noise_sentence
+from recscale.spec import ResourcesSpec
 from recscale.words import number, quantity, time
 
 Rows = list[tuple[str, str]]
@@ -119,7 +120,7 @@ def _spent(f: Findings) -> Rows:
     done = [r for r in study.records if r.measured]
     used, r = study.spent, study.spec.resources
     rows = [
-        ("machine", f"{r.machine}, {r.workers} worker(s), {r.cpus_per_worker} CPU and "
+        ("machine", f"{r.machine}, {_workers(r)} worker(s), {r.cpus_per_worker} CPU and "
          f"{r.gpus_per_worker:g} GPU each"),
         ("hardware", _counted(x.hardware or "unknown" for x in done)),
         ("training FLOPs", f"{quantity(used.flop)} over all attempts, failures counted"),
@@ -132,6 +133,10 @@ def _spent(f: Findings) -> Rows:
     return rows + [
         (p, _counted(x.versions.get(p, "unknown") for x in study.records)) for p in packages
     ]
+
+
+def _workers(r: ResourcesSpec) -> str:
+    return f"{r.elastic[0]} to {r.elastic[1]}" if r.elastic else str(r.workers)
 
 
 def _counted(values: Iterable[str]) -> str:

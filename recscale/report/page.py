@@ -13,11 +13,11 @@ from markupsafe import Markup
 
 from recscale.advice.foretell import foretell
 from recscale.frame import curves_frame
-from recscale.ledger import filesystem
 from recscale.report import figures, tables
 from recscale.report.checklist import checklist
 from recscale.report.findings import Findings, find
 from recscale.report.sentences import answer, foretold, noise_sentence
+from recscale.storage import filesystem, guarded, write
 from recscale.study import Study
 from recscale.words import quantity
 
@@ -31,7 +31,7 @@ def write_report(study: Study, run_dir: str) -> list[str]:
     The page is a pure function of the study: the same ledger gives the same bytes.
 
     Raises:
-        LedgerError: `run_dir` has a scheme that no filesystem here knows.
+        StorageError: `run_dir` has a scheme that no filesystem here knows, or cannot be written.
     """
     fs, root = filesystem(run_dir)
     frame, curves = study.frame(), curves_frame(study.records)
@@ -44,8 +44,9 @@ def write_report(study: Study, run_dir: str) -> list[str]:
     paths = []
     for name, content in contents.items():
         path = f"{root.rstrip('/')}/{name}"
-        _put(fs, path, content)
-        paths.append(path)
+        with guarded(run_dir):
+            write(fs, path, content)
+        paths.append(path if isinstance(fs, pafs.LocalFileSystem) else f"{run_dir}/{name}")
     return paths
 
 
@@ -136,11 +137,3 @@ def _parquet(frame: pd.DataFrame) -> bytes:
     out = io.BytesIO()
     frame.to_parquet(out, index=False)
     return out.getvalue()
-
-
-def _put(fs: pafs.FileSystem, path: str, content: bytes) -> None:
-    """The file appears whole: written beside and moved over."""
-    part = f"{path}.part"
-    with fs.open_output_stream(part) as out:
-        out.write(content)
-    fs.move(part, path)

@@ -28,15 +28,16 @@ class ClickTask:
         self.steps_per_epoch = steps(config.train, store.manifest) // config.train.epochs
         self.base_loss = entropy(store.manifest.label_rate_train or 0.5)
 
-    def loss(self, model: Any, step: int) -> tuple[torch.Tensor, int]:
+    def loss(self, model: Any, step: int) -> tuple[torch.Tensor, float]:
         size = self.config.train.batch_size
         begin = (step % self.steps_per_epoch) * size
         begin, end = shard(begin, begin + size, self.rank, self.world)
         batch = self._read(self.rows, begin, end)
         label = torch.from_numpy(batch.label).to(self.device)
         logits = model(features(batch, self.store.manifest, self.device))
-        # DDP and torchrec average gradients over ranks, each of which has an equal share
-        return F.binary_cross_entropy_with_logits(logits, label), len(label)
+        # DDP and torchrec average gradients over ranks, whose parts may differ by one sample
+        share = size / self.world
+        return F.binary_cross_entropy_with_logits(logits, label) * (len(label) / share), share
 
     @torch.no_grad()
     def evaluate(self, model: Any) -> Evaluated:

@@ -14,9 +14,13 @@ class Host(Protocol):
 
     rank: int
     world: int
-    checkpoints: Path | None
-    """Where this run keeps its checkpoint, shared by all ranks; None keeps none."""
     checkpoint_s: float
+    """The most seconds between two checkpoints."""
+
+    @property
+    def checkpoints(self) -> str | Path | None:
+        """Where this run keeps its checkpoint, shared by all ranks; None keeps none."""
+        ...
 
     def looked(self, samples: int, train_loss: float) -> None:
         """Called on every rank at each look at the loss, after `samples` of all samples;
@@ -27,6 +31,11 @@ class Host(Protocol):
         """Called on every rank after each evaluation."""
         ...
 
+    def drain_s(self) -> float | None:
+        """Seconds until a node of this run is taken away; None without notice of it. Rank 0 is
+        asked."""
+        ...
+
 
 @dataclass
 class PlainHost:
@@ -34,7 +43,7 @@ class PlainHost:
 
     rank: int = 0
     world: int = 1
-    checkpoints: Path | None = None
+    checkpoints: str | Path | None = None
     checkpoint_s: float = 60.0
 
     def looked(self, samples: int, train_loss: float) -> None:
@@ -42,3 +51,6 @@ class PlainHost:
 
     def report(self, point: CurvePoint) -> None:
         pass
+
+    def drain_s(self) -> float | None:
+        return None

@@ -18,7 +18,7 @@ from recscale.cost import TRAIN_OVER_FORWARD, eval_schedule, steps
 from recscale.data.store import Store
 from recscale.models.contract import build
 from recscale.run import CurvePoint, RunConfig
-from recscale.train import checkpoint
+from recscale.train.checkpoint import Checkpoints
 from recscale.train.host import Host
 from recscale.train.optim import Optimizers, rate
 from recscale.train.sharding import ensure_process_group, shard
@@ -36,6 +36,12 @@ class Outcome:
     samples: int
     time_s: float
     """Of all attempts: up to the checkpoint for those that were interrupted."""
+    worker_s: float
+    """The same, times the workers that each attempt had."""
+    workers: int
+    """At the end."""
+    at_risk_s: float
+    """The most seconds of work that a kill costs this run: those between two checkpoints."""
     resumed: int
     peak_bytes: int
     error: str | None = None
@@ -47,6 +53,7 @@ class _Progress:
 
     step: int = 0
     time_s: float = 0.0
+    worker_s: float = 0.0
     resumed: int = 0
     curve: list[CurvePoint] = field(default_factory=list)
     loss_sum: float = 0.0
@@ -82,16 +89,32 @@ class _Training:
         model = build(config.model, data, self.device.type)
         self.model = shard(model, config.train.sparse_rate, config.train.seed, self.device)
         self.optimizers = Optimizers(self.model, config.train)
-        facts = checkpoint.load(host.checkpoints, self.model, self.optimizers)
+        self.checkpoints: Checkpoints | None = None
+        facts = None
+        if host.checkpoints:
+            self.checkpoints = Checkpoints(
+                host.checkpoints, host.checkpoint_s, self.model, self.optimizers
+            )
+            facts = self.checkpoints.load()
         self.progress = _Progress.restore(facts) if facts else _Progress()
-        self.earlier_s = self.progress.time_s
+        self.earlier = self.progress.time_s, self.progress.worker_s
         # what was summed on the device since the last look
         self.pending = torch.zeros((), dtype=torch.float64, device=self.device)
         self.pending_samples = 0
 
     def run(self) -> Outcome:
+        try:
+            outcome = self._train()
+            if self.checkpoints:
+                self.checkpoints.finish()
+            return outcome
+        except BaseException:
+            if self.checkpoints:
+                self.checkpoints.abandon()
+            raise
+
+    def _train(self) -> Outcome:
         progress, schedule = self.progress, eval_schedule(self.total, self.config.train.eval_points)
-        saved_at = time.monotonic()
         while progress.step < self.total:
             self._step(progress.step)
             progress.step += 1
@@ -103,17 +126,9 @@ class _Training:
                 error = self._evaluate()
             if error:
                 return self._outcome("diverged", error)
-            due = time.monotonic() - saved_at >= self.host.checkpoint_s
-            if self.host.checkpoints and progress.step < self.total and self._agree(due):
-                progress.time_s = self._elapsed()
-                checkpoint.save(
-                    self.host.checkpoints,
-                    progress.step,
-                    self.model,
-                    self.optimizers,
-                    progress.facts(),
-                )
-                saved_at = time.monotonic()
+            if self.checkpoints and progress.step < self.total and self._due(self.checkpoints):
+                progress.time_s, progress.worker_s = self._elapsed()
+                self.checkpoints.save(progress.step, progress.facts())
         return self._outcome("done", None)
 
     def _step(self, step: int) -> None:
@@ -135,7 +150,7 @@ class _Training:
         self.pending_samples = 0
         loss = loss_sum / samples
         self.progress.loss_sum += loss_sum
-        self.progress.loss_samples += int(samples)
+        self.progress.loss_samples += round(samples)
         self.host.looked(self.progress.step * self.config.train.batch_size, loss)
         return self._runaway("training", loss)
 
@@ -159,7 +174,7 @@ class _Training:
         point = CurvePoint(
             samples=samples,
             train_flop=samples * self.flop_per_sample,
-            time_s=self._elapsed(),
+            time_s=self._elapsed()[0],
             train_loss=progress.loss_sum / progress.loss_samples,
             eval_loss=found.loss,
             metrics=found.metrics,
@@ -169,23 +184,30 @@ class _Training:
         self.host.report(point)
         return None
 
-    def _agree(self, due: bool) -> bool:
-        """Rank 0's clock decides for all ranks."""
+    def _due(self, checkpoints: Checkpoints) -> bool:
+        """Whether to write a checkpoint: rank 0 decides for all ranks."""
+        due = self.host.rank == 0 and checkpoints.due(self.host.drain_s())
         if self.host.world == 1:
             return due
         flag = torch.tensor(int(due), device=self.device)
         dist.broadcast(flag, src=0)
         return bool(flag)
 
-    def _elapsed(self) -> float:
-        return self.earlier_s + time.monotonic() - self.began
+    def _elapsed(self) -> tuple[float, float]:
+        """Seconds, and worker-seconds, of this attempt and those before it."""
+        now = time.monotonic() - self.began
+        return self.earlier[0] + now, self.earlier[1] + now * self.host.world
 
     def _outcome(self, status: Literal["done", "diverged"], error: str | None) -> Outcome:
+        time_s, worker_s = self._elapsed()
         return Outcome(
             status=status,
             curve=self.progress.curve,
             samples=self.progress.step * self.config.train.batch_size,
-            time_s=self._elapsed(),
+            time_s=time_s,
+            worker_s=worker_s,
+            workers=self.host.world,
+            at_risk_s=self.checkpoints.interval_s if self.checkpoints else math.inf,
             resumed=self.progress.resumed,
             peak_bytes=_peak_bytes(),
             error=error,

@@ -26,9 +26,10 @@ class Task(Protocol):
     base_loss: float
     """What a model that knows only the base rates loses, nats: a run far above it has diverged."""
 
-    def loss(self, model: Any, step: int) -> tuple[torch.Tensor, int]:
-        """The loss of this rank's part of the global batch of `step`, and the samples in it. Its
-        gradient, averaged over the ranks, is that of the mean over the global batch."""
+    def loss(self, model: Any, step: int) -> tuple[torch.Tensor, float]:
+        """The loss of this rank's part of the global batch of `step`, weighted so that averaged
+        over the ranks it is the mean over the global batch, and so is its gradient; and the
+        samples that it stands for, the same on every rank."""
         ...
 
     def evaluate(self, model: Any) -> Evaluated:
