@@ -10,13 +10,14 @@ UNKNOWN_S = 120.0
 """Assumed where a notice names no deadline: what AWS gives a spot instance, and Train assumes."""
 
 
-def left(deadline_ms: int | None) -> float:
+def _left(deadline_ms: int | None) -> float:
     """Seconds until `deadline_ms` of the Unix clock; 0 or None is a notice without a deadline."""
     return deadline_ms / 1000 - time.time() if deadline_ms else UNKNOWN_S
 
 
 class NodeDrain:
-    """Called by the training: seconds until this process's node is taken away, or None."""
+    """Called by the training: seconds until this process's node is taken away, or None. Train's
+    own `get_preemption_info` would make all ranks meet in an actor at every look."""
 
     def __init__(self) -> None:
         self.looked_at = -POLL_S
@@ -32,12 +33,4 @@ class NodeDrain:
             draining = state.get_draining_nodes()
             here = ray.get_runtime_context().get_node_id()
             self.noticed, self.deadline_ms = here in draining, draining.get(here)
-        return left(self.deadline_ms) if self.noticed else None
-
-
-def group_drain() -> float | None:
-    """The same for any node of this process's Ray Train worker group."""
-    import ray.train
-
-    info = ray.train.get_preemption_info()
-    return left(info.deadline_ms) if info else None
+        return _left(self.deadline_ms) if self.noticed else None

@@ -13,6 +13,7 @@ from typing import Any
 
 import ray
 import ray.train
+import ray.util
 from ray.exceptions import RayActorError
 from ray.train.torch import TorchConfig, TorchTrainer
 
@@ -44,6 +45,7 @@ class Bus:
     def __init__(self) -> None:
         self.tickets: list[Ticket] = []
         self.groups: dict[int, str] = {}
+        self.placements: dict[int, Any] = {}
         self.closed = False
         self.broken = ""
         self.news = asyncio.Condition()
@@ -60,11 +62,18 @@ class Bus:
         await self._tell()
         return number
 
+    async def enter(self, slot: int, group: str, placement: Any) -> None:
+        """A new worker group serves `slot`, on the CPUs of a placement group."""
+        self.groups[slot], self.placements[slot] = group, placement
+        await self._tell()
+
+    async def placement(self, slot: int) -> Any:
+        """The placement group of the slot's last worker group, None before the first."""
+        return self.placements.get(slot)
+
     async def lease(self, slot: int, group: str) -> tuple[int, dict[str, Any]] | None:
         """The next job for worker group `group` of `slot`; None when the sweep is over, or when
         the slot has another group by now."""
-        self.groups[slot] = group
-        await self._tell()
         async with self.news:
             await self.news.wait_for(lambda: self._over(slot, group) or self._open(slot))
         if self._over(slot, group):
@@ -157,8 +166,15 @@ class Pool:
                 except RayActorError:  # of Train's controller, whose workers died with it
                     if attempt == failures:
                         raise
+                    self._free(slot)
         except Exception as error:  # whatever ended the group must reach the trials that wait
             ray.get(self.bus.close.remote(f"the worker group of slot {slot} is gone: {error}"))
+
+    def _free(self, slot: int) -> None:
+        """Gives back what a dead controller held: Ray keeps it for as long as the driver lives."""
+        placement: Any = ray.get(self.bus.placement.remote(slot))
+        if placement is not None:
+            ray.util.remove_placement_group(placement)
 
     def _trainer(
         self, resources: ResourcesSpec, slot: int, storage: str, failures: int

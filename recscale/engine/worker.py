@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from recscale.engine.drain import NodeDrain, group_drain
+from recscale.engine.drain import NodeDrain
 from recscale.engine.job import Job, finished_record
 from recscale.engine.monitor import RunMonitor
 from recscale.ledger import Ledger, finished
@@ -83,12 +83,16 @@ def serve_leases(config: dict[str, Any]) -> None:
     the new one goes on with the same lease from its last checkpoint."""
     import ray
     import ray.train
+    import ray.util
     from ray.train.collective import broadcast_from_rank_zero
 
     bus = ray.get_actor(config["bus"])
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
-    group = broadcast_from_rank_zero(f"{os.getpid()}-{time.time()}")
+    group = f"{os.getpid()}-{time.time()}"
+    if rank == 0:
+        here = ray.util.get_current_placement_group()
+        ray.get(bus.enter.remote(config["slot"], group, here))
     while True:
         lease = ray.get(bus.lease.remote(config["slot"], group)) if rank == 0 else None
         lease = broadcast_from_rank_zero(lease)
@@ -101,7 +105,7 @@ def serve_leases(config: dict[str, Any]) -> None:
                 rank=rank,
                 world=world,
                 send=lambda message, ticket=ticket: ray.get(bus.push.remote(ticket, message)),
-                drain=group_drain,
+                drain=NodeDrain(),
             )
         except Exception:
             ray.get(bus.end.remote(ticket, traceback.format_exc()))

@@ -32,8 +32,7 @@ class Host(Protocol):
         ...
 
     def drain_s(self) -> float | None:
-        """Seconds until a node of this run is taken away; None without notice of it. Rank 0 is
-        asked."""
+        """Seconds until this rank's node is taken away; None without notice of it."""
         ...
 
 

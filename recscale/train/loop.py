@@ -185,11 +185,16 @@ class _Training:
         return None
 
     def _due(self, checkpoints: Checkpoints) -> bool:
-        """Whether to write a checkpoint: rank 0 decides for all ranks."""
-        due = self.host.rank == 0 and checkpoints.due(self.host.drain_s())
+        """Whether to write a checkpoint: rank 0 decides for all ranks, by its own clock and by
+        the first node of any rank that is to be taken away."""
+        drain_s = self.host.drain_s()
         if self.host.world == 1:
-            return due
-        flag = torch.tensor(int(due), device=self.device)
+            return checkpoints.due(drain_s)
+        soonest = torch.tensor(math.inf if drain_s is None else drain_s, device=self.device)
+        dist.all_reduce(soonest, dist.ReduceOp.MIN)
+        left = float(soonest)
+        flag = torch.tensor(int(checkpoints.due(left if left < math.inf else None)))
+        flag = flag.to(self.device)
         dist.broadcast(flag, src=0)
         return bool(flag)
 

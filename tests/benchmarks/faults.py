@@ -39,11 +39,11 @@ from recscale.run import RunRecord
 
 SWEEP = """
 name: {name}
-data: {{source: synthetic, rows: 120000, users: 500, items: 300}}
+data: {{source: synthetic, rows: 60000, users: 500, items: 300}}
 model: {{family: dlrm, embedding_dim: [4, 8, 16], mlp_width: [16, 32], sequence_length: 6}}
 train: {{data_fraction: [0.7, 1.0], batch_size: 64, seeds: {seeds}}}
 budget: {{flop: 1e15}}
-resources: {{checkpoint_s: 1, retries: 30, {workers}}}
+resources: {{checkpoint_s: 0.5, retries: 30, {workers}}}
 storage: {storage}
 """
 FIRST = [*["worker"] * 9, *["driver"] * 3, "raylet", "node", "drain"]
