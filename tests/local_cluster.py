@@ -96,7 +96,7 @@ def _started(folder: Path, settings: dict[str, Any]) -> Iterator[LocalCluster]:
         "RAY_CLOUD_INSTANCE_ID": head,
         "RAY_OVERRIDE_NODE_ID_FOR_TESTING": head,
         "AUTOSCALER_UPDATE_INTERVAL_S": "1",
-        "RAY_metrics_report_interval_ms": "1000",
+        "RAY_metrics_report_interval_ms": "3000",
         "AUTOSCALER_METRIC_PORT": str(autoscaler),
         "DASHBOARD_METRIC_PORT": str(of_dashboard),
     }
@@ -110,7 +110,7 @@ def _started(folder: Path, settings: dict[str, Any]) -> Iterator[LocalCluster]:
     log = (folder / "head.log").open("w")
     process = subprocess.Popen(words, env=of_head, stdout=log, stderr=subprocess.STDOUT)
     try:
-        _await(cluster, process, folder / "head.log")
+        _await(cluster, agent, process, folder / "head.log")
         yield cluster
     finally:
         process.terminate()
@@ -121,12 +121,14 @@ def _started(folder: Path, settings: dict[str, Any]) -> Iterator[LocalCluster]:
         process.wait()
 
 
-def _await(cluster: LocalCluster, process: subprocess.Popen[bytes], log: Path) -> None:
+def _await(cluster: LocalCluster, agent: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Until the dashboard answers and the agent that starts jobs listens."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()
         try:
             cluster.workers()
+            socket.create_connection(("127.0.0.1", agent), 1).close()
             return
         except OSError:
             time.sleep(0.5)

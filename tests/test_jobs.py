@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from local_cluster import REPOSITORY, LocalCluster, local_cluster
+from planted_study import planted
 from prometheus_client.parser import text_string_to_metric_families
 
 from recscale.ledger import Ledger
@@ -27,7 +28,17 @@ resources: {concurrent: 2, checkpoint_s: 0.5}
 track: tensorboard
 """
 PATIENCE_S = 300
-BOARD = REPOSITORY / "cluster" / "grafana-recscale.json"
+TELL = """
+import sys, time
+import ray
+from recscale.engine.monitor import SweepMonitor
+from recscale.study import Study
+ray.init()
+monitor, study = SweepMonitor("planted"), Study.open(sys.argv[1])
+while True:
+    monitor.update(study, {"mean": 0.7, "low": 0.6, "high": 0.8})
+    time.sleep(1)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +66,11 @@ def starts(ledger: Ledger) -> Counter[str]:
     return Counter(e["run_id"] for e in ledger.entries() if e["kind"] == "start")
 
 
-def board_queries() -> list[str]:
-    board = json.loads(BOARD.read_text())
-    return [t["expr"] for panel in board["panels"] for t in panel["targets"]]
-
-
 def board_metrics() -> set[str]:
-    return {m for q in board_queries() for m in re.findall(r"\b(?:ray|autoscaler)_\w+", q)}
+    """Every metric that a query of the board asks for."""
+    board = json.loads((REPOSITORY / "cluster" / "grafana-recscale.json").read_text())
+    queries = [t["expr"] for panel in board["panels"] for t in panel["targets"]]
+    return {m for q in queries for m in re.findall(r"\b(?:ray|autoscaler)_\w+", q)}
 
 
 def scraped(cluster: LocalCluster) -> dict[str, list[Any]]:
@@ -88,7 +97,10 @@ def test_a_job_is_followed_stopped_and_submitted_again(cluster, sweep_file, tmp_
     )
     try:
         until(lambda: done(ledger) and len(cluster.workers()) == 2, follower)
-        seen = until(lambda: (s := scraped(cluster)).keys() >= board_metrics() and s, follower)
+        told = {m for m in board_metrics() if m.startswith("ray_recscale_run")} | {
+            "ray_recscale_law"
+        }
+        seen = until(lambda: (s := scraped(cluster)).keys() >= told and s, follower)
         stop = subprocess.run(
             cluster.ray("job", "stop", "first"), env=cluster.env, capture_output=True, check=False
         )
@@ -131,3 +143,26 @@ def test_a_job_is_followed_stopped_and_submitted_again(cluster, sweep_file, tmp_
     # and TensorBoard has a run for each of ours
     events = (tmp_path / "runs" / "job" / "tune").rglob("events.out.tfevents.*")
     assert {e.parent.name for e in events} == set(finished)
+
+
+def test_a_board_finds_what_it_asks_for(cluster, tmp_path):
+    """Of a sweep whose law is determined; what runs tell is in the test above."""
+    planted(tmp_path)
+    script = tmp_path / "tell.py"
+    script.write_text(TELL)
+    words = ["job", "submit", "--no-wait", "--submission-id", "tell", "--", "python"]
+    subprocess.run(
+        cluster.ray(*words, str(script), str(tmp_path)),
+        env=cluster.env,
+        capture_output=True,
+        check=True,
+    )
+    wanted = {m for m in board_metrics() if not m.startswith("ray_recscale_run_")}
+    found: dict[str, list[Any]] = {}
+    until(lambda: found.update(scraped(cluster)) or found.keys() >= wanted)
+    law = {s.labels["status"]: s.value for s in found["ray_recscale_law"]}
+    assert law == {"converged": 1, "bound_hit": 0, "underdetermined": 0}
+    bounds = {s.labels["bound"]: s.value for s in found["ray_recscale_frontier_loss"]}
+    assert bounds["low"] < bounds["mean"] < bounds["high"]
+    (best,) = found["ray_recscale_best_loss"]
+    assert bounds["mean"] < best.value  # ten times the compute buys something here

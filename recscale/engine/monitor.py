@@ -11,7 +11,7 @@ import threading
 import time
 from contextlib import suppress
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ray.util.metrics import Gauge
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from recscale.study import Study
 
 REACH = "10x"  # the frontier is shown at ten times the largest run so far
+TELL_S = 2.0  # well within the ten seconds between Ray's reports
 RUN = {
     "run_samples": "Training samples seen.",
     "run_samples_per_second": "Training samples a second, all workers together.",
@@ -65,82 +66,98 @@ def gauge(name: str) -> Gauge:
     return Gauge(f"recscale_{name}", (RUN | SWEEP)[name], (*tags, extra) if extra else tags)
 
 
-def known(value: float | None) -> float:
-    """NaN for what is not known: a gauge would otherwise go on with what it said last."""
-    return math.nan if value is None else value
+class Teller:
+    """What one process tells. Ray forgets a gauge that was not set between two of its reports, so
+    that a thread sets all of them again and again; what is closed is gone from the next report."""
+
+    def __init__(self, **tags: str):
+        self.tags = tags
+        self.values: dict[tuple[str, str], float] = {}
+        self.closed = threading.Event()
+        threading.Thread(target=self._repeat, daemon=True).start()
+
+    def tell(self, name: str, value: float | None, kind: str = "") -> None:
+        """`kind` is the value of the metric's extra tag. None is not told: it is not known."""
+        self.values.pop((name, kind), None)
+        if value is not None and math.isfinite(value):
+            self.values[name, kind] = value
+
+    def close(self) -> None:
+        self.closed.set()
+
+    def _repeat(self) -> None:
+        while not self.closed.wait(TELL_S):
+            for (name, kind), value in list(self.values.items()):
+                extra = {EXTRA_TAG[name]: kind} if kind else {}
+                gauge(name).set(value, {**self.tags, **extra})
 
 
 class RunMonitor:
     """One run, from rank 0 of its workers."""
 
     def __init__(self, job: Job, data: Manifest, world: int):
-        self.tags = {"sweep": job.sweep, "run": job.run.run_id}
+        self.teller = Teller(sweep=job.sweep, run=job.run.run_id)
         self.flop = TRAIN_OVER_FORWARD * job.run.model.forward_flop(data).total
         self.sustained = machines()[job.needs.machine].flop_per_s * world
         self.since: tuple[int, float] | None = None
 
     def looked(self, samples: int, train_loss: float) -> None:
         """A look at the training after `samples` samples. Speed is measured between two looks."""
-        now = time.monotonic()
-        self._set("samples", samples)
-        self._set("train_loss", train_loss)
+        now, tell = time.monotonic(), self.teller.tell
+        tell("run_samples", samples)
+        tell("run_train_loss", train_loss)
         if self.since is not None and now > self.since[1]:
-            self._speed((samples - self.since[0]) / (now - self.since[1]))
+            speed = (samples - self.since[0]) / (now - self.since[1])
+            tell("run_samples_per_second", speed)
+            tell("run_flop_per_second", speed * self.flop)
+            tell("run_flop_share", speed * self.flop / self.sustained)
         self.since = samples, now
 
     def evaluated(self, point: CurvePoint) -> None:
         """The seconds of an evaluation are no training."""
         for metric, value in {"eval_loss": point.eval_loss, **point.metrics}.items():
-            gauge("run_eval").set(known(value), {**self.tags, "metric": metric})
+            self.teller.tell("run_eval", value, metric)
         self.since = point.samples, time.monotonic()
 
     def ended(self) -> None:
-        """A worker trains other runs after this one: what it told last must not stay."""
-        self._speed(0.0)
-
-    def _speed(self, samples_per_s: float) -> None:
-        self._set("samples_per_second", samples_per_s)
-        self._set("flop_per_second", samples_per_s * self.flop)
-        self._set("flop_share", samples_per_s * self.flop / self.sustained)
-
-    def _set(self, name: str, value: float) -> None:
-        gauge(f"run_{name}").set(value, self.tags)
+        self.teller.close()
 
 
 class SweepMonitor:
     """The sweep, from its driver. The frontier takes seconds to find, so that a thread finds it
     while the runs go on, anew whenever runs have ended since."""
 
-    def __init__(self) -> None:
+    def __init__(self, sweep: str) -> None:
+        self.teller = Teller(sweep=sweep)
         self.drawn = 0
         self.thread: threading.Thread | None = None
 
     def update(self, study: Study, expected: dict[str, float] | None) -> None:
         """`expected` holds mean, low and high of the planner's interval, if it has one."""
-        tags = {"sweep": study.spec.name}
+        tell = self.teller.tell
         states = {s: study.count(s) for s in ("done", "diverged", "failed")}
         states["running"] = len(study.running)
         states["waiting"] = max(0, len(study.planned) - sum(states.values()))
         for state, count in states.items():
-            gauge("runs").set(count, {**tags, "state": state})
+            tell("runs", count, state)
         spent, budget = vars(study.spent), study.spec.budget.model_dump(exclude_none=True)
         for kind, value in spent.items():
-            gauge(f"spent_{kind}").set(value, tags)
-        gauge("budget_share").set(max(spent[k] / limit for k, limit in budget.items()), tags)
-        gauge("eta_seconds").set(known(study.eta_s()), tags)
+            tell(f"spent_{kind}", value)
+        tell("budget_share", max(spent[k] / limit for k, limit in budget.items()))
+        tell("eta_seconds", study.eta_s())
         loss = study.spec.law_loss
         done = [r.final for r in study.records if r.status == "done" and r.final]
-        finals = [point.columns()[loss] for point in done]
-        gauge("best_loss").set(min((x for x in finals if x is not None), default=math.nan), tags)
-        _bounds("expected_loss", expected, tags)
-        if len(finals) > self.drawn and not (self.thread and self.thread.is_alive()):
-            self.drawn = len(finals)
-            self.thread = threading.Thread(target=draw_law, args=(study, tags), daemon=True)
+        finals = [value for point in done if (value := point.columns()[loss]) is not None]
+        tell("best_loss", min(finals, default=None))
+        tell_interval(self.teller, "expected_loss", expected)
+        if len(done) > self.drawn and not (self.thread and self.thread.is_alive()):
+            self.drawn = len(done)
+            self.thread = threading.Thread(target=tell_law, args=(self.teller, study), daemon=True)
             self.thread.start()
 
 
-def draw_law(study: Study, tags: dict[str, Any]) -> None:
-    """Tells the law's status and, where it is determined, the frontier beyond the runs."""
+def tell_law(teller: Teller, study: Study) -> None:
+    """The law's status and, where it is determined, the frontier beyond the runs."""
     from recscale.advice import advise
 
     try:
@@ -148,15 +165,15 @@ def draw_law(study: Study, tags: dict[str, Any]) -> None:
     except LawError:
         status = "underdetermined"
     for name in ("converged", "bound_hit", "underdetermined"):
-        gauge("law").set(float(name == status), {**tags, "status": name})
+        teller.tell("law", float(name == status), name)
     found = None
     if status == "converged":
         with suppress(LawError, ValueError):  # `recscale ask` tells why there is no answer
             best = advise(study, REACH).best
             found = {"mean": best.loss, "low": best.low, "high": best.high}
-    _bounds("frontier_loss", found, tags)
+    tell_interval(teller, "frontier_loss", found)
 
 
-def _bounds(name: str, found: dict[str, float] | None, tags: dict[str, str]) -> None:
+def tell_interval(teller: Teller, name: str, found: dict[str, float] | None) -> None:
     for bound in ("mean", "low", "high"):
-        gauge(name).set(found[bound] if found else math.nan, {**tags, "bound": bound})
+        teller.tell(name, found[bound] if found else None, bound)

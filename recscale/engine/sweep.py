@@ -169,7 +169,7 @@ class _Watch(tune.Callback):
 
     def __init__(self, searcher: PlanSearcher, ledger: Ledger, on_change: Callable[[Study], None]):
         self.searcher, self.ledger, self.on_change = searcher, ledger, on_change
-        self.monitor = SweepMonitor()
+        self.monitor = SweepMonitor(searcher.spec.name)
         self.alive_at = self.looked_at = time.monotonic()
 
     def __getstate__(self) -> dict[str, Any]:
