@@ -77,8 +77,9 @@ def _columns(records: Sequence[RunRecord], wanted: Sequence[str]) -> list[str]:
     metrics = dict.fromkeys([k for r in records if r.final for k in r.final.metrics] + [*wanted])
     metrics.pop("eval_loss", None)
     best = [f"best_{k}" for k in ("eval_loss", *metrics, "samples")]
+    probes = dict.fromkeys(k for r in records for k in r.probes)
     return [*_IDENTITY, *sizes, *_TRAINING, *_COSTS, "eval_loss", *metrics, "train_loss", *best,
-            *_REST]  # fmt: skip
+            *probes, *_REST]  # fmt: skip
 
 
 _IDENTITY = ("run_id", "status", "enters_law", "left_out", "family")
@@ -109,6 +110,7 @@ def _row(r: RunRecord, out: str | None) -> dict[str, object]:
         "resumed": r.resumed,
         "reason": r.reason,
         "error": r.error,
+        **r.probes,
         "finished_at": pd.Timestamp(r.finished_at, unit="s", tz="UTC"),
     }
     if final and best:

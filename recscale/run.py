@@ -28,6 +28,7 @@ class TrainConfig(Frozen):
     sgd_after: float | None = None
     """Share of the steps after which SGD takes over from Adam; None: never."""
     sgd_rate: float | None = None
+    probes: tuple[str, ...] = ()
     seed: int
 
 
@@ -127,6 +128,8 @@ class RunRecord(Frozen):
     started_at: float
     finished_at: float
     """Unix seconds."""
+    probes: dict[str, float | None] = {}
+    """What the sweep's probes found at the end of the run, by column name."""
     resumed: int = 0
     """Times the run went on from a checkpoint."""
     lost: float = 0.0

@@ -82,12 +82,15 @@ class Columns(Frozen):
     time: str
     label: str | None = None
     """0/1 clicks. Without it every row is a positive and negatives are sampled."""
+    domain: str | None = None
+    """The domain that an event belongs to, such as a shop's department: for probe `transfer`."""
     sparse: tuple[str, ...] = ()
     dense: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _distinct(self) -> Columns:
-        named = [self.user, self.item, self.time, self.label, *self.sparse, *self.dense]
+        named = [self.user, self.item, self.time, self.label, self.domain]
+        named += [*self.sparse, *self.dense]
         twice = sorted({c for c in named if c is not None and named.count(c) > 1})
         if twice:
             raise ValueError(f"the column {', '.join(twice)} is given two parts; name it once")
@@ -119,13 +122,58 @@ class EventsData(_Data):
     seed: Annotated[int, Field(ge=0)] = 0
     """Of the sampled negatives."""
 
+    @property
+    def domain(self) -> str | None:
+        return self.columns.domain
 
-DataSpec = Annotated[SyntheticData | CriteoData | EventsData, Field(discriminator="source")]
+    @model_validator(mode="after")
+    def _domains_of_sequences(self) -> EventsData:
+        if self.columns.domain and self.task != "next_item":
+            raise ValueError("columns.domain belongs to task next_item; list it under sparse")
+        return self
+
+
+class PublishedData(_Data):
+    """MovieLens and Amazon Reviews as published, and files of one user a line; see
+    `recscale.data.formats`. Ratings count as events, whatever their stars."""
+
+    source: Literal["movielens", "amazon", "sequences"]
+    path: str
+    """A file, a folder, or a glob: of `amazon` a file a domain."""
+    task: Literal["click", "next_item"] = "next_item"
+    negatives: Negatives = Negatives()
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Of the sampled negatives."""
+
+    @property
+    def domain(self) -> str | None:
+        return "domain" if self.source == "amazon" and self.task == "next_item" else None
+
+    @property
+    def columns(self) -> Columns:
+        return Columns(user="user", item="item", time="time", domain=self.domain)
+
+    @model_validator(mode="after")
+    def _lines_have_no_time(self) -> PublishedData:
+        if self.source == "sequences" and not self.holdout.leave_one_out:
+            raise ValueError(
+                "source sequences: its lines hold an order and no time, so there is no split in "
+                "time; set holdout.leave_one_out: true, or bring a log with times as source events"
+            )
+        return self
+
+
+DataSpec = Annotated[
+    SyntheticData | CriteoData | EventsData | PublishedData, Field(discriminator="source")
+]
 
 
 class LearningRate(Frozen):
     dense: Positive = 1e-3
     sparse: Positive = 5e-2
+    width: Count | None = None
+    """The width of a sequence model that both rates are meant for: at width d they are multiplied
+    by width / d, as 2203.03466 (muP) does under Adam. null: the same rates at every width."""
     tune: FactorAxis = (1.0,)
     """Factors on both rates, tried for every architecture and fraction; the best enters the law."""
 
@@ -221,11 +269,17 @@ class ResourcesSpec(Frozen):
         return self.elastic[1] if self.elastic else self.workers
 
 
+Probe = Literal["long_tail", "cold_start", "robustness", "transfer", "trajectory"]
+
+
 class SweepSpec(Frozen):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     data: DataSpec
     model: AnyModelSpec
     train: TrainSpec = TrainSpec()
+    probes: tuple[Probe, ...] = ()
+    """The hard tasks of 2311.11351 that every next-item model faces at the end of its run; see
+    `recscale.train.probes`."""
     search: SearchSpec = SearchSpec()
     law: LawSpec = LawSpec()
     budget: BudgetSpec
@@ -273,6 +327,17 @@ class SweepSpec(Frozen):
             raise ValueError(
                 f"model.family {self.model.family} needs data.task {self.model.task}, "
                 f"not {self.data.task}"
+            )
+        if self.probes and self.model.task != "next_item":
+            raise ValueError("probes belong to models of task next_item; leave them out")
+        if "transfer" in self.probes and not getattr(self.data, "domain", None):
+            raise ValueError(
+                "probes: transfer needs data.columns.domain, the column that says which domain an "
+                "event belongs to"
+            )
+        if self.train.learning_rate.width and self.model.task != "next_item":
+            raise ValueError(
+                "train.learning_rate.width belongs to sequence models; use tune for click models"
             )
         if self.law_loss not in self.model.losses:
             raise ValueError(

@@ -125,7 +125,8 @@ def _sentence(name: str, lines: dict[Loc, int], error: ErrorDetails) -> str:
     if kind in ("union_tag_not_found", "union_tag_invalid"):
         key = TAGS[str(loc[0])]
         models = _models_of(SweepSpec, str(loc[0]))
-        tags = ", ".join(repr(get_args(m.model_fields[key].annotation)[0]) for m in models)
+        kinds = (get_args(m.model_fields[key].annotation) for m in models)
+        tags = ", ".join(repr(tag) for group in kinds for tag in group)
         if kind == "union_tag_not_found":
             return f"{where}.{key}: missing; allowed: {tags}"
         tag = given.get(key) if isinstance(given, dict) else given

@@ -152,7 +152,7 @@ def option(study: Study, model: ModelConfig, samples: int) -> Option:
     fraction exceeds 1 where there is not as much data."""
     spec, data = study.spec, study.data
     epochs = base_epochs(spec)
-    train = training(spec, samples / epochs / data.n_train, 1.0, 0)
+    train = training(spec, samples / epochs / data.n_train, 1.0, 0, model=model)
     # half a row more, so that rounding never loses the last batch
     fraction = (samples / epochs + 0.5) / data.n_train
     cost = estimate(
@@ -166,7 +166,7 @@ def base_option(study: Study) -> Option:
     spec = study.spec
     values = {k: base_value(k, v, spec) for k, v in spec.axes().items()}
     model = spec.model.resolve(values, study.data)
-    train = training(spec, values["data_fraction"], 1.0, 0, values["epochs"])
+    train = training(spec, values["data_fraction"], 1.0, 0, values["epochs"], model)
     return Option(model, train, estimate(model, train, study.data, spec.resources))
 
 

@@ -31,7 +31,7 @@ from recscale.data.layout import (
 from recscale.data.moments import Grouped, first_of_each, moment_chunks
 from recscale.data.negatives import Baskets, NegativeSampler
 from recscale.data.ranks import interleave, rank_column
-from recscale.spec import EventsData
+from recscale.spec import EventsData, PublishedData
 
 RECIPE = 2
 """Of the whole of this preparation: other arrays from the same log need another number."""
@@ -62,7 +62,7 @@ class _Rows:
     label: np.ndarray
 
 
-def build(data: EventsData, folder: Path, progress: Progress) -> Built:
+def build(data: EventsData | PublishedData, folder: Path, progress: Progress) -> Built:
     """Writes the arrays of the log into `folder`. Raises DataError for data unfit for the spec."""
     events = read_events(data, folder, progress)
     log = _in_time_order(events)
@@ -117,7 +117,7 @@ def _in_time_order(events: Events) -> _Log:
     return _Log(rows, time, columns["user"][rows], columns["item"][rows], columns)
 
 
-def _owners(data: EventsData, log: _Log) -> dict[str, Owner]:
+def _owners(data: EventsData | PublishedData, log: _Log) -> dict[str, Owner]:
     """Of every sparse and dense column."""
     named = [f"sparse.{c}" for c in data.columns.sparse] + [
         f"dense.{c}" for c in data.columns.dense
@@ -152,7 +152,7 @@ def _rows(log: _Log, sampler: NegativeSampler | None, drawn: bool = True) -> Ite
 
 
 def _write(
-    data: EventsData,
+    data: EventsData | PublishedData,
     folder: Path,
     n: int,
     log: _Log,
@@ -172,6 +172,9 @@ def _write(
     create_array(folder, "history_items", clicked.shape)[:] = log.item[clicked]
     if data.task == "next_item":
         create_array(folder, "history_times", clicked.shape)[:] = log.time[clicked]
+    if data.columns.domain:
+        domains = log.take("domain", clicked)
+        create_array(folder, "history_domains", clicked.shape)[:] = domains
     del clicked
     sold = Grouped(log.item) if Owner.ITEM in owners.values() else None
     done = 0
@@ -207,7 +210,7 @@ def _standing(sold: Grouped, items: np.ndarray, start: np.ndarray) -> np.ndarray
 
 
 def _notes(
-    data: EventsData, log: _Log, implicit: bool, owners: dict[str, Owner], n: int
+    data: EventsData | PublishedData, log: _Log, implicit: bool, owners: dict[str, Owner], n: int
 ) -> dict[str, str]:
     notes = {
         "split": "rows of the moment at the boundary all evaluate; times without a zone are UTC",

@@ -19,10 +19,11 @@ import pyarrow.parquet as pq
 
 from recscale.data.build import Progress
 from recscale.data.files import input_files
+from recscale.data.formats import READERS
 from recscale.data.layout import CHUNK_ROWS, DataError, open_array
 from recscale.data.spill import Spill
 from recscale.data.times import unix_seconds
-from recscale.spec import Columns, EventsData
+from recscale.spec import Columns, EventsData, PublishedData
 
 NULL_USER, NULL_ITEM = "user missing", "item missing"
 DUPLICATE = "same user, item and time"
@@ -59,24 +60,26 @@ class _Codes:
         return (codes[index], given[index]) if len(names) else (index, index.astype(bool))
 
 
-def read_events(data: EventsData, folder: Path, progress: Progress) -> Events:
+def read_events(data: EventsData | PublishedData, folder: Path, progress: Progress) -> Events:
     """Streams the log's files into flat arrays under `folder`.
 
     Memory: one chunk and the distinct users, items and sparse values.
     Raises DataError for missing or unfit columns, and when nothing usable is left.
     """
     columns = data.columns
-    codes = {part: _Codes() for part in ("user", "item", *columns.sparse)}
+    codes = {part: _Codes() for part in ("user", "item", "domain", *columns.sparse)}
     dtypes = {"user": "<i4", "item": "<i4", "time": "<i8"}
     dtypes |= {f"sparse.{c}": "<i4" for c in columns.sparse}
     dtypes |= {f"dense.{c}": "<f4" for c in columns.dense}
+    dtypes |= {"domain": "<i4"} if columns.domain else {}
     dtypes |= {"label": "|u1"} if columns.label and data.task == "click" else {}
     places = {name: f"raw.{i}" for i, name in enumerate(dtypes)}  # names may not suit a file
     dropped: Counter[str] = Counter()
     raw_rows = 0
     with Spill(folder, {places[name]: (dtype, None) for name, dtype in dtypes.items()}) as spill:
         for file in input_files(data.path):
-            for batch in _batches(file, columns):
+            read = READERS.get(data.source)
+            for batch in read(file) if read else _batches(file, columns):
                 raw_rows += len(batch)
                 rows = _usable(batch, columns, codes, "label" in dtypes, dropped, file)
                 spill.append({places[name]: values for name, values in rows.items()})
@@ -90,7 +93,7 @@ def read_events(data: EventsData, folder: Path, progress: Progress) -> Events:
     return Events(arrays, raw_rows, dropped)
 
 
-def check_dropped(data: EventsData, events: Events) -> None:
+def check_dropped(data: EventsData | PublishedData, events: Events) -> None:
     """Raises DataError when more rows are dropped than the spec allows."""
     lost = sum(events.dropped.values()) / events.raw_rows
     if lost > data.refuse_above:
@@ -109,7 +112,7 @@ def _described(dropped: Counter[str]) -> str:
 def _batches(file: Path, columns: Columns) -> Iterator[pa.RecordBatch]:
     """The chosen columns of one file, a chunk at a time; text of a CSV stays text."""
     wanted = [columns.user, columns.item, columns.time, *columns.sparse, *columns.dense]
-    wanted += [columns.label] if columns.label else []
+    wanted += [c for c in (columns.label, columns.domain) if c]
     try:
         if file.name.endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz")):
             parse = pacsv.ParseOptions(delimiter="\t" if ".tsv" in file.name else ",")
@@ -136,6 +139,7 @@ def _batches(file: Path, columns: Columns) -> Iterator[pa.RecordBatch]:
 def _check_columns(file: Path, present: list[str], columns: Columns) -> None:
     parts = {"user": columns.user, "item": columns.item, "time": columns.time}
     parts |= {"label": columns.label} if columns.label else {}
+    parts |= {"domain": columns.domain} if columns.domain else {}
     parts |= {f"sparse[{i}]": c for i, c in enumerate(columns.sparse)}
     parts |= {f"dense[{i}]": c for i, c in enumerate(columns.dense)}
     problems = []
@@ -172,6 +176,8 @@ def _usable(
     if labelled and columns.label:
         rows["label"], has_label = _labels(batch[columns.label])
         checks.append((BAD_LABEL, has_label))
+    if columns.domain:
+        rows["domain"], _ = codes["domain"](batch[columns.domain])
     for name in columns.sparse:
         rows[f"sparse.{name}"], _ = codes[name](batch[name])
     for name in columns.dense:

@@ -22,7 +22,8 @@ ROW_ARRAYS = {
 }
 HISTORY_ITEMS = "history_items"  # [m], ids of the history's table, grouped by user, oldest first
 HISTORY_TIMES = "history_times"  # [m], when each of them happened; of task next_item only
-DTYPES = {**ROW_ARRAYS, HISTORY_ITEMS: "<i4", HISTORY_TIMES: "<i8"}
+HISTORY_DOMAINS = "history_domains"  # [m], codes; where data.columns.domain names a column
+DTYPES = {**ROW_ARRAYS, HISTORY_ITEMS: "<i4", HISTORY_TIMES: "<i8", HISTORY_DOMAINS: "<i4"}
 
 CHUNK_ROWS = 1 << 18
 """Rows worked on at once: some 40 MB of a log with 39 columns."""

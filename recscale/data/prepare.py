@@ -25,7 +25,7 @@ from recscale.spec import CriteoData, DataSpec, SyntheticData
 
 __all__ = ["DataError", "prepare", "store_path"]
 
-_RECIPES = {"synthetic": synthetic.RECIPE, "criteo": criteo.RECIPE, "events": events.RECIPE}
+_RECIPES = {"synthetic": synthetic.RECIPE, "criteo": criteo.RECIPE}  # others: of events
 
 
 def store_path(data: DataSpec, root: str | Path) -> Path:
@@ -38,7 +38,9 @@ def store_path(data: DataSpec, root: str | Path) -> Path:
     literals = data.model_dump(mode="json", exclude={"path"})
     files = [] if isinstance(data, SyntheticData) else input_files(data.path)
     named = [[f.name, f.stat().st_size] for f in files]
-    recipe = json.dumps([VERSION, _RECIPES[data.source], literals, named], sort_keys=True)
+    recipe = json.dumps(
+        [VERSION, _RECIPES.get(data.source, events.RECIPE), literals, named], sort_keys=True
+    )
     name = hashlib.blake2b(recipe.encode(), digest_size=6).hexdigest()
     return Path(root) / f"{data.source}-{name}"
 
@@ -103,7 +105,7 @@ def _manifest(data: DataSpec, folder: Path, built: Built) -> Manifest:
     if history:
         lengths = open_array(folder, "history_end")[:n] - open_array(folder, "history_begin")[:n]
         mean_length = float(np.mean(lengths))
-    show = str if isinstance(data, SyntheticData | CriteoData) else _utc
+    show = str if data.source in ("synthetic", "criteo", "sequences") else _utc
     ranges = [(show(int(time[p].min())), show(int(time[p].max()))) for p in parts]
     return Manifest(
         version=VERSION,

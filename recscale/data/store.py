@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from recscale.data.layout import (
+    HISTORY_DOMAINS,
     HISTORY_ITEMS,
     HISTORY_TIMES,
     ROW_ARRAYS,
@@ -136,6 +137,7 @@ class Store:
         names = [n for n in ROW_ARRAYS if manifest.history or not n.startswith("history")]
         names += [HISTORY_ITEMS] if manifest.history else []
         names += [HISTORY_TIMES] if manifest.task == "next_item" else []
+        names += [HISTORY_DOMAINS] if array_path(path, HISTORY_DOMAINS).exists() else []
         missing = [n for n in names if not array_path(path, n).exists()]
         if missing:
             raise StoreError(

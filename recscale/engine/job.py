@@ -57,6 +57,7 @@ def finished_record(job: Job, data: Manifest, outcome: Any, starts: Sequence[flo
         curve=tuple(outcome.curve),
         estimated=estimated,
         measured=_measured(run, data, needs, estimated, outcome),
+        probes=outcome.probes,
         workers=outcome.workers,
         started_at=starts[-1],
         finished_at=time.time(),

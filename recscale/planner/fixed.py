@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from recscale.cost import estimate, machines, steps
+from recscale.families import ModelConfig
 from recscale.manifest import Manifest
 from recscale.run import Cost, RunConfig, RunRecord, TrainConfig
 from recscale.spec import BudgetSpec, SweepSpec, middle
@@ -86,7 +87,7 @@ def planned_runs(spec: SweepSpec, data: Manifest) -> list[Planned]:
         for factor, seed in itertools.product(
             spec.train.learning_rate.tune, range(spec.train.seeds)
         ):
-            train = training(spec, values["data_fraction"], factor, seed, values["epochs"])
+            train = training(spec, values["data_fraction"], factor, seed, values["epochs"], model)
             config = RunConfig(data=data.fingerprint, model=model, train=train)
             if config.run_id not in runs:
                 cost = estimate(model, train, data, spec.resources)
@@ -175,20 +176,30 @@ def base_epochs(spec: SweepSpec) -> int:
 
 
 def training(
-    spec: SweepSpec, fraction: float, factor: float, seed: int, epochs: int | None = None
+    spec: SweepSpec,
+    fraction: float,
+    factor: float,
+    seed: int,
+    epochs: int | None = None,
+    model: ModelConfig | None = None,
 ) -> TrainConfig:
+    """The training of one point of the axes; rates are those at the model's width, where the
+    sweep has a rule for that."""
     t = spec.train
+    rate, width = t.learning_rate, getattr(model, "sequence_width", None)
+    by_width = rate.width / width if rate.width and width else 1.0
     return TrainConfig(
         data_fraction=fraction,
         batch_size=t.batch_size,
         epochs=epochs or base_epochs(spec),
-        dense_rate=t.learning_rate.dense,
-        sparse_rate=t.learning_rate.sparse,
+        dense_rate=rate.dense * by_width,
+        sparse_rate=rate.sparse * by_width,
         rate_factor=factor,
         warmup=t.warmup,
         eval_points=t.eval_points,
         diverge_above=t.diverge_above,
         sgd_after=t.sgd_after,
+        probes=spec.probes,
         sgd_rate=t.sgd_rate if t.sgd_after else None,
         seed=seed,
     )

@@ -105,7 +105,9 @@ def _training(f: Findings) -> Rows:
         ("batch", f"{t.batch_size:,} over all workers"),
         ("passes over the data", ", ".join(map(str, t.epochs))),
         ("optimisers", "row-wise Adagrad on tables, Adam on the dense part; float32"),
-        ("learning rates", f"dense {rate.dense:g}, sparse {rate.sparse:g}; factors tried for "
+        ("learning rates", f"dense {rate.dense:g}, sparse {rate.sparse:g}"
+         + (f" at width {rate.width}, times {rate.width} / width" if rate.width else "")
+         + f"; factors tried for "
          f"every configuration: {', '.join(f'{x:g}' for x in rate.tune)}; the best enters"),
         ("schedule", f"warm-up over {100 * t.warmup:g} % of the steps, then linear to zero at the "
          "planned end of each run"),

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow.fs as pafs
 from markupsafe import Markup
 
+from recscale.advice.agreement import beside
 from recscale.advice.foretell import foretell
 from recscale.frame import curves_frame
 from recscale.report import figures, tables
@@ -69,6 +70,7 @@ def render(study: Study) -> str:
         places=tables.places(f),
         constants=tables.constants(f),
         foretold=held_out,
+        beside=tables.beside_rows(beside(study)),
         law_size=study.spec.law_variables[0],
         largest=tables.largest(foretell(study)),
         noise=noise_sentence(f),

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from recscale.advice.advise import largest_option
+from recscale.advice.agreement import Beside
 from recscale.advice.exchange import Measured, Rate, where
 from recscale.advice.foretell import Foretold
 from recscale.advice.options import Option, base_option, swept
@@ -134,6 +135,18 @@ def largest(found: Foretold | None) -> tuple[str, list[tuple[str, ...]]] | None:
         for r in found.runs.to_dict("records")
     ]  # fmt: skip
     return words, rows
+
+
+def beside_rows(found: list[Beside]) -> tuple[list[str], list[list[str]]]:
+    """(variables, rows of metric, value at the largest, agreement at the end and at own best, and
+    its slope by every variable) of the metrics beside the loss."""
+    variables = next(([s.variable for s in b.slopes] for b in found if b.slopes), [])
+    rows = []
+    for b in found:
+        signs = ["–" if x is None else f"{x:+.2f}" for x in (b.final, b.best)]
+        slopes = [span(s.change, s.low, s.high) for s in b.slopes] or ["–"] * len(variables)
+        rows.append([b.metric, number(b.largest), *signs, *slopes])
+    return variables, rows
 
 
 def run_columns(f: Findings) -> list[str]:

@@ -59,6 +59,9 @@ class ClickTask:
         metrics = {"eval_ne": found.ne, "eval_auc": found.auc}
         return Evaluated(found.log_loss, {**metrics, "eval_calibration": found.calibration})
 
+    def probe(self, model: Any) -> dict[str, float | None]:
+        return {}
+
     def _read(self, rows: Split, begin: int, end: int) -> Batch:
         model = self.config.model
         assert isinstance(model, ClickConfig)

@@ -45,6 +45,7 @@ class Outcome:
     resumed: int
     peak_bytes: int
     error: str | None = None
+    probes: dict[str, float | None] = field(default_factory=dict)
 
 
 @dataclass
@@ -129,7 +130,7 @@ class _Training:
             if self.checkpoints and progress.step < self.total and self._due(self.checkpoints):
                 progress.time_s, progress.worker_s = self._elapsed()
                 self.checkpoints.save(progress.step, progress.facts())
-        return self._outcome("done", None)
+        return self._outcome("done", None, self.task.probe(self.model))
 
     def _step(self, step: int) -> None:
         self.optimizers.begin_step(rate(step, self.total, self.config.train.warmup))
@@ -203,7 +204,12 @@ class _Training:
         now = time.monotonic() - self.began
         return self.earlier[0] + now, self.earlier[1] + now * self.host.world
 
-    def _outcome(self, status: Literal["done", "diverged"], error: str | None) -> Outcome:
+    def _outcome(
+        self,
+        status: Literal["done", "diverged"],
+        error: str | None,
+        probes: dict[str, float | None] | None = None,
+    ) -> Outcome:
         time_s, worker_s = self._elapsed()
         return Outcome(
             status=status,
@@ -216,6 +222,7 @@ class _Training:
             resumed=self.progress.resumed,
             peak_bytes=_peak_bytes(),
             error=error,
+            probes=probes or {},
         )
 
 

@@ -15,6 +15,7 @@ from recscale.data.store import Store, shard
 from recscale.families.sequence import ITEM, SequenceConfig
 from recscale.models.sequences import sequences
 from recscale.run import RunConfig
+from recscale.train.probes import Probe
 from recscale.train.ranking import COVERAGE_AT, ranking_metrics, ranks
 from recscale.train.task import Evaluated, gathered
 
@@ -30,7 +31,7 @@ class NextItemTask:
         assert isinstance(model, SequenceConfig)
         self.model, self.store, self.rank, self.world = model, store, rank, world
         self.device, self.batch_size, self.seed = device, train.batch_size, train.seed
-        self.share = item_shares(store)
+        self.share, self.probes = item_shares(store), train.probes
         self.catalogue = np.arange(len(self.share))
         self.stream = TrainStream(
             store.train(train.data_fraction), model.sequence_length, train.seed
@@ -95,6 +96,20 @@ class NextItemTask:
         metrics = ranking_metrics(rank)
         metrics[f"eval_coverage{COVERAGE_AT}"] = float(coverage.double().mean())
         return Evaluated(float(loss.mean()), metrics)
+
+    @torch.no_grad()
+    def probe(self, model: Any) -> dict[str, float | None]:
+        def answer(batch: Positions) -> torch.Tensor:
+            hidden, candidates = model(sequences(batch, self.catalogue, self.device))
+            return hidden @ candidates.T
+
+        if not self.probes:
+            return {}
+        model.eval()
+        probe = Probe(self.store, self.share, self.model.sequence_length, answer)
+        found = probe.run(self.probes)
+        model.train()
+        return found
 
     def _score(
         self, batch: Positions, hidden: torch.Tensor, candidates: torch.Tensor, shown: torch.Tensor

@@ -36,6 +36,10 @@ class Task(Protocol):
         """Every rank calls this and gets the same answer."""
         ...
 
+    def probe(self, model: Any) -> dict[str, float | None]:
+        """What the run's probes find, likewise; by column name."""
+        ...
+
 
 def task_of(config: RunConfig, store: Store, rank: int, world: int, device: torch.device) -> Task:
     """The task of the config's family."""
