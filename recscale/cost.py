@@ -87,6 +87,8 @@ def estimate(
     optimizer_bytes = FLOAT * (rows + 2 * (dense + head))
     peak_bytes = FLOAT * (table + 2 * (dense + head)) + optimizer_bytes
     peak_bytes += FLOAT * train.batch_size * model.activations(data)
+    read = ((tables[name].dim, n) for name, n in model.step_lookups(data).items())
+    peak_bytes += FLOAT * 2 * sum(dim * n for dim, n in read)  # and their gradients
 
     workers = resources.most_workers
     eval_steps = evaluations * data.n_eval / train.batch_size

@@ -216,6 +216,12 @@ def _notes(
         "split": "rows of the moment at the boundary all evaluate; times without a zone are UTC",
         "history": "the user's positives of strictly earlier moments (seconds)",
     }
+    if data.task == "next_item":
+        notes["sequence"] = (
+            "all of a user's events in time order, those of one second in the order of the file; "
+            "evaluation events whose item never occurs in training are read as history but are no "
+            "targets (their share is the item table's unseen rate)"
+        )
     if data.holdout.leave_one_out:
         notes["split"] = (
             "leave-one-out: every user's last event evaluates, and training holds later events of "

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from recscale.families.sequence import SequenceSpec
 from recscale.report.findings import Findings
 from recscale.report.sentences import noise_sentence
 from recscale.spec import ResourcesSpec
@@ -59,7 +60,10 @@ def _counts() -> Rows:
     return [
         ("table parameters", "rows x dimension of every embedding table, the history's included"),
         ("dense parameters", "MLPs, over-arch and history encoder, with biases and norms"),
-        ("samples", "training rows seen, repeats counted, whole batches"),
+        ("non-embedding parameters", "weight matrices of a sequence model's blocks; of a click "
+         "model all dense parameters"),
+        ("samples", "training rows seen, repeats counted, whole batches; of sequences every event "
+         "is one, predicted from the user's events before it"),
         ("training FLOPs", "3 x forward x samples; a multiply-add is 2; look-ups are 0 FLOPs and "
          "counted in bytes; causal attention is half of S²; evaluation is not included"),
         ("left out of FLOPs", "biases, activations, norms, softmax, pooling, optimiser, "
@@ -100,7 +104,9 @@ def _between(ends: tuple[str, str] | None) -> str:
 def _training(f: Findings) -> Rows:
     t = f.study.spec.train
     rate = t.learning_rate
+    model = f.study.spec.model
     return [
+        *(_ranking(model) if isinstance(model, SequenceSpec) else []),
         ("family", f.study.spec.model.family),
         ("batch", f"{t.batch_size:,} over all workers"),
         ("passes over the data", ", ".join(map(str, t.epochs))),
@@ -115,6 +121,14 @@ def _training(f: Findings) -> Rows:
         ("divergence", f"a loss above {t.diverge_above:g} x the base rate's entropy ends a run"),
         ("checkpoints in the fit", "none: only the final point of each run"),
     ]  # fmt: skip
+
+
+def _ranking(model: SequenceSpec) -> Rows:
+    seen = "left out" if model.filter_seen else "ranked too"
+    return [
+        ("ranking metrics", f"over the whole catalogue; items that the user met before are {seen}"),
+        ("output layer", "the item table itself" if model.tied else "weights of its own"),
+    ]
 
 
 def _spent(f: Findings) -> Rows:

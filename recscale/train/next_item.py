@@ -32,6 +32,7 @@ class NextItemTask:
         self.model, self.store, self.rank, self.world = model, store, rank, world
         self.device, self.batch_size, self.seed = device, train.batch_size, train.seed
         self.share, self.probes = item_shares(store), train.probes
+        self.below = np.cumsum(self.share)
         self.catalogue = np.arange(len(self.share))
         self.stream = TrainStream(
             store.train(train.data_fraction), model.sequence_length, train.seed
@@ -59,20 +60,24 @@ class NextItemTask:
 
     def _sampled(self, model: Any, batch: Positions, target: np.ndarray, step: int) -> torch.Tensor:
         """[n, 1 + K] logits, the target's first; a negative that is the target does not count."""
-        config, share = self.model, self.share
+        config, n = self.model, len(self.catalogue)
         assert config.negatives is not None
-        if config.negatives_by == "uniform":
-            share = np.full(len(share), 1 / len(share))
         # the same draws on every rank, whatever their number
         rng = np.random.default_rng([self.seed, 7, step])
-        drawn = rng.choice(len(share), config.negatives, p=share)
+        if config.negatives_by == "uniform":
+            drawn = rng.integers(0, n, config.negatives)
+            chance = np.full(len(drawn), 1 / n)
+        else:
+            at = np.searchsorted(self.below, rng.random(config.negatives), side="right")
+            drawn = np.minimum(at, n - 1)
+            chance = self.share[drawn]
         items = np.concatenate([drawn, target])
         hidden, candidates = model(sequences(batch, items, self.device))
         negative, own = candidates.split([len(drawn), len(target)])
         logits = torch.cat([(hidden * own).sum(1, keepdim=True), hidden @ negative.T], dim=1)
         if config.correction:
             # the target is there for certain; what was drawn stands for others like it
-            expected = torch.from_numpy(np.log(config.negatives * share[drawn])).to(logits)
+            expected = torch.from_numpy(np.log(config.negatives * chance)).to(logits)
             logits = logits - F.pad(expected, (1, 0))
         hit = torch.from_numpy(drawn == target[:, None]).to(self.device)
         return logits.masked_fill(F.pad(hit, (1, 0)), -torch.inf)
