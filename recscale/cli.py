@@ -196,26 +196,37 @@ def status(rundir: str, as_json: bool) -> None:
 @click.option("--predict", help="Hold rows that match out of the fit and predict them.")
 @click.option("--level", default=0.9, show_default=True, help="Of the prediction intervals.")
 @click.option("--cluster", help="Column that names the run, where a run has several rows.")
+@click.option("--cost", help="What a run costs, such as '6*N*D': asks for the best mix.")
+@click.option("--report", type=click.Path(dir_okay=False), help="Also write one page of HTML.")
 @as_json
-def fit(table: str, variables: str, as_json: bool, **options: Any) -> None:
+def fit(table: str, variables: str, report: str | None, as_json: bool, **options: Any) -> None:
     """Fit the law of any table of runs.
 
     Example: recscale fit runs.csv --variables N,D --loss loss
     """
     from recscale.laws import LawError
-    from recscale.laws.table import fit_table
+    from recscale.laws.facts import to_json
+    from recscale.laws.table import open_fit
 
     names = [v.strip() for v in variables.split(",") if v.strip()]
+    if report and not Path(report).absolute().parent.is_dir():
+        _refuse(f"--report {report}: no such folder; make it first")
     try:
-        facts = fit_table(table, variables=names, **options)
+        fitted = open_fit(table, variables=names, **options)
     except LawError as error:
         _refuse(str(error))
+    if report:
+        from recscale.report.law_page import law_page
+
+        Path(report).write_text(law_page(fitted, Path(table).name), encoding="utf-8")
     if as_json:
-        click.echo(json.dumps(facts, indent=1))
+        click.echo(to_json(fitted.facts))
         return
     from recscale.report.law_text import law_lines
 
-    click.echo("\n".join(law_lines(facts)))
+    click.echo("\n".join(law_lines(fitted.facts)))
+    if report:
+        click.echo(f"{report} written")
 
 
 @main.command()
@@ -235,7 +246,7 @@ def replay(table: str, variables: str, budget: str, as_json: bool, **options: An
     Example: recscale replay runs.csv --variables N,D --cost 6*N*D --target "C > 1e21"
     """
     from recscale.laws import LawError
-    from recscale.laws.table import to_json
+    from recscale.laws.facts import to_json
     from recscale.planner import replay as bought
     from recscale.values import share
 

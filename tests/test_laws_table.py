@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from recscale.laws import LawError, fit, fit_table
-from recscale.laws.table import to_json
+from recscale.laws.facts import to_json
 
 TABLES = Path(os.environ.get("RECSCALE_TABLES", Path(__file__).parents[1] / "../shared/tables"))
 

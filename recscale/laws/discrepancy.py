@@ -44,8 +44,30 @@ class Scales:
     noise: float
 
 
-def predictive(law: ScalingLaw, logx: np.ndarray, level: float):
-    """mean, low, high (m,) of one new run at each of m log points."""
+@dataclass(frozen=True)
+class Forecaster:
+    """What predictions at any point share: the runs in order of cost, and what each combination
+    of hyper-parameters counts for.
+
+    Attributes:
+        x, logy, w: (n, p), (n,), (n,).
+        keep: (h,) mask of the combinations that count for something; share: theirs.
+        factor: of the whole spread, from what was foretold and what came.
+    """
+
+    form: Form
+    theta: np.ndarray
+    x: np.ndarray
+    logy: np.ndarray
+    w: np.ndarray
+    scales: Scales
+    keep: np.ndarray
+    share: np.ndarray
+    factor: float
+
+
+def forecaster(law: ScalingLaw) -> Forecaster:
+    """Rolling-origin forecasts of a law's own runs, weighed."""
     p = law.points
     order = np.argsort(p.rank, kind="stable")
     if p.n > MOST:  # the kernel's cost grows with the cube; every so many runs say the same
@@ -57,12 +79,19 @@ def predictive(law: ScalingLaw, logx: np.ndarray, level: float):
     origins = _rolling(form, theta, x, logy, w, scales)
     scores = np.array([_score(*o) for o in origins]).reshape(-1, len(combinations()))
     share = _weights(scores)
-    factor = _factor(origins, scores)
     keep = share > 1e-3 * share.max()
-    mean, var = posterior(form, theta, x, logy, w, logx, scales, keep)
-    share = share[keep] / share[keep].sum()
-    centre = share @ mean
-    return _mixture(centre + factor * (mean - centre), factor * np.sqrt(var), share, level)
+    return Forecaster(
+        form, theta, x, logy, w, scales, keep, share[keep] / share[keep].sum(),
+        _factor(origins, scores),
+    )  # fmt: skip
+
+
+def predictive(f: Forecaster, logx: np.ndarray, level: float):
+    """mean, low, high (m,) of one new run at each of m log points."""
+    mean, var = posterior(f.form, f.theta, f.x, f.logy, f.w, logx, f.scales, f.keep)
+    centre = f.share @ mean
+    spread = centre + f.factor * (mean - centre)
+    return _mixture(spread, f.factor * np.sqrt(var), f.share, level)
 
 
 def _bending(law: ScalingLaw) -> tuple[Form, np.ndarray]:

@@ -50,14 +50,14 @@ class ScalingLaw:
         [0.333, 0.345]
         >>> law.predict({"N": 1e10, "D": 1e11}, level=0.9).round(2)  # a decade beyond the runs
            mean   low  high  decades
-        0  2.62  2.59  2.66     1.01
+        0  2.63  2.58  2.68     1.01
         >>> law.slopes({"N": 1e8, "D": 1e9})[["variable", "slope"]].round(3)  # per doubling
           variable  slope
         0        N -0.162
         1        D -0.426
         >>> law.change({"N": 1e8, "D": 1e9}, {"N": 1e8, "D": 4e9}).round(3)
-           change    low   high
-        0  -0.778 -0.785 -0.772
+           change   low   high
+        0  -0.777 -0.78 -0.772
         >>> law.verdicts()[["variable", "verdict"]].to_numpy().tolist()
         [['N', 'power-law'], ['D', 'power-law']]
         >>> row = law.frontier([1e19, 1e21], cost=lambda N, D: 6 * N * D).iloc[1]
@@ -122,6 +122,11 @@ class ScalingLaw:
         """theta (REPLICATES, k): the draws behind every interval, made once."""
         return intervals.draws(self, intervals.REPLICATES, intervals.SEED)
 
+    @cached_property
+    def forecaster(self) -> discrepancy.Forecaster:
+        """What every prediction shares, learnt from the runs once."""
+        return discrepancy.forecaster(self)
+
     @property
     def residuals(self) -> np.ndarray:
         """log f(x_i) - log y_i, (n,)."""
@@ -172,7 +177,7 @@ class ScalingLaw:
         self.require()
         frame = _frame(points)
         logx = query(frame, self.variables)
-        mean, low, high = discrepancy.predictive(self, logx, intervals.checked(level))
+        mean, low, high = discrepancy.predictive(self.forecaster, logx, intervals.checked(level))
         return pd.DataFrame(
             {"mean": mean, "low": low, "high": high, "decades": self.decades(logx)},
             index=frame.index,

@@ -1,20 +1,20 @@
 """What `recscale fit TABLE` does, as one function: a file of runs in, plain facts out."""
 
-import json
-from collections.abc import Sequence
+import ast
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
+from recscale.laws.facts import describe, plain, predictions
 from recscale.laws.fit import fit
 from recscale.laws.groups import per_group
+from recscale.laws.intervals import checked
 from recscale.laws.law import ScalingLaw
 from recscale.laws.nouns import LawError, Status
-from recscale.laws.words import answers
-
-COEFFICIENT_LEVEL = 0.95
 
 
 def load(path: str | Path) -> pd.DataFrame:
@@ -59,35 +59,67 @@ def select(frame: pd.DataFrame, query: str, option: str) -> pd.Series:
     return mask
 
 
-def fit_table(
-    table: str | Path | pd.DataFrame,
-    *,
-    variables: Sequence[str],
-    loss: str = "loss",
-    form: str = "additive",
-    where: str | None = None,
-    predict: str | None = None,
-    level: float = 0.9,
-    cluster: str | None = None,
-    weights: str | None = None,
-    cost: str | None = None,
-) -> dict[str, Any]:
-    """The law of a table of runs as a dict that JSON can hold.
+ARITHMETIC = (
+    ast.Expression, ast.BinOp, ast.UnaryOp, ast.Constant, ast.Name, ast.Load, ast.Add, ast.Sub,
+    ast.Mult, ast.Div, ast.Pow, ast.USub, ast.UAdd,
+)  # fmt: skip
 
-    Args:
-        table: a file (.csv, .tsv, .parquet) or a frame.
-        variables, loss, form, cluster, weights, cost: as in `fit`.
-        where: keep only the rows this condition holds for.
-        predict: hold the rows this condition matches out of the fit and predict them.
-        level: of the prediction intervals; coefficients have 95 % intervals.
+
+def cost_of(expression: str, variables: Sequence[str]) -> Callable[..., Any]:
+    """A function of the variables from arithmetic such as "6 * N * D".
+
+    Raises:
+        LawError: the expression is no arithmetic, or uses anything but numbers and the variables.
+    """
+    said = (
+        f"--cost {expression!r} is not arithmetic on the variables {', '.join(variables)}, "
+        f"such as '6 * {' * '.join(variables)}'"
+    )
+    try:
+        tree = ast.parse(expression.strip(), mode="eval")
+    except SyntaxError as error:
+        raise LawError(said) from error
+    names = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+    if not all(isinstance(n, ARITHMETIC) for n in ast.walk(tree)) or names - set(variables):
+        raise LawError(said)
+    code = compile(tree, "--cost", "eval")
+
+    def cost(**x: Any) -> np.ndarray:
+        values = {v: np.asarray(a, float) for v, a in x.items()}
+        shape = np.broadcast_shapes(*(a.shape for a in values.values()))
+        return np.broadcast_to(eval(code, {"__builtins__": {}}, values), shape)
+
+    return cost
+
+
+@dataclass(frozen=True)
+class TableFit:
+    """A table, its law and what is said of it.
+
+    Attributes:
+        law: the law of all rows.
+        seen: the rows given to the fit; law.points.labels are those it used.
+        cost: what a run costs, as a function of the variables; None if it was not said.
+        facts: the dict `fit_table` returns.
+    """
+
+    law: ScalingLaw
+    seen: pd.DataFrame
+    cost: Callable[..., Any] | None
+    facts: dict[str, Any]
+
+
+def fit_table(table: str | Path | pd.DataFrame, **options: Any) -> dict[str, Any]:
+    """The law of a table of runs as a dict that JSON can hold; takes what `open_fit` takes.
 
     Returns:
         form, formula, status, reason, objective, delta, n, runs, coefficients, intervals
         {coefficient: [low, high]}, method, without_worst, dropped [{row, reason}], diagnostics,
         choice (for "auto"), slopes, verdicts, notes and answers (sentences), groups (a law for
-        each kind of row where a column separates the rows: where, n, status, answer); with
-        `predict` also predictions [{row, actual, mean, low, high, decades}], their error and
-        coverage. Numbers that do not exist are None.
+        each kind of row where a column separates the rows: where, n, status, answer), frontier
+        (with `cost`: the best each budget buys, see ScalingLaw.frontier); with `predict` also
+        predictions [{row, actual, mean, low, high, decades}], their error and coverage. Numbers
+        that do not exist are None.
 
     Raises:
         LawError: the file, a column or a query cannot be used; says which and what to do.
@@ -99,6 +131,37 @@ def fit_table(
         >>> facts["status"], facts["n"], facts["predictions"][0]["row"]
         ('converged', 4, 4)
     """
+    return open_fit(table, **options).facts
+
+
+def open_fit(
+    table: str | Path | pd.DataFrame,
+    *,
+    variables: Sequence[str],
+    loss: str = "loss",
+    form: str = "additive",
+    where: str | None = None,
+    predict: str | None = None,
+    level: float = 0.9,
+    cluster: str | None = None,
+    weights: str | None = None,
+    cost: str | None = None,
+) -> TableFit:
+    """Fits a table and describes the law.
+
+    Args:
+        table: a file (.csv, .tsv, .parquet) or a frame.
+        variables, loss, form, cluster, weights: as in `fit`.
+        where: keep only the rows this condition holds for.
+        predict: hold the rows this condition matches out of the fit and predict them.
+        level: of the prediction intervals; coefficients have 95 % intervals.
+        cost: what a run costs, arithmetic on the variables such as "6 * N * D": orders the runs
+            from cheap to dear and asks for the frontier.
+
+    Raises:
+        LawError: the file, a column or a query cannot be used; says which and what to do.
+    """
+    checked(level)
     frame = table if isinstance(table, pd.DataFrame) else load(table)
     if where:
         frame = cast(pd.DataFrame, frame[select(frame, where, "--where")])
@@ -109,6 +172,10 @@ def fit_table(
         raise LawError(f"--predict {predict!r} matches no row; loosen it")
     if held.all():
         raise LawError(f"--predict {predict!r} matches every row: nothing is left to fit")
+    spend = cost_of(cost, variables) if cost else None
+    if cost and spend and all(v in frame for v in variables):
+        x = {v: frame[v].to_numpy(dtype=float, na_value=np.nan) for v in variables}
+        frame = frame.assign(**{cost: spend(**x)})
     seen = cast(pd.DataFrame, frame[~held])
 
     def refit(rows: pd.DataFrame) -> ScalingLaw:
@@ -116,95 +183,19 @@ def fit_table(
 
     law = refit(seen)
     groups = per_group(law, seen, refit)
-    out = describe(law) | {"groups": groups}
+    out = describe(law) | {"groups": groups, "frontier": _frontier(law, spend, level)}
     if groups:
         mixed = "The rows are of several kinds that no one law describes; each kind on its own:"
         out["answers"] = [*out["answers"], mixed, *(g["answer"] for g in groups)]
     if predict:
-        out |= _predictions(law, cast(pd.DataFrame, frame[held]), level)
-    return _plain(out)
+        out |= predictions(law, cast(pd.DataFrame, frame[held]), level)
+    return TableFit(law, seen, spend, plain(out))
 
 
-def describe(law: ScalingLaw) -> dict[str, Any]:
-    """The facts of a law, without predictions."""
-    determined = law.status is not Status.UNDERDETERMINED
-    ends = law.intervals(COEFFICIENT_LEVEL)
-    return {
-        "form": law.form,
-        "formula": law.model.formula,
-        "source": law.model.source,
-        "status": law.status.value,
-        "reason": law.reason,
-        "objective": law.objective,
-        "delta": law.delta,
-        "n": law.n,
-        "runs": law.points.runs,
-        "variables": list(law.variables),
-        "loss": law.points.loss,
-        "coefficients": law.coefficients,
-        "interval_level": COEFFICIENT_LEVEL,
-        "intervals": {
-            c: [low, high]
-            for c, low, high in zip(ends["coefficient"], ends["low"], ends["high"], strict=True)
-        },
-        "method": sorted(set(ends["method"])),
-        "without_worst": law.without_worst if determined else {},
-        "dropped": list(law.dropped),
-        "diagnostics": {
-            "gradient_norm": law.gradient_norm,
-            "optima": law.optima,
-            "condition": law.condition,
-            "bounds_hit": list(law.bounds_hit),
-        },
-        "choice": None if law.choice is None else law.choice.to_dict("records"),
-        "slopes": law.slopes().to_dict("records") if determined else [],
-        "verdicts": law.verdicts().to_dict("records") if determined else [],
-        "notes": list(law.points.notes),
-        "answers": answers(law),
-    }
-
-
-def _predictions(law: ScalingLaw, held: pd.DataFrame, level: float) -> dict[str, Any]:
-    if law.status is Status.UNDERDETERMINED:
-        return {"predictions": [], "prediction_level": level}
-    x = held[list(law.variables)].to_numpy(dtype=float, na_value=np.nan)
-    possible = (np.isfinite(x) & (x > 0)).all(axis=1)
-    skipped = held.index[np.flatnonzero(~possible)].tolist()
-    held = held.iloc[np.flatnonzero(possible)]
-    answer = law.predict(held, level)
-    actual = held[law.points.loss].to_numpy(dtype=float, na_value=np.nan)
-    rows = [
-        {"row": row, "actual": a, "mean": m, "low": lo, "high": hi, "decades": d}
-        for row, a, m, lo, hi, d in zip(
-            held.index, actual, *(answer[c] for c in answer.columns), strict=True
-        )
-    ]
-    known = np.flatnonzero(np.isfinite(actual))
-    mean, low, high = answer[["mean", "low", "high"]].to_numpy()[known].T
-    error = np.abs(mean / actual[known] - 1)
-    inside = (low <= actual[known]) & (actual[known] <= high)
-    return {
-        "predictions": rows,
-        "prediction_level": level,
-        "prediction_error": float(error.mean()) if len(known) else None,
-        "prediction_coverage": float(np.mean(inside)) if len(known) else None,
-        "prediction_skipped": skipped,
-    }
-
-
-def _plain(value: Any) -> Any:
-    """The same value with numpy turned to Python and NaN or infinity to None."""
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
-
-
-def to_json(facts: dict[str, Any]) -> str:
-    """The dict of `fit_table` as strict JSON (no NaN), two spaces deep."""
-    return json.dumps(_plain(facts), indent=2, allow_nan=False)
+def _frontier(law: ScalingLaw, cost: Callable[..., Any] | None, level: float) -> list[dict]:
+    """The best that 1, 10 and 100 times the dearest run's cost buy, where a law may say so."""
+    if cost is None or law.status is not Status.CONVERGED:
+        return []
+    largest = float(np.exp(law.points.rank.max()))
+    budgets = [largest, 10 * largest, 100 * largest]
+    return cast(list, law.frontier(budgets, cost, level).to_dict("records"))

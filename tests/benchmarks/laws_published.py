@@ -82,7 +82,7 @@ def main() -> None:
     theta = replicates(law.model, p.logx, logy, weights, law.delta, law.minima)
     print(f"{len(weights)} replicates: {time.process_time() - started:.2f} CPU s")
     draws = dict(zip(law.model.names, law.model.coefficients(theta).T, strict=True))
-    other = {}
+    other: dict[str, np.ndarray] = {}
     if args.recipe:
         started = time.process_time()
         t = recipe(p.logx, logy, weights)
