@@ -39,7 +39,7 @@ class DCNv2(ClickModel):
     def __init__(self, config: DCNv2Config, data: Manifest, device: torch.device):
         super().__init__(config, data, device)
         width = config.cross_width(data)
-        hidden, output = config.layer_widths(data)
+        hidden, (last, one) = config.layer_widths(data)
         self.parallel = config.structure == "parallel"
         self.cross = nn.ModuleList(
             CrossNetwork(width, config.cross_layers, config.cross_rank, device)
@@ -47,7 +47,7 @@ class DCNv2(ClickModel):
         )
         with device:
             self.deep = mlp(hidden, last_activation=True)
-            self.output = nn.Linear(*output)
+            self.output = nn.Linear(last, one)
 
     def interact(self, dense: torch.Tensor, sets: list[Vectors]) -> torch.Tensor:
         x0 = [torch.cat([*vectors, dense], dim=1) for vectors in sets]
