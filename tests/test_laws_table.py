@@ -10,6 +10,7 @@ import pytest
 
 from recscale.laws import LawError, fit, fit_table
 from recscale.laws.facts import to_json
+from recscale.laws.search import replicates
 
 TABLES = Path(os.environ.get("RECSCALE_TABLES", Path(__file__).parents[1] / "../shared/tables"))
 
@@ -144,16 +145,23 @@ def test_the_published_optimum_is_reached():
         "alpha_D": 0.3671724,
     }  # fmt: skip
     assert law.coefficients == pytest.approx(truth, rel=1e-5)
-    ends = law.intervals(0.95).set_index("coefficient")
-    # The published ends; a thousand draws know them to a few per cent of the width.
-    for name, low, high in (
-        ("E", 1.769, 1.871),
-        ("alpha_N", 0.317, 0.373),
-        ("alpha_D", 0.331, 0.415),
-    ):
-        width = high - low
-        assert ends.loc[name, "low"] == pytest.approx(low, abs=0.06 * width)
-        assert ends.loc[name, "high"] == pytest.approx(high, abs=0.06 * width)
+
+
+def test_the_published_intervals_come_again_from_the_published_resamples():
+    """Besiroglu et al. draw pairs with numpy's legacy generator, seed 42, 4,000 times. All ends
+    agree to the digits printed but the lower one of A (285.2), where 86 of their searches stopped
+    above the optimum: tests/benchmarks/laws_published.py --recipe."""
+    frame = published("epoch_chinchilla.csv")
+    law = fit(frame.query("outlier5 == 0"), "additive", ["N", "D"])
+    rng = np.random.RandomState(42)
+    draws = [rng.choice(law.n, size=law.n, replace=True) for _ in range(4000)]
+    weights = np.stack([np.bincount(d, minlength=law.n) for d in draws]).astype(float)
+    p = law.points
+    theta = replicates(law.model, p.logx, np.log(p.y), weights, law.delta, law.minima)
+    ends = np.quantile(law.model.coefficients(theta), [0.025, 0.975], axis=0).T
+    printed = [(1.769, 1.871), (286.1, 743.6), (1042.4, 5810.3), (0.317, 0.373), (0.331, 0.415)]
+    units = np.array([[0.001], [0.1], [0.1], [0.001], [0.001]])
+    assert (np.abs(ends - printed) <= 0.6 * units).all()
 
 
 def test_outliers_move_the_published_law_and_that_is_reported():

@@ -12,6 +12,7 @@ JITTERED = 40  # extra starts there
 RESTARTS = 12
 SAME = 0.3  # of the median residual: starts this near a known minimum lie in its basin
 BLOCK = 128  # replicates at a time: their arrays stay in the processor's cache
+ROUGH_STEPS = 8  # before the best start of a replicate is chosen
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,6 @@ def _block(form, logx, logy, weights, delta, minima) -> np.ndarray:
     theta = np.concatenate([known, own], 1)
     r, s, k = theta.shape
     wide = np.repeat(logy, s, 0), np.repeat(weights, s, 0), delta
-    theta, value = polish(form, theta.reshape(-1, k), logx, *wide, tol=1e-3, iterations=5)
+    theta, value = polish(form, theta.reshape(-1, k), logx, *wide, tol=1e-3, iterations=ROUGH_STEPS)
     theta = theta.reshape(r, s, k)[np.arange(r), value.reshape(r, s).argmin(1)]
     return polish(form, theta, logx, logy, weights, delta, tol=1e-9, iterations=60)[0]
