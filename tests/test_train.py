@@ -42,6 +42,9 @@ class Mortal:
     notice: float | None = None
     heard: list[CurvePoint] = field(default_factory=list)
 
+    def looked(self, samples: int, train_loss: float) -> None:
+        pass
+
     def report(self, point: CurvePoint) -> None:
         self.heard.append(point)
         if len(self.heard) == self.dies_at:
