@@ -245,7 +245,8 @@ class ResourcesSpec(Frozen):
     retries: Annotated[int, Field(ge=0)] = 2
     """Fresh starts from the last checkpoint after a crash, before a run is recorded as failed."""
     checkpoint_s: Positive = 60
-    """Seconds between checkpoints: the most work that a kill can cost."""
+    """The most seconds between checkpoints, hence of work that a kill can cost. Within it the
+    interval follows from what a checkpoint costs; see `recscale.train.checkpoint.interval`."""
     concurrent: Count | None = None
     """Runs side by side at most. A cluster that scales itself is asked for room for all of them
     at once; left out, for one more than it holds now."""

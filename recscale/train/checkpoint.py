@@ -45,7 +45,9 @@ def interval(cost_s: float, most_s: float, failure_s: float = FAILURE_S) -> floa
     """Seconds between checkpoints that cost `cost_s` each: sqrt(2 cost M) with M the mean time
     between failures, which minimises the expected waste cost/T + T/2M to first order (Young 1974,
     doi:10.1145/361147.361115; Daly 2006, doi:10.1016/j.future.2004.11.016), and never more than
-    `most_s`. A kill costs the work of one interval and of the time that a write takes."""
+    `most_s`. What a checkpoint costs is the time that training stood still for it and the time
+    that its write took beside the training, as if they shared the machine. A kill costs at most
+    the work of one interval, of one write, and of the steps between two looks at the clock."""
     return min(most_s, math.sqrt(2 * cost_s * failure_s))
 
 
@@ -61,6 +63,7 @@ class Checkpoints:
         self.group = _gloo(dist.group.WORLD) if self.world > 1 else None  # type: ignore[arg-type]
         self.cost_s = FIRST_COST_S
         self.interval_s = interval(self.cost_s, most_s)
+        self.write_s = 0.0
         self.saved_at = time.monotonic()
         self.noticed = False
         self.writer = futures.ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
@@ -95,8 +98,8 @@ class Checkpoints:
     def save(self, step: int, facts: dict[str, Any]) -> None:
         """Copies the state and has it written; `facts` is JSON. Raises StorageError, also of the
         write before this one."""
-        self.finish()
         begun = time.monotonic()
+        self.finish()
         state = BlockingAsyncStager().stage(self._state())
         random = io.BytesIO()
         torch.save(torch.get_rng_state(), random)
@@ -105,7 +108,7 @@ class Checkpoints:
         if self.noticed:
             self.finish()
         self.saved_at = time.monotonic()
-        self.cost_s = self.saved_at - begun
+        self.cost_s = self.saved_at - begun + self.write_s
 
     def finish(self) -> None:
         """Waits for the write under way and raises what went wrong with it."""
@@ -113,13 +116,19 @@ class Checkpoints:
             under_way, self.under_way = self.under_way, None
             under_way.result()
 
+    def close(self) -> None:
+        """After the training's end; raises what went wrong with the last write."""
+        self.writer.shutdown()
+        self.finish()
+
     def abandon(self) -> None:
         """Ends the writing of a training that failed."""
+        self.writer.shutdown(wait=False)
         if self.under_way:
             futures.wait([self.under_way], LAST_WAIT_S)
 
     def _write(self, step: int, state: dict[str, Any], random: bytes, facts: str) -> None:
-        folder = f"{self.root}/{PREFIX}{step:012d}"
+        folder, begun = f"{self.root}/{PREFIX}{step:012d}", time.monotonic()
         with guarded(self.place), _unwrapped():
             self.fs.create_dir(folder, recursive=True)
             write(self.fs, f"{folder}/random-{self.rank}.pt", random)
@@ -135,6 +144,7 @@ class Checkpoints:
                 for old in self.fs.get_file_info(pafs.FileSelector(self.root)):
                     if old.path != folder:
                         remove(self.fs, old.path)
+        self.write_s = time.monotonic() - begun
 
     def _state(self) -> dict[str, Any]:
         model, optimizers = self.model.state_dict(), self.optimizers.both.state_dict()

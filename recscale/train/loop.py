@@ -107,7 +107,7 @@ class _Training:
         try:
             outcome = self._train()
             if self.checkpoints:
-                self.checkpoints.finish()
+                self.checkpoints.close()
             return outcome
         except BaseException:
             if self.checkpoints:

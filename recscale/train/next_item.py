@@ -42,7 +42,7 @@ class NextItemTask:
         known = self.share[self.share > 0]
         self.base_loss = float(-(known * np.log(known)).sum())
 
-    def loss(self, model: Any, step: int) -> tuple[torch.Tensor, int]:
+    def loss(self, model: Any, step: int) -> tuple[torch.Tensor, float]:
         epoch, nth = divmod(step, self.steps_per_epoch)
         begin, end = nth * self.batch_size, (nth + 1) * self.batch_size
         windows = self.stream.windows(epoch, *shard(begin, end, self.rank, self.world))
@@ -56,7 +56,7 @@ class NextItemTask:
             truth = torch.zeros(len(target), dtype=torch.long)
         total = F.cross_entropy(logits, truth.to(self.device), reduction="sum")
         # ranks' gradients are averaged: each rank's sum over the global batch, times the ranks
-        return total * (self.world / self.batch_size), len(target)
+        return total * (self.world / self.batch_size), self.batch_size / self.world
 
     def _sampled(self, model: Any, batch: Positions, target: np.ndarray, step: int) -> torch.Tensor:
         """[n, 1 + K] logits, the target's first; a negative that is the target does not count."""
