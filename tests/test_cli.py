@@ -110,6 +110,11 @@ def test_a_tracker_that_is_not_installed_is_refused_before_anything_is_written(
     shown = call("run", sweep_file(SWEEP + "track: mlflow\n"))
     assert shown.exit_code == 2
     assert "pip install mlflow" in shown.output
+    monkeypatch.setattr("recscale.engine.tracking.find_spec", lambda package: package)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shown = call("run", sweep_file(SWEEP + "track: [tensorboard, mlflow]\n"))
+    assert shown.exit_code == 2
+    assert "MLFLOW_TRACKING_URI is not set" in shown.output
     assert not (tmp_path / "runs").exists()
     unknown = call("plan", sweep_file(SWEEP + "track: tensorbord\n"))
     assert unknown.exit_code == 2 and "'tensorboard', 'mlflow' or 'wandb'" in unknown.output

@@ -112,7 +112,7 @@ def _tune(
             failure_config=tune.FailureConfig(max_failures=resources.retries),
             callbacks=[
                 _Watch(searcher, ledger, on_change),
-                *tracker_callbacks(sweep.spec, sweep.run_dir),
+                *tracker_callbacks(sweep.spec),
             ],
             verbose=0,
         ),

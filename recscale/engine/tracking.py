@@ -16,7 +16,7 @@ PACKAGES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
 
 
 def require_trackers(spec: SweepSpec) -> None:
-    """Raises SpecError for a tracker whose package is not installed. Imports none of them."""
+    """Raises SpecError for a tracker that is not installed or has no address. Imports none."""
     missing = [t for t in spec.track if find_spec(PACKAGES[t]) is None]
     if missing:
         packages = " ".join(PACKAGES[t] for t in missing)
@@ -26,29 +26,35 @@ def require_trackers(spec: SweepSpec) -> None:
                 f"`pip install {packages}` there, or take it out of `track`"
             ]
         )
+    if "mlflow" in spec.track and "MLFLOW_TRACKING_URI" not in os.environ:
+        raise SpecError(
+            [
+                "track: mlflow: MLFLOW_TRACKING_URI is not set where the sweep's driver runs; "
+                "export the address of your server there, or take it out of `track`"
+            ]
+        )
 
 
-def tracker_callbacks(spec: SweepSpec, run_dir: str) -> list[Any]:
+def tracker_callbacks(spec: SweepSpec) -> list[Any]:
     """A Tune callback for each tracker that the sweep names; their runs bear the run ids."""
     made = {"tensorboard": _tensorboard, "mlflow": _mlflow, "wandb": _wandb}
-    return [made[tracker](spec, run_dir) for tracker in spec.track]
+    return [made[tracker](spec) for tracker in spec.track]
 
 
-def _tensorboard(spec: SweepSpec, run_dir: str) -> Any:
+def _tensorboard(spec: SweepSpec) -> Any:
     from ray.tune.logger import TBXLoggerCallback
 
     return TBXLoggerCallback()
 
 
-def _mlflow(spec: SweepSpec, run_dir: str) -> Any:
-    """Into MLFLOW_TRACKING_URI, else into files beside the ledger."""
+def _mlflow(spec: SweepSpec) -> Any:
     from ray.air.integrations.mlflow import MLflowLoggerCallback
 
-    uri = os.environ.get("MLFLOW_TRACKING_URI", f"{run_dir}/mlruns")
+    uri = os.environ["MLFLOW_TRACKING_URI"]
     return MLflowLoggerCallback(tracking_uri=uri, experiment_name=spec.name)
 
 
-def _wandb(spec: SweepSpec, run_dir: str) -> Any:
+def _wandb(spec: SweepSpec) -> Any:
     """As WANDB_API_KEY, or the login of the driver's machine, allows."""
     from ray.air.integrations.wandb import WandbLoggerCallback
 
