@@ -16,6 +16,9 @@ from recscale.run import Cost, RunConfig, RunRecord
 from recscale.spec import ResourcesSpec
 
 PACKAGES = ("recscale", "torch", "torchrec", "fbgemm-gpu", "fbgemm-gpu-cpu", "ray", "numpy")
+ON_HEAD = {"node:__internal_head__": 1e-3}
+"""What only waits or passes messages on asks for: a place on the head, where it keeps no worker
+node from leaving and is not lost with one."""
 
 
 @dataclass(frozen=True)

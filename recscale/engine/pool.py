@@ -17,6 +17,7 @@ import ray.util
 from ray.exceptions import RayActorError
 from ray.train.torch import TorchConfig, TorchTrainer
 
+from recscale.engine.job import ON_HEAD
 from recscale.engine.worker import serve_leases
 from recscale.spec import ResourcesSpec
 
@@ -147,7 +148,9 @@ class Pool:
 
     def __init__(self, resources: ResourcesSpec, slots: int, storage: str, failures: int):
         self.name = f"recscale-bus-{uuid.uuid4().hex[:8]}"
-        self.bus: Any = ray.remote(num_cpus=0)(Bus).options(name=self.name).remote()  # type: ignore
+        self.bus: Any = (
+            ray.remote(num_cpus=0, resources=ON_HEAD)(Bus).options(name=self.name).remote()
+        )
         self.threads = [
             threading.Thread(
                 target=self._serve, args=(resources, slot, storage, failures), daemon=True

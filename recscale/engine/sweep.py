@@ -18,6 +18,7 @@ from typing import Any
 import ray
 from ray import tune
 
+from recscale.engine.job import ON_HEAD
 from recscale.engine.monitor import SweepMonitor
 from recscale.engine.ready import Sweep
 from recscale.engine.searcher import PlanSearcher
@@ -32,8 +33,6 @@ from recscale.study import Study, plan_entry
 
 ALIVE_S = 60  # seconds between the driver's signs of life in the ledger
 LOOK_S = 1  # seconds between looks at the ledger for the screen
-WAITING = {"node:__internal_head__": 1e-3}
-"""What a trial that only waits asks for: a place on the head, so that it keeps no worker node."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def _tune(
             f"{sweep.run_dir}/train/{session}",
             failures=(resources.retries + 1) * len(sweep.planned),
         )
-        per_trial = WAITING
+        per_trial = ON_HEAD
         trainable, space = leased_trial, {"bus": pool.name}
     tuner = tune.Tuner(
         tune.with_resources(trainable, per_trial),
