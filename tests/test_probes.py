@@ -11,6 +11,7 @@ from data_files import events_spec, prepared
 
 from recscale.data.sequences import Positions
 from recscale.data.store import Store
+from recscale.spec import Holdout
 from recscale.train.probes import GROUPS, Contexts, Probe, popularity_groups
 
 ITEMS, S = 60, 12
@@ -31,7 +32,12 @@ def ring(tmp_path_factory) -> tuple[Store, np.ndarray]:
     domain = ["left" if i < ITEMS / 2 else "right" for i in item]
     log = {"user": user, "item": item, "time": np.arange(2000), "domain": domain}
     pq.write_table(pa.table(log), folder / "log.parquet")
-    data = events_spec(folder / "log.parquet", task="next_item", columns={"domain": "domain"})
+    data = events_spec(
+        folder / "log.parquet",
+        task="next_item",
+        columns={"domain": "domain"},
+        holdout=Holdout(last=0.3),
+    )
     store = prepared(folder, data)
     ids, begin = store.arrays["history_items"], store.arrays["history_begin"]
     after = np.zeros(ITEMS, np.int64)

@@ -198,9 +198,9 @@ class Probe:
 def popularity_groups(share: np.ndarray) -> np.ndarray:
     """int64 [V], 0 for the hottest items: groups with equal shares of the training events."""
     order = np.argsort(-share, kind="stable")
-    before = np.cumsum(share[order]) - share[order]
+    middle = np.cumsum(share[order]) - share[order] / 2
     group = np.empty(len(share), np.int64)
-    group[order] = np.minimum((before * GROUPS).astype(int), GROUPS - 1)
+    group[order] = np.minimum((middle * GROUPS).astype(int), GROUPS - 1)
     return group
 
 
