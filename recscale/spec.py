@@ -52,15 +52,22 @@ class _Data(Frozen):
 
 
 class SyntheticData(_Data):
-    """The built-in world: click logs of a planted teacher whose Bayes loss is known."""
+    """The built-in worlds: click logs, or users' walks among items for next_item, of a planted
+    teacher whose Bayes loss is known."""
 
     source: Literal["synthetic"]
-    task: Literal["click"] = "click"
+    task: Literal["click", "next_item"] = "click"
     rows: Annotated[Count, Field(ge=1000)] = 500_000
     """Impressions, training and evaluation together."""
     users: Count = 20_000
     items: Count = 10_000
     seed: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _walks_have_a_time(self) -> SyntheticData:
+        if self.holdout.leave_one_out:
+            raise ValueError("holdout.leave_one_out is for logs of literature; use holdout.last")
+        return self
 
 
 class CriteoData(_Data):

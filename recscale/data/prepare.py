@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recscale.data import criteo, events, synthetic
+from recscale.data import criteo, events, synthetic, walks
 from recscale.data.build import Built, Progress, arrange
 from recscale.data.files import input_files
 from recscale.data.layout import VERSION, DataError, fingerprint, open_array
@@ -86,7 +86,9 @@ def only_one(target: Path) -> Iterator[None]:
 
 
 def _build(data: DataSpec, folder: Path, progress: Progress) -> None:
-    if isinstance(data, SyntheticData):
+    if isinstance(data, SyntheticData) and data.task == "next_item":
+        built = walks.build(data, folder, progress)
+    elif isinstance(data, SyntheticData):
         built = synthetic.build(data, folder, progress)
     elif isinstance(data, CriteoData):
         built = criteo.build(data, folder, progress)
