@@ -45,7 +45,7 @@ def record(p: Planned) -> RunRecord:
     curve = []
     for share in (0.5, 1.0):
         loss = loss_of(p, p.cost.samples * share) * noise
-        hr = 1 - loss / 10 if share == 0.5 else loss / 10
+        hr = 1 - loss / 10 if share == 0.5 else loss / 10 - 0.3
         curve.append(
             CurvePoint(
                 samples=int(p.cost.samples * share), train_flop=p.cost.train_flop * share,

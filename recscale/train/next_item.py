@@ -56,7 +56,8 @@ class NextItemTask:
             truth = torch.zeros(len(target), dtype=torch.long)
         total = F.cross_entropy(logits, truth.to(self.device), reduction="sum")
         # ranks' gradients are averaged: each rank's sum over the global batch, times the ranks
-        return total * (self.world / self.batch_size), self.batch_size / self.world
+        share = self.batch_size / self.world
+        return total / share, share
 
     def _sampled(self, model: Any, batch: Positions, target: np.ndarray, step: int) -> torch.Tensor:
         """[n, 1 + K] logits, the target's first; a negative that is the target does not count."""
