@@ -6,6 +6,7 @@ import math
 import os
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,12 +28,12 @@ from recscale.train.optim import Optimizers
 from recscale.train.ranking import ranks
 
 CPU = torch.device("cpu")
-TRAIN = dict(
+TRAIN: dict[str, Any] = dict(
     data_fraction=1.0, batch_size=64, epochs=4, dense_rate=3e-3, sparse_rate=0.3, rate_factor=1.0,
     warmup=0.05, eval_points=3, diverge_above=2.0, seed=0,
 )  # fmt: skip
 
-SAMPLED = dict(negatives=16, negatives_by="popularity", correction=True)
+SAMPLED: dict[str, Any] = dict(negatives=16, negatives_by="popularity", correction=True)
 
 
 def run(store: Store, name: str = "decoder", **changes) -> RunConfig:
@@ -169,7 +170,7 @@ def test_corrected_samples_tend_to_the_full_softmax(by, sequence_store):
         with torch.no_grad():
             return float(task.loss(built.model, 0)[0])
 
-    many = dict(negatives=4000, negatives_by=by)
+    many: dict[str, Any] = dict(negatives=4000, negatives_by=by)
     full = loss()
     assert loss(**many, correction=True) == pytest.approx(full, rel=0.03)
     assert abs(loss(**many, correction=False) - full) > 1
@@ -209,7 +210,7 @@ def quality(outcome) -> list[list[float]]:
 
 def test_two_workers_train_what_one_does(sequence_store, tmp_path):
     """Tables sharded, batches cut inside windows, probes and all: float32 rounding apart."""
-    changes = dict(epochs=1, eval_points=2, probes=("cold_start",))
+    changes: dict[str, Any] = dict(epochs=1, eval_points=2, probes=("cold_start",))
     runs = [
         run(sequence_store, "decoder", **changes),
         run(sequence_store, "hstu-untied", **changes),

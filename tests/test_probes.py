@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -61,7 +63,7 @@ class Oracle:
         return scores
 
 
-def probe(ring) -> tuple[Probe, Oracle]:
+def probe(ring) -> tuple[Any, Oracle]:
     store, after = ring
     oracle = Oracle(after)
     share = np.full(ITEMS, 1 / ITEMS)
@@ -130,7 +132,7 @@ def test_a_trajectory_feeds_its_own_choice_back(ring):
     astray = after.copy()
     wrong = int(after[0])
     astray[0] = after[wrong]  # skips an item
-    made = Probe(store, np.full(ITEMS, 1 / ITEMS), S, Oracle(astray))
+    made: Any = Probe(store, np.full(ITEMS, 1 / ITEMS), S, Oracle(astray))
     found = made.trajectory()
     hits = [found[f"ahead{n}_loss"] for n in range(1, 11)]
     assert hits[9] > hits[0]

@@ -77,7 +77,7 @@ def test_the_two_largest_models_are_foretold_by_the_others_alone(study):
     assert len(found.runs) == 6 and found.fitted == len(study.records) - 6 == found.law.n
     largest_fitted = np.exp(found.law.points.logx[:, 0].max())
     assert largest_fitted == pytest.approx(sizes[-3])
-    assert (found.runs["low"] < found.runs["predicted"]).all()
+    assert np.all(found.runs["low"] < found.runs["predicted"])
     assert found.inside >= 5 and found.error < 0.01
 
 
