@@ -280,6 +280,9 @@ class ResourcesSpec(Frozen):
 Probe = Literal["long_tail", "cold_start", "robustness", "transfer", "trajectory"]
 
 
+TRAINING_AXES = ("epochs", "data_fraction")  # the axes that are no part of an architecture
+
+
 class SweepSpec(Frozen):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     data: DataSpec

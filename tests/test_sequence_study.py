@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 from planted_study import record as planted_record
 
+from recscale.advice.advise import advise
 from recscale.advice.agreement import beside
+from recscale.advice.exchange import law_rates
 from recscale.advice.foretell import foretell
+from recscale.advice.options import base_option
 from recscale.ledger import Ledger
 from recscale.manifest import Manifest, TableFacts
 from recscale.planner import Planned, planned_runs
@@ -34,8 +37,15 @@ DATA = Manifest(
 )  # fmt: skip
 
 
+WORTH = 3.0  # passes after the first that are worth about as much as fresh data
+
+
 def loss_of(p: Planned, samples: float) -> float:
-    return 4.2 + 30 / p.cost.non_embedding_params**0.35 + 60 / samples**0.3
+    """Repeats count less and less: Muennighoff et al. 2023 (2305.16264), eq. 5."""
+    fresh = p.cost.samples / p.config.train.epochs
+    again = max(0.0, samples / fresh - 1)
+    worth = min(samples, fresh) + fresh * WORTH * (1 - math.exp(-again / WORTH))
+    return 4.2 + 30 / p.cost.non_embedding_params**0.35 + 60 / worth**0.3
 
 
 def record(p: Planned) -> RunRecord:
@@ -45,7 +55,7 @@ def record(p: Planned) -> RunRecord:
     curve = []
     for share in (0.5, 1.0):
         loss = loss_of(p, p.cost.samples * share) * noise
-        hr = 1 - loss / 10 if share == 0.5 else loss / 10 - 0.3
+        hr = 1 - loss / 10 if share == 0.5 else loss / 100
         curve.append(
             CurvePoint(
                 samples=int(p.cost.samples * share), train_flop=p.cost.train_flop * share,
@@ -58,15 +68,19 @@ def record(p: Planned) -> RunRecord:
     )
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory) -> Study:
-    spec = parse_spec(SWEEP)
+def planted(path, text: str) -> Study:
+    spec = parse_spec(text)
     runs = planned_runs(spec, DATA)
-    ledger = Ledger(tmp_path_factory.mktemp("study"), name="decoders")
+    ledger = Ledger(path, name="decoders")
     ledger.append("plan", **plan_entry(spec, DATA, runs))
     for p in runs:
         ledger.record(record(p))
     return Study.of(ledger)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Study:
+    return planted(tmp_path_factory.mktemp("study"), SWEEP)
 
 
 def test_the_two_largest_models_are_foretold_by_the_others_alone(study):
@@ -112,3 +126,19 @@ def test_the_page_shows_all_of_it(study):
     assert "The largest models, foretold" in page and "probe_cold5_hr10" in page
     assert f"{found.inside} of 6 inside their 90 % intervals" in page
     assert "per doubling of non_embedding_params" in page
+
+
+def test_passes_over_the_data_have_a_law_of_their_own(tmp_path):
+    """The worth of repeating is found again; advice and the page know the axis."""
+    text = SWEEP.replace("batch_size: 256", "batch_size: 256, epochs: [1, 4, 16]")
+    text = text.replace("{hold_out_largest: 2}", "{form: repeated}")
+    text = text.replace("[1, 2, 4]", "[1, 2]").replace("[16, 32, 64, 128]", "[16, 64]")
+    study = planted(tmp_path, text)
+    law = study.law()
+    assert law.variables == ("non_embedding_params", "samples", "unique_samples")
+    ends = law.intervals(0.95).set_index("coefficient")
+    assert ends.loc["R_star", "low"] < WORTH < ends.loc["R_star", "high"]
+    rates = {r.axis: r.change for r in law_rates(study, law, base_option(study))}
+    assert rates["data_fraction"] < rates["epochs"] < 0
+    assert "passes over the data" in render(study)
+    assert "samples" in advise(study, "2x").sentences()

@@ -17,6 +17,7 @@ from recscale.frame import left_out
 from recscale.laws import ScalingLaw
 from recscale.planner import base_epochs, pace
 from recscale.run import RunRecord
+from recscale.spec import TRAINING_AXES
 from recscale.study import Study
 
 FURTHEST = 1e6  # times the largest run: beyond, no law of such runs means anything
@@ -212,7 +213,7 @@ def _answer(study: Study, law: ScalingLaw, options: Space, index: int, samples: 
     row = law.predict(at, LEVEL).iloc[0]
     top = np.exp(law.points.logx.max(0))
     slower = pace(study.attempts)
-    sizes = [a for a in swept(study.spec) if a != "data_fraction"]
+    sizes = [a for a in swept(study.spec) if a not in TRAINING_AXES]
     tops = {a: np.nanmax(options.table[a].to_numpy(float)) for a in sizes}
     edge = [a for a in sizes if getattr(chosen.model, a) == tops[a]]
     return Answer(

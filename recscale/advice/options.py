@@ -20,7 +20,7 @@ from recscale.frame import unique_samples
 from recscale.laws import LawError, ScalingLaw
 from recscale.planner import base_epochs, base_value, training
 from recscale.run import Cost, TrainConfig
-from recscale.spec import SweepSpec
+from recscale.spec import TRAINING_AXES, SweepSpec
 from recscale.study import Study
 
 DOUBLINGS = 6  # beyond the largest value tried: up to 64 times
@@ -69,7 +69,7 @@ def space(study: Study, times: float = 2.0**DOUBLINGS) -> Space:
     its largest value than compute does (one doubling at least, 64 times at most).
     """
     spec, data = study.spec, study.data
-    axes = {k: v for k, v in spec.axes().items() if k not in ("epochs", "data_fraction")}
+    axes = {k: v for k, v in spec.axes().items() if k not in TRAINING_AXES}
     doublings = int(np.clip(np.ceil(np.log2(times)), 1, DOUBLINGS))
     values = {k: _reach(v, doublings) for k, v in axes.items()}
     while doublings and np.prod([len(v) for v in values.values()]) > MOST:
@@ -147,12 +147,12 @@ def weigh(
     return found
 
 
-def option(study: Study, model: ModelConfig, samples: int) -> Option:
+def option(study: Study, model: ModelConfig, samples: int, epochs: int | None = None) -> Option:
     """An architecture trained on `samples` samples (whole batches), with its full cost; the data
-    fraction exceeds 1 where there is not as much data."""
+    fraction exceeds 1 where there is not as much data. `epochs`: the sweep's base if left out."""
     spec, data = study.spec, study.data
-    epochs = base_epochs(spec)
-    train = training(spec, samples / epochs / data.n_train, 1.0, 0, model=model)
+    epochs = epochs or base_epochs(spec)
+    train = training(spec, samples / epochs / data.n_train, 1.0, 0, epochs, model)
     # half a row more, so that rounding never loses the last batch
     fraction = (samples / epochs + 0.5) / data.n_train
     cost = estimate(
@@ -173,7 +173,7 @@ def base_option(study: Study) -> Option:
 def doubled(study: Study, at: Option, axis: str) -> Option | None:
     """The same run with one axis doubled (0 becomes 1); None where it cannot grow."""
     if axis == "data_fraction":
-        return option(study, at.model, 2 * at.cost.samples)
+        return option(study, at.model, 2 * at.cost.samples, at.train.epochs)
     if axis == "epochs":
         train = at.train.model_copy(update={"epochs": 2 * at.train.epochs})
         cost = estimate(at.model, train, study.data, study.spec.resources)
@@ -182,7 +182,9 @@ def doubled(study: Study, at: Option, axis: str) -> Option | None:
     if getattr(m, axis) is None:
         return None
     model = spec.resolve(spec.grown(m, axis), study.data)
-    return None if model == m else option(study, model, at.cost.samples)
+    if model == m:
+        return None
+    return option(study, model, at.cost.samples, at.train.epochs)
 
 
 def swept(spec: SweepSpec) -> list[str]:

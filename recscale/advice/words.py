@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from recscale.advice.advise import Advice, Answer, gain_of
 from recscale.laws import Status
+from recscale.spec import TRAINING_AXES
 from recscale.words import more, number, quantity, span, time
 
 
@@ -57,7 +58,7 @@ def _described(answer: Answer, axes: tuple[str, ...]) -> str:
     model = answer.option.model
     sizes = []
     for axis in axes:
-        if axis != "data_fraction":
+        if axis not in TRAINING_AXES:
             value = getattr(model, axis)
             sizes.append(f"{axis} {'all' if value is None else value}")
     with_sizes = f" with {', '.join(sizes)}" if sizes else ""
