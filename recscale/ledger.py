@@ -135,12 +135,7 @@ class Ledger:
     def records(self) -> list[RunRecord]:
         """The one record that counts of every run: the earliest that is done or diverged, else
         the latest failure."""
-        best: dict[str, RunRecord] = {}
-        for record in self.attempts():
-            standing = best.get(record.run_id)
-            if standing is None or standing.status == "failed":
-                best[record.run_id] = record
-        return list(best.values())
+        return standing(self.attempts())
 
     def frame(self) -> pd.DataFrame:
         """One row a run, units in the column names; see `recscale.frame`."""
@@ -153,6 +148,16 @@ class Ledger:
         from recscale.frame import curves_frame
 
         return curves_frame(self.records())
+
+
+def standing(attempts: Iterable[RunRecord]) -> list[RunRecord]:
+    """The one record that counts of every run, of attempts in the order of time."""
+    best: dict[str, RunRecord] = {}
+    for record in attempts:
+        before = best.get(record.run_id)
+        if before is None or before.status == "failed":
+            best[record.run_id] = record
+    return list(best.values())
 
 
 def finished(records: Iterable[RunRecord]) -> dict[str, RunRecord]:

@@ -206,11 +206,61 @@ class TrainSpec(Frozen):
     """A run whose loss exceeds this multiple of the base rate's entropy has diverged."""
 
 
+def _amount(value: Any) -> Any:
+    """`100x`, or a plain amount."""
+    if isinstance(value, str) and value.strip().lower().endswith("x"):
+        try:
+            times = float(value.strip()[:-1])
+        except ValueError:
+            times = 0.0
+        if not 1 < times < math.inf:
+            raise ValueError("write times the largest run as a number above 1, such as 100x")
+        return f"{times:g}x"
+    if isinstance(value, str):
+        raise ValueError("write an amount such as 1e18, or times the largest run such as 100x")
+    return _plain_number(value)
+
+
+Amount = Annotated[str | Positive, BeforeValidator(_amount)]
+
+
+class TargetSpec(Frozen):
+    """What the run that is to be foretold may cost; one of them, as an amount or as times the
+    largest run that the axes allow (`100x`)."""
+
+    flop: Amount | None = None
+    gpu_hours: Amount | None = None
+    usd: Amount | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> TargetSpec:
+        if sum(v is not None for v in (self.flop, self.gpu_hours, self.usd)) != 1:
+            raise ValueError("give one of flop, gpu_hours, usd")
+        return self
+
+    def asked(self) -> tuple[str, str | float]:
+        """The unit and the amount as it was written."""
+        return next((k, v) for k, v in self if v is not None)
+
+
 class SearchSpec(Frozen):
-    strategy: Literal["grid", "axes"] = "grid"
-    """`grid`: every combination. `axes`: one axis at a time round `base`."""
+    strategy: Literal["grid", "axes", "frontier"] = "grid"
+    """`grid`: every combination. `axes`: one axis at a time round `base`. `frontier`: a start of
+    cheap runs, then those that tell most about `target` for their cost. The axes are then what may
+    be tried, and `train.seeds` the most runs of one point."""
     base: dict[str, float | int | None] = {}
     """Base value per axis for `axes`; the middle one of an axis, and all data, where left out."""
+    target: TargetSpec | None = None
+    """Where the law must be right."""
+    goal: Literal["loss", "allocation", "slopes"] = "loss"
+    """What must be right there: the loss; how the best run splits its cost between parameters and
+    data; or what a doubling of each of the law's variables gains."""
+    interval: Share | None = None
+    """The search ends when the 90 % interval at the target is no wider than this to either side:
+    a share of the loss, decades of the split's widest variable, a share of the mean gain."""
+    warm_start: str | None = None
+    """The run directory of an earlier sweep on the same data, or a table of runs (.csv, .parquet)
+    with the law's columns: what they tell is not bought again. `$VARIABLES` are expanded."""
 
 
 class LawSpec(Frozen):
@@ -324,6 +374,12 @@ class SweepSpec(Frozen):
     def _strategy_has_base(cls, search: SearchSpec) -> SearchSpec:
         if search.base and search.strategy != "axes":
             raise ValueError("base belongs to strategy axes")
+        given = [k for k in ("target", "goal", "interval", "warm_start")
+                 if k in search.model_fields_set and getattr(search, k) is not None]  # fmt: skip
+        if search.strategy != "frontier" and set(given) - {"goal"}:
+            raise ValueError(f"{', '.join(given)} belongs to strategy frontier")
+        if search.strategy == "frontier" and search.target is None:
+            raise ValueError("strategy frontier needs a target, such as target: {flop: 100x}")
         return search
 
     @model_validator(mode="after")

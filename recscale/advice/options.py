@@ -19,6 +19,7 @@ from recscale.families import ModelConfig
 from recscale.frame import unique_samples
 from recscale.laws import LawError, ScalingLaw
 from recscale.planner import base_epochs, base_value, training
+from recscale.planner.candidates import values
 from recscale.run import Cost, TrainConfig
 from recscale.spec import TRAINING_AXES, SweepSpec
 from recscale.study import Study
@@ -38,11 +39,7 @@ class Option:
 
     def values(self) -> dict[str, float]:
         """The columns of a run's row that are known before it runs; see `recscale.frame`."""
-        cost = self.cost.model_dump(exclude={"forward"})
-        numbers = {**self.model.model_dump(), **self.train.model_dump(), **cost}
-        numbers["forward_flop"] = self.cost.forward.total
-        numbers["unique_samples"] = unique_samples(self.cost, self.train)
-        return {k: float(v) for k, v in numbers.items() if isinstance(v, int | float)}
+        return values(self.model, self.train, self.cost)
 
 
 @dataclass(frozen=True)

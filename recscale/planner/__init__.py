@@ -1,5 +1,6 @@
 """What to run next: pure functions of a sweep and its records, and one sentence why."""
 
+from recscale.planner.candidates import Problem, problem
 from recscale.planner.fixed import (
     Decision,
     Launch,
@@ -18,21 +19,27 @@ from recscale.planner.fixed import (
     training,
 )
 from recscale.planner.replay import replay
+from recscale.planner.search import Progress, Warm, decide_search
 
 __all__ = [
     "Decision",
     "Launch",
     "PlanError",
     "Planned",
+    "Problem",
+    "Progress",
     "Spend",
     "Stop",
     "Wait",
+    "Warm",
     "base_epochs",
     "base_value",
     "decide",
+    "decide_search",
     "expected",
     "pace",
     "planned_runs",
+    "problem",
     "replay",
     "spent",
     "training",

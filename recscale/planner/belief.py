@@ -197,12 +197,17 @@ class Posterior:
 
 
 def believe(
-    form: str, variables: tuple[str, ...], sample: Sample, discrepancy: bool = True
+    form: str,
+    variables: tuple[str, ...],
+    sample: Sample,
+    discrepancy: bool = True,
+    rough: Fitted | None = None,
 ) -> Belief:
     """The belief after a sample of at least one run.
 
     An additive law is mixed with the gamma law by how well each foretells dearer runs from
     cheaper ones. Without `discrepancy` the one form is taken as exact, as textbook designs do.
+    `rough` is the answer of `exact` where the caller has it.
     """
     names = ["additive", "gamma"] if form in ("additive", "auto") else [form]
     if len(variables) == 1 or not discrepancy:
@@ -211,7 +216,10 @@ def believe(
     for name in names:
         model = _model(name, variables, sample)
         mu, sd = model.prior(np.exp(sample.logy))
-        eta, noise, trust = _fit(model, sample, mu, sd)
+        start = (rough or exact(form, variables, sample)).eta
+        if len(start) < len(mu):
+            start = np.r_[start, 0.0]  # gamma 1
+        eta, noise, trust = _fit(model, sample, mu, sd, start=start)
         law = Fitted(model, eta, mu, sd, sample.extra + noise**2 * (1 / trust - 1))
         span = max(float(np.ptp(law.formula(sample.logx))), noise, 1e-6) if n else 1.0
         laws.append(law)

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recscale.planner.belief import Belief
 from recscale.planner.value import POWER, Goal, Outlook, falls, look
 
+LEAST = 1 / 400  # of the budget: what any run costs in starting it and in waiting for it
 WORTH = 0.02  # of the variance at the goal: less than that from all the rest of the budget ends it
 
 
@@ -17,9 +19,11 @@ class Seen:
     """Finished runs, runs under way, and what could be run.
 
     Attributes:
-        logx, logy, cost: of finished runs (n, p), (n,), (n,).
+        logx, logy, cost: of finished runs (n, p), (n,), (n,); the frontier is optimal in this cost.
         flying, flying_cost: of runs under way (f, p), (f,).
         pool, pool_cost: of the candidates (m, p), (m,).
+        price: (m,) share of the whole budget that each candidate is expected to take.
+        fits: (m,) mask of the candidates that what is left of the budget holds.
         chance: (m,) that a candidate comes out, learnt from failures; 1 where none is near.
     """
 
@@ -30,6 +34,8 @@ class Seen:
     flying_cost: np.ndarray
     pool: np.ndarray
     pool_cost: np.ndarray
+    price: np.ndarray
+    fits: np.ndarray
     chance: np.ndarray
 
 
@@ -43,7 +49,7 @@ class Choice:
         waste: decades of compute it lies off the frontier.
         near, of: candidates in the band, and all that the budget held.
         sd: standard deviation at the goal before it, of log loss.
-        outlook, goal: behind the choice.
+        belief: behind the choice.
     """
 
     index: int | None
@@ -52,8 +58,7 @@ class Choice:
     near: int
     of: int
     sd: float
-    outlook: Outlook
-    goal: Goal
+    belief: Belief
 
 
 def start_size(variables: int) -> int:
@@ -76,7 +81,7 @@ def choose(
     cost^power, among those in the band.
 
     Args:
-        left: of the budget, in the unit of the costs; what is under way is already taken off.
+        left: share of the budget that is left; what is under way is already taken off.
         goal: the goal as the outlook sees it.
         banded, discrepancy: False for the plain V-optimal design that replays compare with.
     """
@@ -86,21 +91,19 @@ def choose(
     outlook = look(
         form, variables, seen.logx, seen.logy, seen.cost, pool, costs, discrepancy=discrepancy
     )
-    asked = goal(outlook)
-    ours = Outlook(outlook.belief, outlook.waste[:m], outlook.near[:m])
-    fall, sd = falls(ours, asked, seen.pool, seen.flying, outlook.waste[m:])
-    fall = fall * seen.chance
-    fits = seen.pool_cost <= left
-    allowed = fits & ours.near if banded and (fits & ours.near).any() else fits
-    promised = np.minimum(fall * left / seen.pool_cost, 1.0)
-    if not allowed.any() or promised[allowed].max() < WORTH:
-        return Choice(None, 0.0, 0.0, int(allowed.sum()), int(fits.sum()), sd, ours, asked)
-    score = np.where(allowed, fall / seen.pool_cost**power, -np.inf)
-    best = int(np.argmax(score))
-    return Choice(
-        best, float(fall[best]), float(ours.waste[best]), int(allowed.sum()), int(fits.sum()),
-        sd, ours, asked,
-    )  # fmt: skip
+    asked, near = goal(outlook), outlook.near[:m]
+    banded = banded and bool((seen.fits & near).any())
+    at = np.flatnonzero(seen.fits & near if banded else seen.fits)
+    fall, sd = falls(
+        outlook.belief, asked, seen.pool[at], outlook.waste[at], seen.flying, outlook.waste[m:]
+    )
+    fall, price = fall * seen.chance[at], np.maximum(seen.price[at], LEAST)
+    of = int(seen.fits.sum())
+    if not len(at) or np.minimum(fall * left / price, 1.0).max() < WORTH:
+        return Choice(None, 0.0, 0.0, len(at), of, sd, outlook.belief)
+    best = int(np.argmax(fall / price**power))
+    waste = float(outlook.waste[at[best]])
+    return Choice(int(at[best]), float(fall[best]), waste, len(at), of, sd, outlook.belief)
 
 
 def chances(

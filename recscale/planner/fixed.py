@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from recscale.cost import estimate, machines, steps
@@ -38,6 +38,8 @@ class Planned:
 class Launch:
     runs: tuple[Planned, ...]
     reason: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What a search believed when it decided; a fixed plan has none."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Stop:
     reason: str
     exhausted: bool = False
     """True when the budget ended the search and planned runs are left."""
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 Decision = Launch | Wait | Stop
@@ -80,7 +83,7 @@ class Spend:
 def planned_runs(spec: SweepSpec, data: Manifest) -> list[Planned]:
     """Every run of a grid or one-axis sweep, each once, the cheapest first. Raises PlanError with
     every reason why the sweep cannot run on this data or machine."""
-    _check(spec, data)
+    check(spec, data)
     runs: dict[str, Planned] = {}
     for values, reason in _points(spec):
         model = spec.model.resolve(values, data)
@@ -205,7 +208,8 @@ def training(
     )
 
 
-def _check(spec: SweepSpec, data: Manifest) -> None:
+def check(spec: SweepSpec, data: Manifest) -> None:
+    """Raises PlanError with every reason why no run of the sweep can be right."""
     errors = []
     if spec.resources.machine not in machines():
         errors.append(

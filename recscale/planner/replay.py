@@ -150,10 +150,10 @@ def buy(
             return bought, steps, "the budget holds no further row" if len(rest) else "all bought"
         state = Seen(
             x[bought], y[bought], cost[bought], none, np.empty(0), x[rest], cost[rest],
-            np.ones(len(rest)),
+            cost[rest] / total, cost[rest] <= left, np.ones(len(rest)),
         )  # fmt: skip
         choice = choose(
-            market.form, market.variables, state, _same(market.target), left,
+            market.form, market.variables, state, _same(market.target), left / total,
             banded=banded, discrepancy=discrepancy, **how,
         )  # fmt: skip
         if choice.index is None:

@@ -47,7 +47,6 @@ class Outlook:
         belief: after the finished runs.
         waste: (m,) decades of compute each candidate wastes by the most likely law.
         near: (m,) mask of the candidates in the band.
-        band: share of the candidates in it.
     """
 
     belief: Belief
@@ -71,11 +70,11 @@ def look(
     n, order = len(logy), np.argsort(cost, kind="stable")
     every, costs = np.concatenate([logx, pool]), np.concatenate([cost, pool_cost])
     sample = Sample(logx, logy, np.zeros(n), order)
+    rough = exact(form, variables, sample)
     if discrepancy:
-        rough = exact(form, variables, sample)
         off = wasted(rough.formula(every)[None], costs)[0][:n]
         sample = Sample(logx, logy, (OFF * off) ** 2, order)
-    belief = believe(form, variables, sample, discrepancy)
+    belief = believe(form, variables, sample, discrepancy, rough)
     waste = wasted(belief.formula(every)[None], costs)[0][n:]
     draws = wasted(belief.draws(DRAWS, 0, every), costs)[:, n:]
     near = ((draws <= BAND).mean(0) >= PLAUSIBLE) | (waste <= BAND)
@@ -96,18 +95,19 @@ def wasted(losses: np.ndarray, cost: np.ndarray) -> np.ndarray:
 
 
 def falls(
-    outlook: Outlook,
+    belief: Belief,
     goal: Goal,
     pool: np.ndarray,
+    waste: np.ndarray,
     flying: np.ndarray,
     flying_waste: np.ndarray,
 ) -> tuple[np.ndarray, float]:
     """Share by which the variance at the goal is expected to fall for each candidate (m,), and the
     standard deviation at the goal before; runs under way at `flying` (f, p) are taken as done."""
     gains, before = np.zeros(len(pool)), 0.0
-    for posterior in outlook.belief.posteriors():
+    for posterior in belief.posteriors():
         joint, posterior = posterior.joint, posterior.with_runs(flying, (OFF * flying_waste) ** 2)
-        gain, var = _gains(posterior, goal, pool, joint.noise**2 + (OFF * outlook.waste) ** 2)
+        gain, var = _gains(posterior, goal, pool, joint.noise**2 + (OFF * waste) ** 2)
         gains += joint.share * gain
         before += joint.share * var
     return gains / max(before, 1e-300), float(np.sqrt(before))

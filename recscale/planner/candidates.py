@@ -1,0 +1,261 @@
+"""What a frontier search can run, and the place it must foretell, as arrays made once a sweep."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from recscale.cost import estimate, machines
+from recscale.families import ModelConfig
+from recscale.manifest import Manifest
+from recscale.frame import unique_samples
+from recscale.planner.fixed import PlanError, base_epochs, check, training
+from recscale.planner.pace import features
+from recscale.run import Cost, RunConfig, TrainConfig
+from recscale.spec import SweepSpec
+from recscale.words import quantity
+
+MOST = 4000  # candidates; of more, a sample of so many, the same at every call
+MOST_TARGETS = 2000  # architectures weighed at the target
+REACH = 6  # doublings beyond the largest value of an axis at the target, memory allowing
+UNITS = {"flop": "FLOP", "gpu_hours": "GPU-hours", "usd": "$"}
+FIELDS = {"flop": "train_flop", "gpu_hours": "gpu_hours", "usd": "usd"}
+
+
+@dataclass(frozen=True)
+class Point:
+    """One architecture on one data fraction; its runs differ in rate factor and seed only."""
+
+    model: ModelConfig
+    fraction: float
+    epochs: int
+    cost: Cost
+
+    def training(self, spec: SweepSpec, factor: float = 1.0, seed: int = 0) -> TrainConfig:
+        return training(spec, self.fraction, factor, seed, self.epochs, self.model)
+
+    def config(self, spec: SweepSpec, data: Manifest, factor: float, seed: int) -> RunConfig:
+        train = self.training(spec, factor, seed)
+        return RunConfig(data=data.fingerprint, model=self.model, train=train)
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the law must be right: every architecture with the data that spends the target.
+
+    Attributes:
+        unit, amount: such as "flop", 1e18.
+        logx: (J, p) the law's variables.
+        costs: (J,) of each.
+        models: (J,).
+    """
+
+    unit: str
+    amount: float
+    logx: np.ndarray
+    costs: tuple[Cost, ...]
+    models: tuple[ModelConfig, ...]
+
+    @property
+    def words(self) -> str:
+        shown = f"{self.amount:.3g}" if self.unit != "flop" else quantity(self.amount)
+        return f"${shown}" if self.unit == "usd" else f"{shown} {UNITS[self.unit]}"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A frontier sweep before any of it has run."""
+
+    spec: SweepSpec
+    data: Manifest
+    points: tuple[Point, ...]
+    logx: np.ndarray
+    """(m, p) the law's variables of each point."""
+    target: Target
+    whole: int
+    """Points before sampling."""
+
+    @cached_property
+    def rank(self) -> np.ndarray:
+        """(m,) cost of one run in the target's unit: what the frontier is optimal in."""
+        return np.array([in_unit(p.cost, self.target.unit) for p in self.points])
+
+    @cached_property
+    def features(self) -> np.ndarray:
+        """(m, 4) what the throughput of each point's runs depends on."""
+        return features([p.cost for p in self.points])
+
+    @cached_property
+    def spends(self) -> np.ndarray:
+        """(m, 3) FLOPs, GPU-hours and $ of one run, as estimated."""
+        return np.array([[p.cost.train_flop, p.cost.gpu_hours, p.cost.usd] for p in self.points])
+
+    @cached_property
+    def at(self) -> dict[str, int]:
+        """tuning group -> position of its point."""
+        return {
+            p.config(self.spec, self.data, 1.0, 0).tuning_group: i
+            for i, p in enumerate(self.points)
+        }
+
+
+def in_unit(cost: Cost, unit: str) -> float:
+    return float(getattr(cost, FIELDS[unit]))
+
+
+def values(model: ModelConfig, train: TrainConfig, cost: Cost) -> dict[str, float]:
+    """The columns of a run's row that are known before it runs; see `recscale.frame`."""
+    numbers = {**model.model_dump(), **train.model_dump(), **cost.model_dump(exclude={"forward"})}
+    numbers["forward_flop"] = cost.forward.total
+    numbers["unique_samples"] = unique_samples(cost, train)
+    return {k: float(v) for k, v in numbers.items() if isinstance(v, int | float)}
+
+
+def problem(spec: SweepSpec, data: Manifest) -> Problem:
+    """The candidates and the target of a frontier sweep. Raises PlanError with what to change."""
+    check(spec, data)
+    axes = spec.axes()
+    whole = int(np.prod([len(v) for v in axes.values()]))
+    memory = machines()[spec.resources.machine].memory_bytes * spec.resources.least_workers
+    points: dict[tuple[ModelConfig, float, int], Point] = {}
+    for row in _rows(list(axes.values()), whole):
+        chosen = dict(zip(axes, row, strict=True))
+        model = spec.model.resolve(chosen, data)
+        key = model, chosen["data_fraction"], chosen["epochs"]
+        if key not in points:
+            train = training(spec, key[1], 1.0, 0, key[2], model)
+            cost = estimate(model, train, data, spec.resources)
+            if cost.peak_bytes <= memory:
+                points[key] = Point(*key, cost)
+    ranked = sorted(points.values(), key=lambda p: (p.cost.train_flop, p.model.model_dump_json()))
+    if not ranked:
+        raise PlanError("no run of this sweep fits into the memory of its machine")
+    logx, possible = _places(spec, ranked)
+    ranked = [p for p, ok in zip(ranked, possible, strict=True) if ok]
+    logx = logx[possible]
+    _check_variables(spec, logx)
+    target = _target(spec, data, ranked, memory)
+    return Problem(spec, data, tuple(ranked), logx, target, whole)
+
+
+def _rows(axes: Sequence[tuple[Any, ...]], whole: int):
+    """Every combination, or a seeded sample of MOST that holds both ends."""
+    if whole <= MOST:
+        yield from itertools.product(*axes)
+        return
+    shape = [len(a) for a in axes]
+    picks = np.random.default_rng(0).choice(whole, MOST, replace=False)
+    for at in sorted({0, whole - 1, *map(int, picks)}):
+        yield tuple(a[int(i)] for a, i in zip(axes, np.unravel_index(at, shape), strict=True))
+
+
+def _places(spec: SweepSpec, points: Sequence[Point]) -> tuple[np.ndarray, np.ndarray]:
+    """Logs (m, p) of the law's variables, and which points have all of them."""
+    rows = [values(p.model, p.training(spec), p.cost) for p in points]
+    return _logs(spec, rows)
+
+
+def _logs(spec: SweepSpec, rows: Sequence[dict[str, float]]) -> tuple[np.ndarray, np.ndarray]:
+    wanted = spec.law.variables
+    unknown = [v for v in wanted if rows and v not in rows[0]]
+    if unknown:
+        raise PlanError(
+            f"law.variables: {', '.join(unknown)} is not known before a run; use columns such as "
+            "table_params, dense_params, samples"
+        )
+    x = np.array([[r[v] for v in wanted] for r in rows]).reshape(len(rows), len(wanted))
+    possible = np.asarray((x > 0).all(1))
+    return np.log(np.where(x > 0, x, 1.0)), possible
+
+
+def _check_variables(spec: SweepSpec, logx: np.ndarray) -> None:
+    if not len(logx):
+        raise PlanError(
+            f"law.variables: no run has a positive value of each of {', '.join(spec.law.variables)}"
+        )
+    for i, v in enumerate(spec.law.variables):
+        n = len(np.unique(np.round(logx[:, i], 9)))
+        if n < 3:
+            raise PlanError(
+                f"law.variables: {v} has {n} value{'s' * (n > 1)} in this sweep and an exponent "
+                f"needs 3: give the axes that move {v} more values, or leave it out of the law"
+            )
+
+
+def _target(spec: SweepSpec, data: Manifest, points: Sequence[Point], memory: float) -> Target:
+    search = spec.search
+    assert search.target is not None
+    unit, asked = search.target.asked()
+    if unit == "gpu_hours" and not spec.resources.gpus_per_worker:
+        raise PlanError(
+            "search.target.gpu_hours: the runs take no GPU (resources.gpus_per_worker is 0); "
+            "give the target in flop or usd"
+        )
+    costs = [in_unit(p.cost, unit) for p in points]
+    largest = max(costs)
+    amount = float(asked[:-1]) * largest if isinstance(asked, str) else asked
+    limit = getattr(spec.budget, unit)
+    bought = max((c for c in costs if limit is None or c <= limit), default=0.0)
+    if amount <= bought:
+        raise PlanError(
+            f"search.target.{unit}: {amount:.3g} lies inside the data: the sweep can run "
+            f"{bought:.3g} in one of its runs; ask for more than that, such as 10x (times the "
+            "largest run of the axes)"
+        )
+    models = _beyond(spec, data, memory)
+    found: list[tuple[ModelConfig, Cost, dict[str, float]]] = []
+    for model in models:
+        train = training(spec, 1.0, 1.0, 0, base_epochs(spec), model)
+
+        def at(fraction: float, model=model, train=train):
+            longer = train.model_copy(update={"data_fraction": fraction})
+            return longer, estimate(model, longer, data, spec.resources)
+
+        (_, one), (_, two) = at(1.0), at(2.0)
+        each = in_unit(two, unit) - in_unit(one, unit)
+        fraction = 1 + (amount - in_unit(one, unit)) / each
+        if fraction * data.n_train < spec.train.batch_size:
+            continue
+        train, cost = at(fraction)
+        if cost.peak_bytes <= memory:
+            found.append((model, cost, values(model, train, cost)))
+    logx, possible = _logs(spec, [row for _, _, row in found])
+    kept = [f for f, ok in zip(found, possible, strict=True) if ok]
+    if not kept:
+        raise PlanError(f"search.target.{unit}: {amount:.3g} buys no batch of any architecture")
+    return Target(
+        unit, float(amount), logx[possible], tuple(c for _, c, _ in kept),
+        tuple(m for m, _, _ in kept),
+    )  # fmt: skip
+
+
+def _beyond(spec: SweepSpec, data: Manifest, memory: float) -> list[ModelConfig]:
+    """Architectures of the axes' values and their doublings, fewer doublings where they are too
+    many."""
+    axes = {k: v for k, v in spec.axes().items() if k not in ("data_fraction", "epochs")}
+    reach = REACH
+    while True:
+        grown = {k: _doubled(v, reach) for k, v in axes.items()}
+        size = int(np.prod([len(v) for v in grown.values()]))
+        if size <= MOST_TARGETS or not reach:
+            break
+        reach -= 1
+    rows = itertools.product(*grown.values()) if size <= MOST_TARGETS else _rows(
+        list(grown.values()), size
+    )  # fmt: skip
+    models = (
+        spec.model.resolve(dict(zip(axes, row, strict=True)), data) for row in rows
+    )
+    return list(dict.fromkeys(models))
+
+
+def _doubled(values: tuple[Any, ...], times: int) -> tuple[Any, ...]:
+    numbers = [v for v in values if v]
+    if len(values) == 1 or not numbers:
+        return values
+    return (*values, *(max(numbers) * 2**k for k in range(1, times + 1)))
