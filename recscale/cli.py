@@ -100,6 +100,9 @@ def plan(sweep: str, as_json: bool) -> None:
     from recscale.ledger import Ledger, finished
 
     ready = _ready(_load(sweep))
+    if ready.problem is not None:
+        _plan_search(ready, as_json)
+        return
     settled = set(finished(Ledger(ready.run_dir).records())) & {p.run_id for p in ready.planned}
     if as_json:
         keys = ("table_params", "dense_params", "head_params", "train_flop", "samples")
@@ -123,7 +126,9 @@ def plan(sweep: str, as_json: bool) -> None:
 
 @main.command()
 @click.argument("sweep", type=click.Path(exists=True, dir_okay=False))
-def run(sweep: str) -> None:
+@click.option("--extend", is_flag=True, help="Let a search that has ended go on, with the file's "
+              "raised budget.")  # fmt: skip
+def run(sweep: str, extend: bool) -> None:
     """Run what the ledger lacks; the same command resumes.
 
     Example: recscale run sweeps/demo.yaml
@@ -138,25 +143,34 @@ def run(sweep: str) -> None:
     except SpecError as error:
         _refuse(str(error))
     ready = _ready(spec)
+    if extend:
+        _check_extension(ready, sweep)
     stay_on_loopback()
     from recscale.engine.sweep import run as run_sweep
     from recscale.planner import PlanError
     from recscale.report.terminal import Watcher, progress_line
+    from recscale.specfile import SpecError
 
     fresh, orphaned = changes(ready)
     for ids, what in ((fresh, "new"), (orphaned, "orphaned: kept, but outside this sweep's law")):
         if ids:
             click.echo(f"{len(ids)} {what}: {', '.join(ids[:3])}{' ...' if len(ids) > 3 else ''}")
-    click.echo(f"{len(ready.planned)} runs planned in {ready.run_dir}")
+    if ready.problem is None:
+        click.echo(f"{len(ready.planned)} runs planned in {ready.run_dir}")
+    else:
+        what = f"a search over {len(ready.problem.points)} candidates"
+        click.echo(f"{what} for {ready.problem.target.words}, in {ready.run_dir}")
     try:
         with Watcher() as watcher:
-            ended = run_sweep(ready, watcher)
-    except PlanError as error:
+            ended = run_sweep(ready, watcher, extend)
+    except (PlanError, SpecError) as error:
         _refuse(str(error))
     click.echo(progress_line(ended.study))
     if ended.interrupted:
         click.echo(f"stopped; the same command goes on: recscale run {sweep}")
         sys.exit(INTERRUPTED)
+    if ready.problem is not None and ended.study.decisions:
+        _say_ended(ended.study, sweep)
     if ended.study.count("failed"):
         for record in ended.study.records:
             if record.status == "failed":
@@ -166,7 +180,8 @@ def run(sweep: str) -> None:
     if ended.exhausted:
         from recscale.study import law_facts
 
-        click.echo("the budget is used up before every run was started")
+        if ready.problem is None:
+            click.echo("the budget is used up before every run was started")
         sys.exit(0 if law_facts(ended.study)["status"] == "converged" else EXHAUSTED)
 
 
@@ -320,6 +335,74 @@ def _ready(spec: SweepSpec) -> Sweep:
             return ready(spec, progress)
     except (SpecError, DataError, PlanError) as error:
         _refuse(str(error))
+
+
+def _plan_search(ready: Sweep, as_json: bool) -> None:
+    """The next decision of a search and what its budget should buy."""
+    from recscale.engine.ready import standing
+    from recscale.planner import Launch, decide_search
+    from recscale.planner.forecast import forecast, grid_cost
+    from recscale.report.terminal import plan_table, search_lines
+
+    problem = ready.problem
+    assert problem is not None
+    state = standing(ready)
+    decision, ahead = decide_search(problem, state), forecast(problem, state)
+    runs = decision.runs if isinstance(decision, Launch) else ()
+    n, whole = grid_cost(problem)
+    if as_json:
+        keys = ("table_params", "dense_params", "samples", "train_flop", "time_s", "usd")
+        facts = {
+            "candidates": len(problem.points),
+            "target": {"unit": problem.target.unit, "amount": problem.target.amount},
+            "budget": problem.spec.budget.model_dump(exclude_none=True),
+            "decision": decision.reason,
+            "runs": [
+                {"run_id": p.run_id, **{k: getattr(p.cost, k) for k in keys}, "reason": p.reason}
+                for p in runs
+            ],
+            "interval": {"level": 0.9, "now": ahead.now, "expected": ahead.half},
+            "more_runs": ahead.runs,
+            "full_grid": {"runs": n, **vars(whole)},
+        }
+        click.echo(json.dumps(facts, indent=1))
+        return
+    from rich.console import Console
+
+    console = Console()
+    console = console if console.is_terminal else Console(width=200)
+    if runs:
+        console.print(plan_table(runs, set()))
+    for line in search_lines(problem, decision, ahead, n, whole):
+        click.echo(line)
+
+
+def _check_extension(ready: Sweep, sweep: str) -> None:
+    """`--extend` needs a search that has ended, and a file that asks for more than it did then."""
+    from recscale.ledger import Ledger
+    from recscale.planner.journal import ended
+
+    if ready.problem is None:
+        _refuse(f"--extend: {sweep} is no search (strategy frontier); the same command resumes it")
+    entries = Ledger(ready.run_dir).entries()
+    over = ended(entries)
+    if over is None:
+        return
+    before = [e for e in entries if e["kind"] == "plan"][-1]["spec"]
+    now = ready.spec.model_dump(mode="json")
+    if now["budget"] == before["budget"] and now["search"] == before["search"]:
+        _refuse(
+            f"--extend: the search has ended ({over['why']}) and {sweep} asks for nothing more: "
+            "raise its budget, or set a narrower search.interval, and give the command again"
+        )
+
+
+def _say_ended(study: Study, sweep: str) -> None:
+    """Why a search ended, and how it goes on."""
+    if study.decisions[-1]["stop"] is None:
+        return
+    click.echo(f"the search has ended: {study.decisions[-1]['why']}")
+    click.echo(f"to go on, raise the budget in {sweep}, then: recscale run --extend {sweep}")
 
 
 def _study(rundir: str) -> Study:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from recscale.ledger import Ledger
 from recscale.manifest import Manifest
 from recscale.planner import Planned, Spend, pace, spent
-from recscale.run import Cost, RunConfig, RunRecord
+from recscale.planner.journal import decided, decisions, plan_of, planned_of
+from recscale.run import RunRecord
 from recscale.spec import SweepSpec
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class Study:
     orphaned: tuple[RunRecord, ...]
     """Of runs that an earlier form of the sweep asked for and this one does not."""
     running: tuple[str, ...]
+    decisions: tuple[dict[str, Any], ...] = ()
+    """Of a frontier search, in the order of time: runs, why, what was believed."""
 
     @classmethod
     def open(cls, run_dir: str) -> Study:
@@ -54,12 +57,7 @@ class Study:
         if not plans:
             raise StudyError(f"{where}: no sweep was started here; `recscale run SWEEP` starts one")
         plan = plans[-1]
-        planned = tuple(
-            Planned(
-                RunConfig.model_validate(p["config"]), Cost.model_validate(p["cost"]), p["reason"]
-            )
-            for p in plan["runs"]
-        )
+        planned = tuple(planned_of(plan["runs"]) + decided(entries))
         ids = {p.run_id for p in planned}
         records = ledger.records()
         return cls(
@@ -70,6 +68,7 @@ class Study:
             records=tuple(r for r in records if r.run_id in ids),
             orphaned=tuple(r for r in records if r.run_id not in ids),
             running=_running(entries),
+            decisions=tuple(decisions(entries)),
         )
 
     def count(self, status: str) -> int:
@@ -123,6 +122,18 @@ class Study:
             "spent": vars(self.spent),
             "budget": self.spec.budget.model_dump(exclude_none=True),
             "law": law_facts(self),
+            **({"search": self.search_facts()} if self.decisions else {}),
+        }
+
+    def search_facts(self) -> dict[str, Any]:
+        """What the search believes of its target, and why it ended if it has."""
+        last = next((d["facts"] for d in reversed(self.decisions) if "half" in d["facts"]), {})
+        stop = self.decisions[-1]["stop"] is not None
+        return {
+            "decisions": len(self.decisions),
+            "why": self.decisions[-1]["why"],
+            "ended": stop,
+            **{k: last[k] for k in ("target", "expected", "half", "optimum") if k in last},
         }
 
 
@@ -131,14 +142,7 @@ def plan_entry(spec: SweepSpec, data: Manifest, planned: Sequence[Planned]) -> d
     return {
         "spec": spec.model_dump(mode="json"),
         "data": data.model_dump(mode="json"),
-        "runs": [
-            {
-                "config": p.config.model_dump(mode="json"),
-                "cost": p.cost.model_dump(mode="json"),
-                "reason": p.reason,
-            }
-            for p in planned
-        ],
+        "runs": plan_of(planned),
     }
 
 

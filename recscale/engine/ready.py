@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from recscale.data.remote import prepared
 from recscale.ledger import Ledger
 from recscale.manifest import load_manifest
-from recscale.planner import Planned, planned_runs
+from recscale.planner import Planned, Problem, Progress, decide_search, planned_runs, problem
+from recscale.planner.journal import decided, same_data, warm_entry, warm_of
 from recscale.spec import SweepSpec
 from recscale.specfile import SpecError, expand
 from recscale.storage import is_uri
@@ -26,6 +28,8 @@ class Sweep:
     run_dir: str
     store: str
     planned: tuple[Planned, ...]
+    problem: Problem | None = None
+    """Of a frontier sweep, whose runs are decided as it goes."""
 
 
 def ready(spec: SweepSpec, progress: Callable[[int, int | None], None] | None = None) -> Sweep:
@@ -45,15 +49,45 @@ def ready(spec: SweepSpec, progress: Callable[[int, int | None], None] | None = 
     if data.source != "synthetic":
         data = data.model_copy(update={"path": expand(data.path, "data.path")})
     root = storage.rstrip("/") if is_uri(storage) else os.path.abspath(storage)
-    store = prepared(data, f"{root}/store", progress)
-    planned = planned_runs(spec, load_manifest(store))
-    return Sweep(spec, f"{root}/{spec.name}", store, tuple(planned))
+    store, run_dir = prepared(data, f"{root}/store", progress), f"{root}/{spec.name}"
+    manifest = load_manifest(store)
+    if spec.search.strategy == "frontier":
+        search = problem(spec, manifest)
+        entries = Ledger(run_dir).entries()
+        same_data(entries, manifest, run_dir)
+        sweep = Sweep(spec, run_dir, store, (), search)
+        decide_search(search, standing(sweep))  # refuses a budget that does not hold the start
+        return sweep
+    return Sweep(spec, run_dir, store, tuple(planned_runs(spec, manifest)))
+
+
+def standing(sweep: Sweep) -> Progress:
+    """How far a frontier search is, with nothing in flight."""
+    ledger = Ledger(sweep.run_dir)
+    entries = ledger.entries()
+    known = warm(sweep)
+    warmed = warm_of([known | {"kind": "warm"}] if known else entries)
+    return Progress(ledger.attempts(), decided(entries), warm=warmed)
+
+
+def warm(sweep: Sweep) -> dict[str, Any] | None:
+    """The ledger entry of `search.warm_start`, where it is given and not yet in the ledger.
+
+    Raises PlanError, SpecError.
+    """
+    path = sweep.spec.search.warm_start
+    if path is None or sweep.problem is None:
+        return None
+    if any(e["kind"] == "warm" for e in Ledger(sweep.run_dir).entries()):
+        return None
+    path = expand(path, "search.warm_start")
+    return warm_entry(path, sweep.spec, sweep.problem.data, sweep.problem.target)
 
 
 def changes(sweep: Sweep) -> tuple[list[str], list[str]]:
     """(new, orphaned) run ids against the last plan in the ledger; both empty the first time."""
     plans = [e for e in Ledger(sweep.run_dir).entries() if e["kind"] == "plan"]
-    if not plans:
+    if not plans or sweep.problem is not None:
         return [], []
     before = Study.of(Ledger(sweep.run_dir)).planned
     old, new = {p.run_id for p in before}, {p.run_id for p in sweep.planned}

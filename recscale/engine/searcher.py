@@ -15,7 +15,18 @@ from ray.tune.search import Searcher
 from recscale.engine.job import Job, failed_record
 from recscale.ledger import Ledger
 from recscale.manifest import Manifest
-from recscale.planner import Launch, Planned, Stop, Wait, decide
+from recscale.planner import (
+    Decision,
+    Launch,
+    Planned,
+    Problem,
+    Progress,
+    Stop,
+    Wait,
+    decide,
+    decide_search,
+)
+from recscale.planner.journal import decided, decisions, entry, warm_of
 from recscale.spec import SweepSpec
 
 
@@ -30,6 +41,7 @@ class PlanSearcher(Searcher):
         ledger: Ledger,
         run_dir: str,
         store: str,
+        problem: Problem | None = None,
     ):
         super().__init__(metric="eval_loss", mode="min")
         self.spec, self.data, self.planned, self.ledger = spec, data, planned, ledger
@@ -39,13 +51,17 @@ class PlanSearcher(Searcher):
         self.ended: Stop | None = None
         self.expected: dict[str, float] | None = None
         """Mean, low and high of the loss that the planner expects at its target, if it has one."""
+        self.problem = problem
 
     def suggest(self, trial_id: str) -> Any:
         in_flight = {job.run.run_id for job, _ in self.flying.values()}
         given_up = {job.run.run_id for job, _ in self.given_up.values()}
-        decision = decide(
-            self.planned, self.ledger.attempts(), in_flight, given_up, self.spec.budget
-        )
+        if self.problem is None:
+            decision = decide(
+                self.planned, self.ledger.attempts(), in_flight, given_up, self.spec.budget
+            )
+        else:
+            decision = self._search(self.problem, in_flight, given_up)
         if isinstance(decision, Wait):
             return None
         if isinstance(decision, Stop):
@@ -62,6 +78,26 @@ class PlanSearcher(Searcher):
         )
         self.flying[trial_id] = job, time.time()
         return {"job": job.payload()}
+
+    def _search(self, problem: Problem, in_flight: set[str], given_up: set[str]) -> Decision:
+        """The search's next decision, written down before anything of it is launched."""
+        entries = self.ledger.entries()
+        known = decided(entries)
+        attempts = self.ledger.attempts()
+        decision = decide_search(
+            problem, Progress(attempts, known, in_flight, given_up, warm_of(entries))
+        )
+        if isinstance(decision, Wait):
+            return decision
+        self.expected = decision.facts.get("expected", self.expected)
+        made, new = decisions(entries), {p.run_id for p in known}
+        if isinstance(decision, Launch):
+            fresh = any(p.run_id not in new for p in decision.runs)
+        else:
+            fresh = not made or made[-1]["stop"] is None or made[-1]["why"] != decision.reason
+        if fresh:
+            self.ledger.append("decision", **entry(decision))
+        return decision
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False

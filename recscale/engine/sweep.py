@@ -20,13 +20,14 @@ from ray import tune
 
 from recscale.engine.job import ON_HEAD
 from recscale.engine.monitor import SweepMonitor
-from recscale.engine.ready import Sweep
+from recscale.engine.ready import Sweep, warm
 from recscale.engine.searcher import PlanSearcher
 from recscale.engine.tracking import tracker_callbacks
 from recscale.engine.worker import leased_trial, tune_trial
 from recscale.ledger import Ledger
 from recscale.manifest import load_manifest
 from recscale.planner import PlanError
+from recscale.planner.journal import ended
 from recscale.spec import ResourcesSpec
 from recscale.storage import StorageError, guarded
 from recscale.study import Study, plan_entry
@@ -44,17 +45,25 @@ class Ended:
     exhausted: bool = False
 
 
-def run(sweep: Sweep, on_change: Callable[[Study], None]) -> Ended:
+def run(sweep: Sweep, on_change: Callable[[Study], None], extend: bool = False) -> Ended:
     """Runs what the ledger lacks. `on_change` hears of the study about once a second while it
-    runs. Raises PlanError when a run asks for more than this machine has, and StorageError when
-    the run directory or the store cannot be used, here or on a worker."""
+    runs. A search that has ended stays ended unless `extend` lets it go on. Raises PlanError when
+    a run asks for more than this machine has, and StorageError when the run directory or the store
+    cannot be used, here or on a worker."""
     ledger = Ledger(sweep.run_dir)
+    if sweep.problem and not extend and ended(ledger.entries()):
+        return Ended(Study.of(ledger))
     data = load_manifest(sweep.store)
+    known = warm(sweep)
     entry = plan_entry(sweep.spec, data, sweep.planned)
     plans = [e for e in ledger.entries() if e["kind"] == "plan"]
     if not plans or {k: plans[-1][k] for k in entry} != entry:
         ledger.append("plan", **entry)
-    searcher = PlanSearcher(sweep.spec, data, sweep.planned, ledger, sweep.run_dir, sweep.store)
+    if known:
+        ledger.append("warm", **known)
+    searcher = PlanSearcher(
+        sweep.spec, data, sweep.planned, ledger, sweep.run_dir, sweep.store, sweep.problem
+    )
     if searcher.suggest("is there anything to do") == "FINISHED":
         return _ended(ledger, searcher)
     searcher.flying.clear()
@@ -78,6 +87,7 @@ def _tune(
     _connect(resources.least_workers * resources.cpus_per_worker)
     pool = None
     session = time.strftime("%Y%m%dT%H%M%S")
+    most = len(sweep.problem.points) if sweep.problem else len(sweep.planned)
     if resources.most_workers == 1:
         per_trial = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
         trainable, space, concurrent = tune_trial, {}, resources.concurrent
@@ -90,7 +100,7 @@ def _tune(
             resources,
             concurrent,
             f"{sweep.run_dir}/train/{session}",
-            failures=(resources.retries + 1) * len(sweep.planned),
+            failures=(resources.retries + 1) * most,
         )
         per_trial = ON_HEAD
         trainable, space = leased_trial, {"bus": pool.name}

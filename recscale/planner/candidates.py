@@ -78,7 +78,11 @@ class Problem:
     """(m, p) the law's variables of each point."""
     target: Target
     whole: int
-    """Points before sampling."""
+    """Combinations of the axes' values; of more than MOST only a sample is weighed."""
+
+    @property
+    def sampled(self) -> bool:
+        return self.whole > MOST
 
     @cached_property
     def rank(self) -> np.ndarray:

@@ -89,3 +89,15 @@ def at_target(kind: str, variables: Sequence[str], belief: Belief, target: Targe
         width = float((z * gains.std(0) / np.abs(gains.mean(0)).clip(1e-12)).mean())
     low, high = loss * float(np.exp(-half)), loss * float(np.exp(half))
     return AtTarget(best, loss, low, high, optimum, width)
+
+
+def _beside(belief: Belief, target: Target, best: int) -> list[int]:
+    """The best runs of equal cost a step to either side of the optimum along each variable."""
+    mean, at = belief.formula(target.logx), target.logx[best]
+    out = []
+    for i in range(len(at)):
+        for far in (target.logx[:, i] >= at[i] + STEP, target.logx[:, i] <= at[i] - STEP):
+            if far.any():
+                where = np.flatnonzero(far)
+                out.append(int(where[np.argmin(mean[where])]))
+    return out

@@ -74,7 +74,7 @@ def decide_search(problem: Problem, progress: Progress) -> Decision:
 
     Raises PlanError when the budget does not hold the start.
     """
-    state = _State(problem, progress)
+    state = SearchState(problem, progress)
     pending = state.pending
     if pending:
         return _relaunch(state, pending)
@@ -87,7 +87,7 @@ def decide_search(problem: Problem, progress: Progress) -> Decision:
     return _adaptive(state)
 
 
-def _relaunch(state: _State, pending: list[Planned]) -> Decision:
+def _relaunch(state: SearchState, pending: list[Planned]) -> Decision:
     """A run decided on earlier comes first: nothing that was decided is forgotten."""
     for run in pending:
         if state.holds(run.cost):
@@ -101,7 +101,7 @@ def _relaunch(state: _State, pending: list[Planned]) -> Decision:
     )
 
 
-def _start(state: _State) -> Decision:
+def _start(state: SearchState) -> Decision:
     problem, budget = state.problem, state.problem.spec.budget
     n = start_size(problem.logx.shape[1])
     have = len(state.loss)
@@ -136,7 +136,7 @@ def _start(state: _State) -> Decision:
     )
 
 
-def _more_start(state: _State) -> Decision:
+def _more_start(state: SearchState) -> Decision:
     """Runs of the start failed: the nearest thing to what they would have told."""
     open_ = np.flatnonzero(state.open & state.fits)
     if not len(open_):
@@ -151,7 +151,7 @@ def _more_start(state: _State) -> Decision:
     return Launch(tuple(state.runs(best, reason)), reason, {"phase": "start"})
 
 
-def _adaptive(state: _State) -> Decision:
+def _adaptive(state: SearchState) -> Decision:
     problem, search = state.problem, state.problem.spec.search
     goal, target = search.goal, problem.target
     choice = state.choose(lambda outlook: goal_of(goal, target, outlook))
@@ -191,7 +191,7 @@ def _adaptive(state: _State) -> Decision:
     return Launch(tuple(state.runs(at, reason)), reason, facts)
 
 
-def _facts(state: _State, choice: Choice, now: AtTarget) -> dict[str, Any]:
+def _facts(state: SearchState, choice: Choice, now: AtTarget) -> dict[str, Any]:
     return {
         "phase": "search",
         "target": state.problem.target.words,
@@ -209,7 +209,7 @@ def _facts(state: _State, choice: Choice, now: AtTarget) -> dict[str, Any]:
     }
 
 
-class _State:
+class SearchState:
     """The arrays behind one decision, from the records."""
 
     def __init__(self, problem: Problem, progress: Progress):
@@ -331,6 +331,11 @@ class _State:
         )  # fmt: skip
         spec = problem.spec
         return choose(spec.law.form, spec.law.variables, seen, goal, self.left)
+
+
+def waits_on(state: SearchState, decided: Sequence[Planned]) -> list[Planned]:
+    """Runs decided on that have not ended."""
+    return [p for p in decided if p.run_id not in state.settled]
 
 
 def vars_of(budget: BudgetSpec) -> dict[str, float]:

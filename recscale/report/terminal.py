@@ -11,10 +11,11 @@ from rich.live import Live
 from rich.table import Table
 
 from recscale.laws import LawError
-from recscale.planner import Planned, Spend
+from recscale.planner import Decision, Planned, Problem, Spend
+from recscale.planner.forecast import Forecast
 from recscale.spec import BudgetSpec
 from recscale.study import Study
-from recscale.words import quantity
+from recscale.words import quantity, span
 from recscale.words import time as time_words
 
 PLAIN_S = 60  # seconds between lines where nobody watches a terminal
@@ -59,6 +60,47 @@ def plan_table(planned: Sequence[Planned], settled: set[str]) -> Table:
     return table
 
 
+def search_lines(
+    problem: Problem, decision: Decision, ahead: Forecast, grid_runs: int, grid: Spend
+) -> list[str]:
+    """What `recscale plan` says of a frontier search below its next runs."""
+    budget = problem.spec.budget
+    share = {
+        k: 100 * limit / getattr(grid, k)
+        for k, limit in budget.model_dump(exclude_none=True).items()
+        if getattr(grid, k)
+    }
+    least = min(share, key=lambda k: share[k], default=None)
+    at = problem.target.words
+    now = f"; now \u00b1{100 * ahead.now:.2g} %" if ahead.now else (
+        ", if its law is like published ones and seeds scatter by half a percent"
+    )  # fmt: skip
+    if ahead.now and ahead.now > 1:
+        now = "; hardly anything is known yet"
+    out = [
+        decision.reason,
+        f"{len(problem.points)} candidates; the full grid would take {grid_runs} runs and "
+        f"{spend(grid, BudgetSpec(flop=1))}".replace(" of 1 FLOP", " FLOP"),
+        f"at {at} the whole budget should know the {GOALS[problem.spec.search.goal]} to within "
+        f"\u00b1{100 * ahead.half:.2g} % (90 %) in about {ahead.runs} more runs{now}",
+    ]
+    if least:
+        out[1] += f"; the budget is {share[least]:.2g} % of that"
+    return out
+
+
+GOALS = {"loss": "loss", "allocation": "best split", "slopes": "gain of each doubling"}
+
+
+def search_words(study: Study) -> str:
+    """Where a search stands: the loss at its target with its interval."""
+    facts = study.search_facts()
+    if "expected" not in facts:
+        return "search: start"
+    e = facts["expected"]
+    return f"at {facts['target']}: {span(e['mean'], e['low'], e['high'])}"
+
+
 def progress_line(study: Study) -> str:
     """`31/48 runs  2 running  1 failed | 2.1P of 10P FLOP  $0.40 of $1.00 | ETA 1h20m | law`."""
     ended = study.count("done") + study.count("diverged")
@@ -69,7 +111,9 @@ def progress_line(study: Study) -> str:
         if study.count(status):
             parts.append(f"{study.count(status)} {status}")
     eta = study.eta_s()
-    if ended == len(study.planned):
+    if study.decisions:
+        left = search_words(study)
+    elif ended == len(study.planned):
         left = "complete"
     else:
         left = f"ETA {time_words(eta)}" if eta is not None else "ETA after the first run"

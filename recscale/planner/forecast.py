@@ -1,0 +1,119 @@
+"""What a budget is expected to buy, before it is spent: the interval at the target at its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recscale.planner.belief import SCATTER
+from recscale.planner.candidates import Problem
+from recscale.planner.choose import LEAST, WORTH
+from recscale.planner.fixed import Launch, Planned, Spend
+from recscale.planner.goals import at_target, goal_of
+from recscale.planner.search import FEWEST, Progress, SearchState, decide_search, waits_on
+from recscale.planner.value import POWER, falls, look
+from recscale.run import RunRecord
+
+MOST = 80  # runs foreseen one by one; more would change little
+TYPICAL = (0.64, 0.35)  # constant over the smallest loss, and exponents, of published laws
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Attributes:
+    half: half-width of the 90 % interval at the end, as a share; see `search.interval`.
+    now: the same today; None before enough runs have ended.
+    runs: about how many more that takes.
+    """
+
+    half: float
+    now: float | None
+    runs: int
+
+
+def forecast(problem: Problem, progress: Progress) -> Forecast:
+    """The interval at the target that the rest of the budget should buy.
+
+    Until four runs have ended it assumes a law like published ones (exponents of .35, a constant
+    of .64 of the smallest loss) and seeds that scatter by half a percent.
+    """
+    state = SearchState(problem, progress)
+    known = len(state.loss) >= FEWEST
+    before = state
+    if not known:
+        first = decide_search(problem, Progress(warm=progress.warm))
+        assert isinstance(first, Launch)
+        progress = Progress(_imagined(problem, first.runs), first.runs, warm=progress.warm)
+        state = SearchState(problem, progress)
+    spec, target = problem.spec, problem.target
+    pool = np.flatnonzero(state.open)
+    outlook = look(
+        spec.law.form, spec.law.variables, state.logx, np.log(state.loss), state.cost,
+        problem.logx, problem.rank,
+    )  # fmt: skip
+    goal = goal_of(spec.search.goal, target, outlook)
+    half = at_target(spec.search.goal, spec.law.variables, outlook.belief, target).half
+    price, left = np.maximum(state.price, LEAST), state.left
+    flying: list[int] = list(state.flying)
+    sd = first_sd = None
+    picked = 0
+    seeds = {int(i): spec.train.seeds - int(state.seed[i]) for i in pool}
+    while True:
+        at = np.array([i for i in pool if seeds[int(i)] > 0 and price[i] <= left], int)
+        near = at[outlook.near[at]] if outlook.near[at].any() else at
+        fall, sd = falls(
+            outlook.belief, goal, problem.logx[near], outlook.waste[near],
+            problem.logx[flying], outlook.waste[flying],
+        )  # fmt: skip
+        first_sd = first_sd or sd
+        if picked == MOST or not len(near) or (fall * left / price[near]).max() < WORTH:
+            break
+        best = int(near[int(np.argmax(fall / price[near] ** POWER))])
+        flying.append(best)
+        seeds[best] -= 1
+        left -= float(price[best])
+        picked += 1
+    started = 0 if known else len(waits_on(before, progress.decided))
+    return Forecast(half * sd / first_sd, half if known else None, picked + started)
+
+
+def grid_cost(problem: Problem) -> tuple[int, Spend]:
+    """Runs and spend of the full grid over the same axes, rate factors and seeds."""
+    train = problem.spec.train
+    each = len(train.learning_rate.tune) * train.seeds
+    share = max(1.0, problem.whole / len(problem.points)) if problem.sampled else 1.0
+    flop, hours, usd = problem.spends.sum(0) * each * share
+    return round(len(problem.points) * each * share), Spend(float(flop), float(hours), float(usd))
+
+
+def _imagined(problem: Problem, runs: tuple[Planned, ...]) -> list[RunRecord]:
+    """Records of these runs as a typical law would have them."""
+    from recscale.run import CurvePoint
+
+    x = np.array([problem.logx[problem.at[p.config.tuning_group]] for p in runs])
+    constant, exponent = TYPICAL
+    terms = np.exp(-exponent * (x - x.mean(0))).mean(1)
+    loss = constant + (1 - constant) * terms / terms.min()
+    loss = loss * np.exp(SCATTER * np.random.default_rng(0).standard_normal(len(runs)))
+    out = []
+    for p, y in zip(runs, loss, strict=True):
+        point = CurvePoint(
+            samples=p.cost.samples, train_flop=p.cost.train_flop, time_s=p.cost.time_s,
+            train_loss=None, eval_loss=y, eval_ne=y, eval_auc=None, eval_calibration=1.0,
+        )  # fmt: skip
+        out.append(
+            RunRecord(
+                run_id=p.run_id,
+                config=p.config,
+                status="done",
+                reason=p.reason,
+                curve=(point,),
+                estimated=p.cost,
+                measured=p.cost,
+                workers=1,
+                started_at=0.0,
+                finished_at=1.0,
+            )  # fmt: skip
+        )
+    return out
