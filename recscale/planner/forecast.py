@@ -10,7 +10,7 @@ from recscale.planner.belief import SCATTER
 from recscale.planner.candidates import Problem
 from recscale.planner.choose import LEAST, WORTH
 from recscale.planner.fixed import Launch, Planned, Spend
-from recscale.planner.goals import at_target, goal_of
+from recscale.planner.goals import at_target, goal_of, optima
 from recscale.planner.search import FEWEST, Progress, SearchState, decide_search, waits_on
 from recscale.planner.value import POWER, falls, look
 from recscale.run import RunRecord
@@ -52,16 +52,17 @@ def forecast(problem: Problem, progress: Progress) -> Forecast:
         spec.law.form, spec.law.variables, state.logx, np.log(state.loss), state.cost,
         problem.logx, problem.rank,
     )  # fmt: skip
-    goal = goal_of(spec.search.goal, target, outlook)
-    half = at_target(spec.search.goal, spec.law.variables, outlook.belief, target).half
+    at = optima(outlook.belief, target)
+    goal = goal_of(spec.search.goal, target, outlook.belief, at)
+    half = at_target(spec.search.goal, spec.law.variables, outlook.belief, target, at).half
     price, left = np.maximum(state.price, LEAST), state.left
     flying: list[int] = list(state.flying)
     sd = first_sd = None
     picked = 0
     seeds = {int(i): spec.train.seeds - int(state.seed[i]) for i in pool}
     while True:
-        at = np.array([i for i in pool if seeds[int(i)] > 0 and price[i] <= left], int)
-        near = at[outlook.near[at]] if outlook.near[at].any() else at
+        held = np.array([i for i in pool if seeds[int(i)] > 0 and price[i] <= left], int)
+        near = held[outlook.near[held]] if outlook.near[held].any() else held
         fall, sd = falls(
             outlook.belief, goal, problem.logx[near], outlook.waste[near],
             problem.logx[flying], outlook.waste[flying],

@@ -14,7 +14,7 @@ import numpy as np
 from recscale.laws.intervals import student
 from recscale.planner.belief import Belief
 from recscale.planner.candidates import Target
-from recscale.planner.value import DRAWS, Goal, Outlook
+from recscale.planner.value import DRAWS, Goal
 
 LEVEL = 0.9
 STEP = 0.3 * np.log(10)  # how far from the optimum its slope along equal cost is looked at
@@ -46,9 +46,9 @@ def optima(belief: Belief, target: Target) -> tuple[int, np.ndarray]:
     return int(np.argmin(mean)), belief.draws(DRAWS, 0, target.logx).argmin(1)
 
 
-def goal_of(kind: str, target: Target, outlook: Outlook) -> Goal:
-    """The contrasts of `search.goal` after an outlook."""
-    best, possible = optima(outlook.belief, target)
+def goal_of(kind: str, target: Target, belief: Belief, at: tuple[int, np.ndarray]) -> Goal:
+    """The contrasts of `search.goal` round the `optima`."""
+    best, possible = at
     if kind == "slopes":
         at = target.logx[best]
         p = len(at)
@@ -57,16 +57,22 @@ def goal_of(kind: str, target: Target, outlook: Outlook) -> Goal:
     found, count = np.unique(possible, return_counts=True)
     if kind == "loss":
         return Goal(target.logx[found], np.diag(np.sqrt(count / count.sum())))
-    sides = [j for j in _beside(outlook.belief, target, best) if j != best]
+    sides = [j for j in _beside(belief, target, best) if j != best]
     others = np.unique([*found[found != best], *sides]).astype(int)
     n = max(len(others), 1)
     contrasts = np.concatenate([-np.ones((len(others), 1)), np.eye(len(others))], 1) / np.sqrt(n)
     return Goal(target.logx[[best, *others]], contrasts)
 
 
-def at_target(kind: str, variables: Sequence[str], belief: Belief, target: Target) -> AtTarget:
-    """What is believed of the target now."""
-    best, possible = optima(belief, target)
+def at_target(
+    kind: str,
+    variables: Sequence[str],
+    belief: Belief,
+    target: Target,
+    at: tuple[int, np.ndarray],
+) -> AtTarget:
+    """What is believed of the target now, at its `optima`."""
+    best, possible = at
     x = target.logx[[best]]
     mean, var = belief.predict(x)
     z = student(LEVEL, MANY)

@@ -29,9 +29,9 @@ from recscale.planner.fixed import (
     Wait,
     spent,
 )
-from recscale.planner.goals import AtTarget, at_target, goal_of
+from recscale.planner.goals import AtTarget, at_target, goal_of, optima
 from recscale.planner.pace import Throughput, features
-from recscale.planner.value import spread
+from recscale.planner.value import Goal, Outlook, spread
 from recscale.run import Cost, RunRecord
 from recscale.spec import BudgetSpec
 from recscale.words import number, quantity
@@ -154,8 +154,14 @@ def _more_start(state: SearchState) -> Decision:
 def _adaptive(state: SearchState) -> Decision:
     problem, search = state.problem, state.problem.spec.search
     goal, target = search.goal, problem.target
-    choice = state.choose(lambda outlook: goal_of(goal, target, outlook))
-    now = at_target(goal, problem.spec.law.variables, choice.belief, target)
+    found: list[tuple[int, np.ndarray]] = []
+
+    def asked(outlook: Outlook) -> Goal:
+        found.append(optima(outlook.belief, target))
+        return goal_of(goal, target, outlook.belief, found[0])
+
+    choice = state.choose(asked)
+    now = at_target(goal, problem.spec.law.variables, choice.belief, target, found[0])
     facts = _facts(state, choice, now)
     if search.interval and now.half <= search.interval and not state.progress.in_flight:
         return Stop(
@@ -322,7 +328,8 @@ class SearchState:
             out.append(Planned(config, cost, reason))
         return out
 
-    def choose(self, goal: Callable[..., Any]) -> Choice:
+    def choose(self, goal: Callable[[Outlook], Goal]) -> Choice:
+        """The candidate that tells most about the goal for its cost."""
         problem, at = self.problem, np.flatnonzero(self.open)
         fly = self.flying
         seen = Seen(

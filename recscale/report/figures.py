@@ -225,3 +225,41 @@ def frontier_row(option: Option, budget: float, mean: float, low: float, high: f
         "needs_more_data": option.cost.samples / option.train.epochs > rows,
         "text": f"{m.name}, {quantity(option.cost.samples)} samples: {number(mean)}",
     }  # fmt: skip
+
+
+def search_figures(beliefs: list[dict[str, Any]]) -> dict[str, Figure]:
+    """Budget spent against the interval at a search's target, and the frontier tightening.
+
+    `beliefs` are the facts of its decisions, oldest first; see `recscale.planner.search`.
+    """
+    spent = [b["spent"]["flop"] for b in beliefs]
+    if len(beliefs) < 2 or min(spent) <= 0:
+        return {}
+    half = [100 * b["half"] for b in beliefs]
+    hover = [
+        f"after {b['finished']} runs, {quantity(s)} FLOP<br>\u00b1{h:.2g} %"
+        for b, s, h in zip(beliefs, spent, half, strict=True)
+    ]
+    error = [
+        _line(spent, half, "", showlegend=False, line={"color": ACCENT, "width": 1}),
+        _points(spent, half, "decisions", hover, {"size": 6, "color": ACCENT}, showlegend=False),
+    ]
+    tight: list[dict[str, Any]] = []
+    for name, colour in zip(beliefs[-1]["optimum"], (ACCENT, LAW, OWN, INK), strict=False):
+        rows = np.array([b["optimum"][name] for b in beliefs]) / beliefs[-1]["optimum"][name][0]
+        pale = {"color": colour, "width": 1, "dash": "dot"}
+        tight.append(_line(spent, rows[:, 0], escape(name), line={"color": colour}))
+        tight += [_line(spent, rows[:, i], "", showlegend=False, line=pale) for i in (1, 2)]
+    x = _axis("training FLOP spent", log=True)
+    return {
+        "search-error": {
+            "data": error,
+            "layout": _layout(x, _axis("interval at the target, \u00b1 %", log=True), height=320),
+        },
+        "search-frontier": {
+            "data": tight,
+            "layout": _layout(
+                x, _axis("best run at the target, over today's", log=True), height=320
+            ),
+        },
+    }

@@ -17,6 +17,7 @@ from recscale.frame import curves_frame
 from recscale.report import figures, tables
 from recscale.report.checklist import checklist
 from recscale.report.findings import Findings, find
+from recscale.report.search import search_view
 from recscale.report.sentences import answer, foretold, noise_sentence
 from recscale.storage import filesystem, guarded, write
 from recscale.study import Study
@@ -58,6 +59,8 @@ def render(study: Study) -> str:
     f = find(study)
     template = templates().get_template("page.html.j2")
     plots, curve_words = _plots(f)
+    search = search_view(study)
+    plots |= search.plots if search else {}
     held_out = foretold(f)
     return template.render(
         name=study.spec.name,
@@ -65,6 +68,7 @@ def render(study: Study) -> str:
         summary=_summary(study),
         answer=answer(f),
         plots={k: script_json(v) for k, v in plots.items()},
+        search=search,
         views=f.views,
         exchange=tables.exchange_rows(f),
         places=tables.places(f),

@@ -1,0 +1,110 @@
+"""The report's section on a frontier search: which runs, in which order and why; how the target
+tightened; what the whole grid would have cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from recscale.planner import PlanError
+from recscale.planner.candidates import Problem, problem
+from recscale.planner.forecast import grid_cost
+from recscale.report import figures
+from recscale.study import Study
+from recscale.words import number, quantity, span
+
+GOALS = {"loss": "the loss", "allocation": "the best split", "slopes": "the gains of a doubling"}
+
+
+@dataclass(frozen=True)
+class SearchView:
+    """Attributes:
+    sentences: what was asked, what is known, what it cost beside the grid, why it ended.
+    steps: number, sentence, run ids with what became of them, interval at the target then.
+    plots: "search-error" and "search-frontier", where there is something to draw.
+    """
+
+    sentences: tuple[str, ...]
+    steps: tuple[dict[str, Any], ...]
+    plots: dict[str, figures.Figure]
+
+
+def search_view(study: Study) -> SearchView | None:
+    """The section of a frontier sweep; None for any other."""
+    if not study.decisions:
+        return None
+    beliefs = [d["facts"] for d in study.decisions if "half" in d["facts"]]
+    return SearchView(
+        tuple(_sentences(study, beliefs)), tuple(_steps(study)), figures.search_figures(beliefs)
+    )
+
+
+def _sentences(study: Study, beliefs: list[dict[str, Any]]) -> list[str]:
+    goal = GOALS[study.spec.search.goal]
+    out = []
+    if beliefs:
+        e, first = beliefs[-1]["expected"], beliefs[0]
+        out.append(
+            f"At {beliefs[-1]['target']} the best run is expected to reach {study.spec.law.loss} "
+            f"{span(e['mean'], e['low'], e['high'])} (90 %, without the noise of one run); the "
+            f"search began with {goal} known to within {_share(first['half'])} and stands at "
+            f"{_share(beliefs[-1]['half'])}."
+        )
+        splits = ", ".join(
+            f"{v} {quantity(m)} [{quantity(low)}, {quantity(high)}]"
+            for v, (m, low, high) in beliefs[-1]["optimum"].items()
+        )
+        out.append(f"The best run there, and the range over the laws still possible: {splits}.")
+    else:
+        out.append("Too few runs have ended to say anything of the target.")
+    out.append(_against_grid(study))
+    last = study.decisions[-1]
+    ended = "The search has ended" if last["stop"] is not None else "The search goes on"
+    return [*out, f"{ended}: {last['why']}."]
+
+
+def _share(half: float) -> str:
+    return f"{100 * half:.2g} %" if half < 1 else "a factor of more than two"
+
+
+def _against_grid(study: Study) -> str:
+    try:
+        task: Problem = problem(study.spec, study.data)
+    except PlanError as error:
+        return f"What a full grid would have cost cannot be said: {error}."
+    runs, grid = grid_cost(task)
+    used = study.spent
+    more = f", {grid.gpu_hours:.3g} GPU-hours" if grid.gpu_hours else ""
+    return (
+        f"{len(study.records)} runs for {quantity(used.flop)} FLOP; the full grid over the same "
+        f"axes and seeds would be {runs} runs for {quantity(grid.flop)} FLOP{more} and "
+        f"${grid.usd:.2f} as estimated: {100 * used.flop / grid.flop:.2g} % of it was spent."
+    )
+
+
+def _steps(study: Study) -> list[dict[str, Any]]:
+    records = {r.run_id: r for r in study.records}
+    names = [p.run_id for p in study.planned]
+    steps, at = [], 0
+    for i, d in enumerate(study.decisions, 1):
+        ids = names[at : at + len(d["runs"])]
+        at += len(d["runs"])
+        runs = []
+        for run_id in ids:
+            r = records.get(run_id)
+            ended = "under way or not started" if r is None else r.status
+            if r is not None and r.status == "done" and r.final:
+                ended = number(getattr(r.final, study.spec.law.loss))
+            runs.append((run_id, ended))
+        facts = d["facts"]
+        steps.append(
+            {
+                "n": i,
+                "why": d["why"],
+                "runs": runs,
+                "known": _share(facts["half"]) if "half" in facts else "",
+                "band": f"{facts['near']} of {facts['affordable']}" if "near" in facts else "",
+                "spent": quantity(facts["spent"]["flop"]) if "spent" in facts else "",
+            }
+        )
+    return steps

@@ -1,0 +1,73 @@
+"""The search replayed on public tables of runs, beside what else the same budget buys.
+
+    python tests/benchmarks/replay_tables.py [--budgets 2%,5%,10%] [--only epoch]
+
+For each table the dearest 8 % by compute 6 N D are foretold, from rows just below them (adjacent)
+or at least ten times cheaper (10x away); a row's cost is its compute. The share needed is the
+least budget at which the search foretells at least as well as the plain law fitted to every row
+that could be bought. Tables: folder in RECSCALE_TABLES.
+"""
+
+import argparse
+
+import numpy as np
+import pandas as pd
+from laws_extrapolate import tables
+
+from recscale.planner import replay
+
+WAYS = ("grid", "random", "cheapest_first", "v_optimal")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--budgets", default="2%,5%,10%")
+    parser.add_argument("--only", default="")
+    args = parser.parse_args()
+    budgets = [float(b.rstrip("%")) / 100 for b in args.budgets.split(",")]
+    rows = []
+    for name, frame in tables():
+        if args.only not in name:
+            continue
+        frame = frame.filter(["N", "D", "loss"]).dropna().reset_index(drop=True)
+        frame["C"] = 6.0 * frame["N"] * frame["D"]
+        dear = frame["C"] >= np.quantile(frame["C"].to_numpy(), 0.92)
+        for away in (1, 10):
+            cheap = frame["C"] < frame.loc[dear, "C"].min() / away
+            if cheap.sum() < 16:
+                continue
+            table = frame[dear | cheap].assign(target=dear)
+            rows += _row(name, away, table, budgets)
+            print(".", end="", flush=True)
+    table = pd.DataFrame(rows)
+    print("\n" + table.round(4).to_string())
+    for away, part in table.groupby("away"):
+        full = part[part["budget"] == max(budgets)]
+        reached = part[part["error"] <= part["whole"]]
+        least = dict(reached.groupby("table")["budget"].min().items())
+        needed = np.array([least.get(t, 1.0) for t in full["table"]])
+        print(
+            f"\n{away}x away, {len(full)} tables: median share needed {np.median(needed):.3g}; "
+            f"at {max(budgets):.0%} as good as the plain law of every row on "
+            f"{np.mean(full['error'] <= full['whole']):.0%}, as the law with discrepancy of every "
+            f"row on {np.mean(full['error'] <= full['whole_gp']):.0%}"
+        )
+        for way in (*WAYS, "whole", "whole_gp"):
+            ratio = np.exp(np.log(full["error"] / full[way]).mean())
+            worse = np.mean(full["error"] > full[way])
+            print(f"  error over that of {way}: {ratio:.2f} (geometric); worse on {worse:.0%}")
+
+
+def _row(name: str, away: int, table: pd.DataFrame, budgets: list[float]):
+    for budget in budgets:
+        f = replay(table, ["N", "D"], "C", budget=budget, target="target")
+        yield {
+            "table": name, "away": away, "budget": budget, "rows": f["rows"],
+            "bought": len(f["bought"]), "error": f["error"], "whole": f["whole_table"]["error"],
+            "whole_gp": f["whole_table_with_discrepancy"]["error"],
+            **{way: f["baselines"][way]["error"] for way in WAYS},
+        }  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
