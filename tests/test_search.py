@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from markupsafe import escape
 from planted_study import DATA, planted_ne, record
 
 from recscale.ledger import Ledger
@@ -29,10 +30,13 @@ from recscale.planner import (
     spent,
 )
 from recscale.planner.forecast import forecast, grid_cost
-from recscale.planner.journal import warm_entry, warm_of
+from recscale.planner.journal import entry, warm_entry, warm_of
+from recscale.report.page import render
 from recscale.run import RunRecord
 from recscale.spec import BudgetSpec
 from recscale.specfile import SpecError, parse_spec
+from recscale.study import Study, plan_entry
+from recscale.words import quantity
 
 SWEEP = """
 name: hunt
@@ -243,8 +247,8 @@ def test_earlier_runs_are_not_bought_again(hunt: Problem, played, tmp_path: Path
     ledger = Ledger(tmp_path / "earlier")
     for r in attempts[:12]:
         ledger.record(r)
-    entry = warm_entry(str(tmp_path / "earlier"), hunt.spec, DATA, hunt.target)
-    warm = warm_of([{"kind": "warm", **entry}])
+    told = warm_entry(str(tmp_path / "earlier"), hunt.spec, DATA, hunt.target)
+    warm = warm_of([{"kind": "warm", **told}])
     assert isinstance(warm, Warm) and len(warm.loss) == 12
     launch = decide_search(hunt, Progress(warm=warm))
     assert isinstance(launch, Launch)
@@ -273,3 +277,24 @@ def test_the_forecast_promises_about_what_the_budget_then_buys(hunt: Problem, pl
     assert stop.facts["half"] / 10 < ahead.half < stop.facts["half"] * 10
     later = forecast(hunt, Progress(attempts[:16], decided[:16]))
     assert later.now is not None and later.half < later.now
+
+
+def test_the_report_explains_every_decision(hunt: Problem, played, tmp_path: Path):
+    attempts, _, launches, stop = played
+    ledger = Ledger(tmp_path, name="hunt")
+    ledger.append("plan", **plan_entry(hunt.spec, DATA, ()))
+    for decision in (*launches, stop):
+        ledger.append("decision", **entry(decision))
+    for r in attempts:
+        ledger.record(r)
+    study = Study.of(ledger)
+    page = render(study)
+    for decision in (*launches, stop):
+        assert str(escape(decision.reason)) in page
+    for run in study.planned:
+        assert page.count(run.run_id) >= 2  # in the path and in the table of runs
+    runs, grid = grid_cost(hunt)
+    assert f"{runs} runs for {quantity(grid.flop)} FLOP" in page
+    known = [d.facts["half"] for d in launches if "half" in d.facts]
+    assert f"{100 * known[0]:.2g} %" in page and f"{100 * known[-1]:.2g} %" in page
+    assert study.facts()["search"]["ended"] is True

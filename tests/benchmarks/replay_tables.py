@@ -44,7 +44,9 @@ def main() -> None:
     for away, part in table.groupby("away"):
         full = part[part["budget"] == max(budgets)]
         reached = part[part["error"] <= part["whole"]]
-        least = dict(reached.groupby("table")["budget"].min().items())
+        least: dict[str, float] = {}
+        for at, budget in zip(reached["table"], reached["budget"], strict=True):
+            least[at] = min(budget, least.get(at, 1.0))
         needed = np.array([least.get(t, 1.0) for t in full["table"]])
         print(
             f"\n{away}x away, {len(full)} tables: median share needed {np.median(needed):.3g}; "
