@@ -218,7 +218,7 @@ def _amount(value: Any) -> Any:
         return f"{times:g}x"
     if isinstance(value, str):
         raise ValueError("write an amount such as 1e18, or times the largest run such as 100x")
-    return _plain_number(value)
+    return plain_number(value)
 
 
 Amount = Annotated[str | Positive, BeforeValidator(_amount)]

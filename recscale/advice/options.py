@@ -16,7 +16,6 @@ import pandas as pd
 
 from recscale.cost import TRAIN_OVER_FORWARD, estimate, machines
 from recscale.families import ModelConfig
-from recscale.frame import unique_samples
 from recscale.laws import LawError, ScalingLaw
 from recscale.planner import base_epochs, base_value, training
 from recscale.planner.candidates import values

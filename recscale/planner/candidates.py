@@ -12,8 +12,8 @@ import numpy as np
 
 from recscale.cost import estimate, machines
 from recscale.families import ModelConfig
-from recscale.manifest import Manifest
 from recscale.frame import unique_samples
+from recscale.manifest import Manifest
 from recscale.planner.fixed import PlanError, base_epochs, check, training
 from recscale.planner.pace import features
 from recscale.run import Cost, RunConfig, TrainConfig
@@ -165,7 +165,7 @@ def _places(spec: SweepSpec, points: Sequence[Point]) -> tuple[np.ndarray, np.nd
 
 
 def _logs(spec: SweepSpec, rows: Sequence[dict[str, float]]) -> tuple[np.ndarray, np.ndarray]:
-    wanted = spec.law.variables
+    wanted = spec.law_variables
     unknown = [v for v in wanted if rows and v not in rows[0]]
     if unknown:
         raise PlanError(
@@ -180,9 +180,9 @@ def _logs(spec: SweepSpec, rows: Sequence[dict[str, float]]) -> tuple[np.ndarray
 def _check_variables(spec: SweepSpec, logx: np.ndarray) -> None:
     if not len(logx):
         raise PlanError(
-            f"law.variables: no run has a positive value of each of {', '.join(spec.law.variables)}"
+            f"law.variables: no run has a positive value of each of {', '.join(spec.law_variables)}"
         )
-    for i, v in enumerate(spec.law.variables):
+    for i, v in enumerate(spec.law_variables):
         n = len(np.unique(np.round(logx[:, i], 9)))
         if n < 3:
             raise PlanError(
@@ -252,9 +252,7 @@ def _beyond(spec: SweepSpec, data: Manifest, memory: float) -> list[ModelConfig]
     rows = itertools.product(*grown.values()) if size <= MOST_TARGETS else _rows(
         list(grown.values()), size
     )  # fmt: skip
-    models = (
-        spec.model.resolve(dict(zip(axes, row, strict=True)), data) for row in rows
-    )
+    models = (spec.model.resolve(dict(zip(axes, row, strict=True)), data) for row in rows)
     return list(dict.fromkeys(models))
 
 

@@ -49,12 +49,12 @@ def forecast(problem: Problem, progress: Progress) -> Forecast:
     spec, target = problem.spec, problem.target
     pool = np.flatnonzero(state.open)
     outlook = look(
-        spec.law.form, spec.law.variables, state.logx, np.log(state.loss), state.cost,
+        spec.law.form, spec.law_variables, state.logx, np.log(state.loss), state.cost,
         problem.logx, problem.rank,
     )  # fmt: skip
     at = optima(outlook.belief, target)
     goal = goal_of(spec.search.goal, target, outlook.belief, at)
-    half = at_target(spec.search.goal, spec.law.variables, outlook.belief, target, at).half
+    half = at_target(spec.search.goal, spec.law_variables, outlook.belief, target, at).half
     price, left = np.maximum(state.price, LEAST), state.left
     flying: list[int] = list(state.flying)
     sd = first_sd = None
@@ -101,7 +101,7 @@ def _imagined(problem: Problem, runs: tuple[Planned, ...]) -> list[RunRecord]:
     for p, y in zip(runs, loss, strict=True):
         point = CurvePoint(
             samples=p.cost.samples, train_flop=p.cost.train_flop, time_s=p.cost.time_s,
-            train_loss=None, eval_loss=y, eval_ne=y, eval_auc=None, eval_calibration=1.0,
+            train_loss=None, eval_loss=y, metrics={problem.spec.law_loss: y},
         )  # fmt: skip
         out.append(
             RunRecord(

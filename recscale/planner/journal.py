@@ -123,10 +123,10 @@ def _from_ledger(key, path: str, spec: SweepSpec, data: Manifest, target: Target
         if r.run_id in out or r.final is None:
             continue
         row = values(r.config.model, r.config.train, r.spent)
-        at = [row[v] for v in spec.law.variables if v in row]
-        if len(at) == len(spec.law.variables) and min(at) > 0:
+        at = [row[v] for v in spec.law_variables if v in row]
+        if len(at) == len(spec.law_variables) and min(at) > 0:
             cost = in_unit(r.spent, target.unit)
-            loss = getattr(r.final, spec.law.loss)
+            loss = r.final.columns()[spec.law_loss]
             rows.append({"at": at, "loss": loss, "cost": cost})
     return rows, [r.run_id for r in records if r.status == "done"]
 
@@ -136,7 +136,7 @@ def _from_table(path: str, spec: SweepSpec, target: Target) -> list[dict[str, An
     if "enters_law" in frame:  # a table that `recscale report` wrote
         frame = frame[frame["enters_law"].astype(bool)]
     frame = pd.DataFrame(frame)
-    points = check(frame, spec.law.variables, spec.law.loss, cost=FIELDS[target.unit])
+    points = check(frame, spec.law_variables, spec.law_loss, cost=FIELDS[target.unit])
     x, cost = np.exp(points.logx), np.exp(points.rank)
     return [
         {"at": [float(v) for v in at], "loss": float(y), "cost": float(c)}

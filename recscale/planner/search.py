@@ -161,7 +161,7 @@ def _adaptive(state: SearchState) -> Decision:
         return goal_of(goal, target, outlook.belief, found[0])
 
     choice = state.choose(asked)
-    now = at_target(goal, problem.spec.law.variables, choice.belief, target, found[0])
+    now = at_target(goal, problem.spec.law_variables, choice.belief, target, found[0])
     facts = _facts(state, choice, now)
     if search.interval and now.half <= search.interval and not state.progress.in_flight:
         return Stop(
@@ -254,13 +254,14 @@ class SearchState:
             done[key] = done.get(key, False) or r.status == "done"
             if at is not None:
                 self.seed[at] = max(self.seed[at], train.seed + 1)
-            if r.run_id in out or key in flying:
+            if r.run_id in out or key in flying or r.final is None:
                 continue
             row = values(r.config.model, train, r.spent)
-            place = [row[v] for v in spec.law.variables]
-            if min(place) > 0:
+            place = [row[v] for v in spec.law_variables]
+            measured = r.final.columns().get(spec.law_loss)
+            if min(place) > 0 and measured is not None:
                 x.append(np.log(place))
-                loss.append(getattr(r.final, spec.law.loss))
+                loss.append(measured)
                 cost.append(in_unit(r.spent, problem.target.unit))
             if at is not None:
                 self.factor[at] = train.rate_factor
@@ -337,7 +338,7 @@ class SearchState:
             problem.logx[at], problem.rank[at], self.price[at], self.fits[at], self.chance[at],
         )  # fmt: skip
         spec = problem.spec
-        return choose(spec.law.form, spec.law.variables, seen, goal, self.left)
+        return choose(spec.law.form, spec.law_variables, seen, goal, self.left)
 
 
 def waits_on(state: SearchState, decided: Sequence[Planned]) -> list[Planned]:

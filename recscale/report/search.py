@@ -4,12 +4,16 @@ tightened; what the whole grid would have cost."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import Any
+
+import numpy as np
 
 from recscale.planner import PlanError
 from recscale.planner.candidates import Problem, problem
 from recscale.planner.forecast import grid_cost
-from recscale.report import figures
+from recscale.report import plot
+from recscale.report.plot import ACCENT, INK, LAW, OWN, Figure
 from recscale.study import Study
 from recscale.words import number, quantity, span
 
@@ -26,7 +30,7 @@ class SearchView:
 
     sentences: tuple[str, ...]
     steps: tuple[dict[str, Any], ...]
-    plots: dict[str, figures.Figure]
+    plots: dict[str, Figure]
 
 
 def search_view(study: Study) -> SearchView | None:
@@ -34,9 +38,7 @@ def search_view(study: Study) -> SearchView | None:
     if not study.decisions:
         return None
     beliefs = [d["facts"] for d in study.decisions if "half" in d["facts"]]
-    return SearchView(
-        tuple(_sentences(study, beliefs)), tuple(_steps(study)), figures.search_figures(beliefs)
-    )
+    return SearchView(tuple(_sentences(study, beliefs)), tuple(_steps(study)), _figures(beliefs))
 
 
 def _sentences(study: Study, beliefs: list[dict[str, Any]]) -> list[str]:
@@ -45,7 +47,7 @@ def _sentences(study: Study, beliefs: list[dict[str, Any]]) -> list[str]:
     if beliefs:
         e, first = beliefs[-1]["expected"], beliefs[0]
         out.append(
-            f"At {beliefs[-1]['target']} the best run is expected to reach {study.spec.law.loss} "
+            f"At {beliefs[-1]['target']} the best run is expected to reach {study.spec.law_loss} "
             f"{span(e['mean'], e['low'], e['high'])} (90 %, without the noise of one run); the "
             f"search began with {goal} known to within {_share(first['half'])} and stands at "
             f"{_share(beliefs[-1]['half'])}."
@@ -94,7 +96,7 @@ def _steps(study: Study) -> list[dict[str, Any]]:
             r = records.get(run_id)
             ended = "under way or not started" if r is None else r.status
             if r is not None and r.status == "done" and r.final:
-                ended = number(getattr(r.final, study.spec.law.loss))
+                ended = number(r.final.columns()[study.spec.law_loss])
             runs.append((run_id, ended))
         facts = d["facts"]
         steps.append(
@@ -108,3 +110,44 @@ def _steps(study: Study) -> list[dict[str, Any]]:
             }
         )
     return steps
+
+
+def _figures(beliefs: list[dict[str, Any]]) -> dict[str, Figure]:
+    """Budget spent against the interval at a search's target, and the frontier tightening.
+
+    `beliefs` are the facts of its decisions, oldest first; see `recscale.planner.search`.
+    """
+    spent = [b["spent"]["flop"] for b in beliefs]
+    if len(beliefs) < 2 or min(spent) <= 0:
+        return {}
+    half = [100 * b["half"] for b in beliefs]
+    hover = [
+        f"after {b['finished']} runs, {quantity(s)} FLOP<br>\u00b1{h:.2g} %"
+        for b, s, h in zip(beliefs, spent, half, strict=True)
+    ]
+    dots = {"size": 6, "color": ACCENT}
+    error = [
+        plot.line(spent, half, "", showlegend=False, line={"color": ACCENT, "width": 1}),
+        plot.points(spent, half, "decisions", hover, dots, showlegend=False),
+    ]
+    tight: list[dict[str, Any]] = []
+    for name, colour in zip(beliefs[-1]["optimum"], (ACCENT, LAW, OWN, INK), strict=False):
+        rows = np.array([b["optimum"][name] for b in beliefs]) / beliefs[-1]["optimum"][name][0]
+        pale = {"color": colour, "width": 1, "dash": "dot"}
+        tight.append(plot.line(spent, rows[:, 0], escape(name), line={"color": colour}))
+        tight += [plot.line(spent, rows[:, i], "", showlegend=False, line=pale) for i in (1, 2)]
+    x = plot.axis("training FLOP spent", log=True)
+    return {
+        "search-error": {
+            "data": error,
+            "layout": plot.layout(
+                x, plot.axis("interval at the target, \u00b1 %", log=True), height=320
+            ),
+        },
+        "search-frontier": {
+            "data": tight,
+            "layout": plot.layout(
+                x, plot.axis("best run at the target, over today's", log=True), height=320
+            ),
+        },
+    }
