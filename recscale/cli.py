@@ -292,6 +292,9 @@ def ask(rundir: str, compute: str, as_json: bool) -> None:
     from recscale.laws import LawError
 
     study = _study(rundir)
+    if len(study.spec.models) > 1:
+        _ask_each(study, compute, as_json)
+        return
     try:
         advice = advise(study, compute)
     except (LawError, ValueError) as error:
@@ -300,6 +303,28 @@ def ask(rundir: str, compute: str, as_json: bool) -> None:
         click.echo(json.dumps(advice.facts(), indent=1))
     else:
         click.echo(advice.sentences())
+
+
+def _ask_each(study: Study, compute: str, as_json: bool) -> None:
+    """The answer of each family, and which of them the budget suits best."""
+    from recscale.advice.families import advise_each
+    from recscale.laws import LawError
+    from recscale.report.architectures import sentences
+
+    try:
+        each, duels = advise_each(study, compute)
+    except (LawError, ValueError) as error:
+        _refuse(str(error))
+    if as_json:
+        families = {f: {"why": a} if isinstance(a, str) else a.facts() for f, a in each.items()}
+        facts = {"families": families, "duels": [d.facts() for d in duels]}
+        click.echo(json.dumps(facts, indent=1))
+        return
+    for family, advice in each.items():
+        click.echo(f"{family}:")
+        text = advice if isinstance(advice, str) else advice.sentences()
+        click.echo("".join(f"  {line}\n" for line in text.splitlines()))
+    click.echo("\n".join(sentences(study, duels)))
 
 
 @main.command()

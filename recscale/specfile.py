@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -116,7 +117,8 @@ def _sentence(name: str, lines: dict[Loc, int], error: ErrorDetails) -> str:
     where = f"{name}:{line}: {_dotted(loc)}"
     kind, given = error["type"], error.get("input")
     if kind == "extra_forbidden":
-        allowed = _keys_beside(loc)
+        tags = _tags(str(loc[0]))
+        allowed = _keys_beside(loc, [t for t in error["loc"] if t in tags])
         near = difflib.get_close_matches(str(loc[-1]), allowed, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"allowed: {', '.join(allowed)}"
         return f"{where}: unknown key; {hint}"
@@ -124,9 +126,7 @@ def _sentence(name: str, lines: dict[Loc, int], error: ErrorDetails) -> str:
         return f"{where}: missing; this key is required"
     if kind in ("union_tag_not_found", "union_tag_invalid"):
         key = TAGS[str(loc[0])]
-        models = _models_of(SweepSpec, str(loc[0]))
-        kinds = (get_args(m.model_fields[key].annotation) for m in models)
-        tags = ", ".join(repr(tag) for group in kinds for tag in group)
+        tags = ", ".join(map(repr, _tags(str(loc[0]))))
         if kind == "union_tag_not_found":
             return f"{where}.{key}: missing; allowed: {tags}"
         tag = given.get(key) if isinstance(given, dict) else given
@@ -137,34 +137,49 @@ def _sentence(name: str, lines: dict[Loc, int], error: ErrorDetails) -> str:
 
 
 def _in_file(loc: Loc, lines: dict[Loc, int]) -> Loc:
-    """Drops the parts of a pydantic location that the file does not have, such as union tags and
-    the index 0 of a scalar that became an axis of one value."""
+    """Drops the parts of a pydantic location that the file does not have: union tags, and the
+    index 0 of what stands alone where a list may stand."""
+    tags = _tags(str(loc[0])) if loc else []
     kept: Loc = ()
     for i, part in enumerate(loc):
-        last = i == len(loc) - 1
-        if (*kept, part) in lines or (last and not isinstance(part, int)):
-            kept = (*kept, part)
-        elif not isinstance(part, int) and i == 1 and loc[0] in TAGS:
-            continue  # the tag of the union
-        elif not isinstance(part, int):
+        named = isinstance(part, str) and i == len(loc) - 1 and part not in tags
+        if (*kept, part) in lines or named:
             kept = (*kept, part)
     return kept
 
 
-def _keys_beside(loc: Loc) -> list[str]:
-    """The keys that a mapping at the parent of `loc` may have."""
+def _keys_beside(loc: Loc, kinds: Sequence[str | int]) -> list[str]:
+    """The keys that a mapping at the parent of `loc` may have, of the kinds that it is."""
     models: list[type[BaseModel]] = [SweepSpec]
     for part in loc[:-1]:
-        models = [m for model in models for m in _models_of(model, str(part))]
-    return list(dict.fromkeys(k for m in models for k in m.model_fields))
+        if isinstance(part, str):
+            models = [m for model in models for m in _models_of(model, part)]
+        if part in TAGS:
+            models = [m for m in models if {*_kinds(m, TAGS[str(part)])} & {*kinds}]
+    return list(dict.fromkeys(f.alias or k for m in models for k, f in m.model_fields.items()))
+
+
+def _tags(key: str) -> list[str]:
+    """The kinds that a mapping of the sweep file may be."""
+    if key not in TAGS:
+        return []
+    return [kind for m in _models_of(SweepSpec, key) for kind in _kinds(m, TAGS[key])]
+
+
+def _kinds(model: type[BaseModel], tag: str) -> tuple[str, ...]:
+    return get_args(model.model_fields[tag].annotation)
 
 
 def _models_of(model: type[BaseModel], key: str) -> list[type[BaseModel]]:
-    field = model.model_fields.get(key)
-    if field is None:
-        return []
-    kinds = get_args(field.annotation) or (field.annotation,)
-    return [k for k in kinds if isinstance(k, type) and issubclass(k, Frozen)]
+    """The objects that may stand under a key, alone or in a list."""
+    fields = {f.alias or name: f for name, f in model.model_fields.items()}
+    return _objects(fields[key].annotation) if key in fields else []
+
+
+def _objects(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, Frozen):
+        return [annotation]
+    return [m for part in get_args(annotation) for m in _objects(part)]
 
 
 def _dotted(loc: Loc) -> str:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from recscale.ledger import Ledger
 from recscale.manifest import Manifest
 from recscale.planner import Planned, Spend, pace, spent
 from recscale.planner.journal import decided, decisions, plan_of, planned_of
-from recscale.run import RunRecord
+from recscale.run import RunConfig, RunRecord
 from recscale.spec import SweepSpec
 
 if TYPE_CHECKING:
@@ -71,6 +71,27 @@ class Study:
             decisions=tuple(decisions(entries)),
         )
 
+    def parts(self) -> tuple[Study, ...]:
+        """One study a family, each with its own law; a study of one family is its only part."""
+        if len(self.spec.models) == 1:
+            return (self,)
+        return tuple(
+            replace(
+                self,
+                spec=spec,
+                planned=tuple(p for p in self.planned if _of(p.config, spec)),
+                attempts=tuple(r for r in self.attempts if _of(r.config, spec)),
+                records=tuple(r for r in self.records if _of(r.config, spec)),
+                orphaned=tuple(r for r in self.orphaned if _of(r.config, spec)),
+                running=tuple(
+                    p.run_id
+                    for p in self.planned
+                    if p.run_id in self.running and _of(p.config, spec)
+                ),
+            )
+            for spec in self.spec.parts()
+        )
+
     def count(self, status: str) -> int:
         return sum(r.status == status for r in self.records)
 
@@ -82,13 +103,16 @@ class Study:
         """The planned runs' records; see `recscale.frame.records_frame`."""
         from recscale.frame import records_frame
 
-        return records_frame(self.records, self.spec.model.losses)
+        return records_frame(self.records, self.spec.models[0].losses)
 
     def law(self) -> ScalingLaw:
         """The law that the sweep asks for, over the runs that may enter it. A law that the runs
-        do not determine says so in its status. Raises LawError before the first run has ended."""
+        do not determine says so in its status. Raises LawError before the first run has ended, and
+        for several families, each of which has a law of its own: see `parts`."""
         from recscale.laws import LawError, fit
 
+        if len(self.spec.models) > 1:
+            raise LawError("several families have no law in common; each part has its own")
         frame = self.frame()
         if not any(frame["enters_law"]):
             raise LawError("no run has ended yet")
@@ -137,6 +161,10 @@ class Study:
         }
 
 
+def _of(config: RunConfig, spec: SweepSpec) -> bool:
+    return config.model.family == spec.model.family
+
+
 def plan_entry(spec: SweepSpec, data: Manifest, planned: Sequence[Planned]) -> dict[str, Any]:
     """The ledger entry from which `Study.of` rebuilds a sweep without its data."""
     return {
@@ -147,9 +175,18 @@ def plan_entry(spec: SweepSpec, data: Manifest, planned: Sequence[Planned]) -> d
 
 
 def law_facts(study: Study) -> dict[str, Any]:
-    """The law as plain values; `status` says whether it may be used, `why` what is missing."""
+    """The law as plain values; `status` says whether it may be used, `why` what is missing. Of
+    several families: the law of each, and `converged` where all are."""
     from recscale.laws import LawError
 
+    parts = study.parts()
+    if len(parts) > 1:
+        laws = {p.spec.model.family: law_facts(p) for p in parts}
+        open_ones = [f for f, law in laws.items() if law["status"] != "converged"]
+        if not open_ones:
+            return {"status": "converged", "families": laws}
+        status = laws[open_ones[0]]["status"]
+        return {"status": status, "why": f"open: {', '.join(open_ones)}", "families": laws}
     try:
         law = study.law()
     except LawError as error:

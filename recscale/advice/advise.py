@@ -14,7 +14,7 @@ import numpy as np
 from recscale.advice.exchange import LEVEL, Rate, law_rates
 from recscale.advice.options import Option, Space, option, space, swept, weigh
 from recscale.frame import left_out
-from recscale.laws import ScalingLaw
+from recscale.laws import LawError, ScalingLaw
 from recscale.planner import base_epochs, pace
 from recscale.run import RunRecord
 from recscale.spec import TRAINING_AXES
@@ -142,11 +142,10 @@ def advise(study: Study, compute: str) -> Advice:
         ValueError: `compute` is no positive amount, or buys no batch, or lies absurdly far out.
         LawError: the runs do not determine the law, or it leans on what is unknown before a run.
     """
-    multiple, amount = _parsed(compute)
+    budget = budget_of(study, compute)
     law = study.law()
     law.require()
     largest = max(r.spent.train_flop for r in entering(study))
-    budget = amount * largest if multiple else amount
     if budget > FURTHEST * largest:
         raise ValueError(
             f"--compute {compute}: more than {FURTHEST:.0e} times the largest run; no law of "
@@ -179,6 +178,18 @@ def advise(study: Study, compute: str) -> Advice:
         rates=tuple(law_rates(study, law, largest_option(study))),
         doublings=options.doublings,
     )
+
+
+def budget_of(study: Study, compute: str) -> float:
+    """The training FLOPs that `compute` names. Raises ValueError where it names none, LawError
+    before a run has ended."""
+    multiple, amount = _parsed(compute)
+    if not multiple:
+        return amount
+    found = entering(study)
+    if not found:
+        raise LawError("no run has ended yet")
+    return amount * max(r.spent.train_flop for r in found)
 
 
 def entering(study: Study) -> list[RunRecord]:

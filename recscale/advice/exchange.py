@@ -156,11 +156,7 @@ class Measured:
 
 
 def measured_steps(study: Study, frame: pd.DataFrame, axis: str, loss: str) -> list[Measured]:
-    """Every step between neighbouring values of an axis, smallest first.
-
-    Over 3 settings of the other axes or more the interval is Student's t over the settings'
-    differences; below, it comes from the noise between seeds; with neither there is none.
-    """
+    """Every step between neighbouring values of an axis, smallest first; see `difference`."""
     same = others(study.spec, axis)
     size = "table_rows" if axis == "embedding_rows" else axis
     groups = law_runs(frame).groupby([*same, size], dropna=False)[loss]
@@ -177,6 +173,17 @@ def measured_steps(study: Study, frame: pd.DataFrame, axis: str, loss: str) -> l
 
 
 def _step(axis: str, a: float, b: float, pairs: pd.DataFrame, noise: Noise | None) -> Measured:
+    centre, low, high, why = difference(pairs, noise)
+    doublings = float(np.log2(b / a)) if a > 0 else np.nan
+    return Measured(axis, a, b, centre, low, high, doublings, len(pairs), why)
+
+
+def difference(pairs: pd.DataFrame, noise: Noise | None) -> tuple[float, float, float, str]:
+    """Mean of mean_b - mean_a over settings, its interval at LEVEL, and what an interval lacks.
+
+    Over 3 settings or more the interval is Student's t over their differences; below, it comes
+    from the noise between seeds (count_a, count_b of them); with neither there is none.
+    """
     delta = (pairs["mean_b"] - pairs["mean_a"]).to_numpy(float)
     n, centre, why = len(delta), float(delta.mean()), ""
     if n >= 3:
@@ -187,8 +194,7 @@ def _step(axis: str, a: float, b: float, pairs: pd.DataFrame, noise: Noise | Non
         half = noise.half(_sd_factor(pairs))
     else:
         half, why = np.nan, "one seed: the noise between runs is unknown"
-    doublings = float(np.log2(b / a)) if a > 0 else np.nan
-    return Measured(axis, a, b, centre, centre - half, centre + half, doublings, n, why)
+    return centre, centre - half, centre + half, why
 
 
 def _sd_factor(pairs: pd.DataFrame) -> float:

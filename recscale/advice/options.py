@@ -65,7 +65,7 @@ def space(study: Study, times: float = 2.0**DOUBLINGS) -> Space:
     its largest value than compute does (one doubling at least, 64 times at most).
     """
     spec, data = study.spec, study.data
-    axes = {k: v for k, v in spec.axes().items() if k not in TRAINING_AXES}
+    axes = {k: v for k, v in spec.tried().items() if k not in TRAINING_AXES}
     doublings = int(np.clip(np.ceil(np.log2(times)), 1, DOUBLINGS))
     values = {k: _reach(v, doublings) for k, v in axes.items()}
     while doublings and np.prod([len(v) for v in values.values()]) > MOST:
@@ -158,7 +158,8 @@ def option(study: Study, model: ModelConfig, samples: int, epochs: int | None = 
 
 
 def base_option(study: Study) -> Option:
-    """The sweep's base: its stated base, else the middle value of every axis with all data."""
+    """The sweep's base: its stated base, else the middle value of every axis with all data; of
+    scaling schemes the model as written."""
     spec = study.spec
     values = {k: base_value(k, v, spec) for k, v in spec.axes().items()}
     model = spec.model.resolve(values, study.data)
@@ -185,4 +186,4 @@ def doubled(study: Study, at: Option, axis: str) -> Option | None:
 
 def swept(spec: SweepSpec) -> list[str]:
     """The axes with more than one value."""
-    return [k for k, v in spec.axes().items() if len(v) > 1]
+    return [k for k, v in spec.tried().items() if len(v) > 1]

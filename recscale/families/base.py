@@ -97,6 +97,8 @@ class ModelSpec(Frozen):
     losses: ClassVar[tuple[str, ...]]
     """Columns that a law may be fitted to, the usual one first."""
     law_variables: ClassVar[tuple[str, ...]] = ("table_params", "dense_params", "samples")
+    schemes: ClassVar[dict[str, tuple[str, ...]]] = {}
+    """Scaling scheme -> the axes that it scales by one factor, all else at the base."""
     family: str
 
     def axes(self) -> dict[str, tuple[Any, ...]]:
@@ -108,6 +110,17 @@ class ModelSpec(Frozen):
         """The architecture at one point of the axes, in its one canonical form: two points that
         build the same network have the same config, hence the same run id."""
         raise NotImplementedError
+
+    def size(self, axis: str, values: dict[str, Any], data: Manifest) -> int:
+        """The number that the value of an axis stands for."""
+        return values[axis]
+
+    def scaled(
+        self, values: dict[str, Any], scheme: str, factor: float, data: Manifest
+    ) -> dict[str, Any]:
+        """Values of the axes with those of a scheme times `factor`."""
+        sizes = {a: factor * self.size(a, values, data) for a in self.schemes[scheme]}
+        return {**values, **{a: max(1, round(size)) for a, size in sizes.items()}}
 
     def grown(self, config: ModelConfig, axis: str) -> dict[str, Any]:
         """Values of the axes for `config` with one axis doubled; 0 becomes 1."""

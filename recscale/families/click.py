@@ -21,6 +21,12 @@ class ClickSpec(ModelSpec):
     task = "click"
     losses = ("eval_ne", "eval_loss")
     follows: ClassVar[dict[str, str]] = {"sequence_depth": "sequence_width"}
+    schemes: ClassVar[dict[str, tuple[str, ...]]] = {
+        "rows": ("embedding_rows",),
+        "dim": ("embedding_dim",),
+        "mlp": ("mlp_width",),
+        "combined": ("embedding_rows", "embedding_dim", "mlp_width"),
+    }
     embedding_dim: CountAxis = (16,)
     embedding_rows: RowsAxis = (None,)
     """Rows per table (hash size); ids beyond it wrap round. null: the whole vocabulary."""
@@ -48,6 +54,11 @@ class ClickSpec(ModelSpec):
             "sequence_width": values["sequence_width"] if depth else 0,
             "sequence_length": values["sequence_length"] if data.history else 0,
         }
+
+    def size(self, axis: str, values: dict[str, Any], data: Manifest) -> int:
+        if axis == "embedding_rows" and values[axis] is None:
+            return max((t.rows for t in data.tables), default=1)
+        return super().size(axis, values, data)
 
     def grown(self, config: ModelConfig, axis: str) -> dict[str, Any]:
         values = super().grown(config, axis)

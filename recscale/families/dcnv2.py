@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from recscale.families.base import Flop
 from recscale.families.click import ClickConfig, ClickSpec, linear_macs, linear_params
@@ -14,6 +14,10 @@ class DCNv2Spec(ClickSpec):
     """Cross layers x_{l+1} = x_0 * (W x_l + b) + x_l over the embedded features and the dense
     ones (equation 1), with a deep network on top of them or beside them."""
 
+    schemes: ClassVar[dict[str, tuple[str, ...]]] = {
+        **ClickSpec.schemes,
+        "cross": ("cross_layers",),
+    }
     family: Literal["dcnv2"]
     cross_layers: CountAxis = (3,)
     cross_rank: RowsAxis = (None,)

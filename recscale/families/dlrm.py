@@ -15,6 +15,15 @@ class DLRMSpec(ClickSpec):
     all dense layers (the MLP scheme of 2208.08489) and `overarch_width` the top MLP only."""
 
     follows: ClassVar[dict[str, str]] = {**ClickSpec.follows, "mlp_width": "overarch_width"}
+    schemes: ClassVar[
+        dict[str, tuple[str, ...]]
+    ] = {  # vertical, horizontal, and so on (2208.08489)
+        "rows": ("embedding_rows",),
+        "dim": ("embedding_dim",),
+        "overarch": ("overarch_width",),
+        "mlp": ("mlp_width", "overarch_width"),
+        "combined": ("embedding_rows", "embedding_dim", "mlp_width", "overarch_width"),
+    }
     family: Literal["dlrm"]
     mlp_width: CountAxis = (64,)
     overarch_width: RowsAxis = (None,)
@@ -29,6 +38,11 @@ class DLRMSpec(ClickSpec):
             overarch_width=values["overarch_width"] or values["mlp_width"],
             mlp_depth=values["mlp_depth"],
         )
+
+    def size(self, axis: str, values: dict[str, Any], data: Manifest) -> int:
+        if axis == "overarch_width" and values[axis] is None:
+            return values["mlp_width"]
+        return super().size(axis, values, data)
 
     def grown(self, config: ModelConfig, axis: str) -> dict[str, Any]:
         values = super().grown(config, axis)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from recscale.families.base import Flop
 from recscale.families.click import ClickConfig, ClickSpec, linear_macs, linear_params
@@ -15,6 +15,12 @@ class WukongSpec(ClickSpec):
     that layer i holds interactions of up to 2^i features. The paper scales `layers` first, then
     `n_F`, `n_L`, `k` and the MLPs."""
 
+    schemes: ClassVar[dict[str, tuple[str, ...]]] = {
+        **ClickSpec.schemes,
+        "layers": ("layers",),
+        "vectors": ("n_F", "n_L"),
+        "compression": ("k",),
+    }
     family: Literal["wukong"]
     layers: CountAxis = (2,)
     n_F: CountAxis = (8,)

@@ -14,6 +14,7 @@ from recscale.cost import estimate, machines, steps
 from recscale.families import ModelConfig
 from recscale.manifest import Manifest
 from recscale.run import Cost, RunConfig, RunRecord, TrainConfig
+from recscale.schemes import BASE, scheme_points
 from recscale.spec import BudgetSpec, SweepSpec, middle
 
 
@@ -81,12 +82,11 @@ class Spend:
 
 
 def planned_runs(spec: SweepSpec, data: Manifest) -> list[Planned]:
-    """Every run of a grid or one-axis sweep, each once, the cheapest first. Raises PlanError with
-    every reason why the sweep cannot run on this data or machine."""
+    """Every run of a grid or one-axis sweep, of every family, each once, the cheapest first.
+    Raises PlanError with every reason why the sweep cannot run on this data or machine."""
     check(spec, data)
     runs: dict[str, Planned] = {}
-    for values, reason in _points(spec):
-        model = spec.model.resolve(values, data)
+    for model, values, reason in _architectures(spec, data):
         for factor, seed in itertools.product(
             spec.train.learning_rate.tune, range(spec.train.seeds)
         ):
@@ -153,8 +153,19 @@ def expected(cost: Cost, slower: float) -> Spend:
     return Spend(cost.train_flop, cost.gpu_hours * slower, cost.usd * slower)
 
 
-def _points(spec: SweepSpec) -> Iterable[tuple[dict[str, Any], str]]:
+def _architectures(spec: SweepSpec, data: Manifest) -> Iterable[tuple[Any, dict[str, Any], str]]:
+    """(architecture, values of the axes, why) of every point of every family."""
+    for part in spec.parts():
+        for values, reason in _points(part, data):
+            yield part.model.resolve(values, data), values, reason
+
+
+def _points(spec: SweepSpec, data: Manifest) -> Iterable[tuple[dict[str, Any], str]]:
     axes = spec.axes()
+    if spec.search.strategy == "schemes":
+        for scheme, factor, values in scheme_points(spec, data):
+            yield values, "base of every scheme" if scheme == BASE else f"{scheme} x {factor:g}"
+        return
     if spec.search.strategy == "grid":
         for values in itertools.product(*axes.values()):
             yield dict(zip(axes, values, strict=True)), "grid"
@@ -216,7 +227,8 @@ def check(spec: SweepSpec, data: Manifest) -> None:
             f"resources.machine: {spec.resources.machine!r} is not in cluster/prices.yaml; "
             f"allowed: {', '.join(machines())}; add a row for another machine"
         )
-    errors += spec.model.complaints(data)
+    for model in spec.models:
+        errors += model.complaints(data)
     for fraction in spec.train.data_fraction:
         train = training(spec, fraction, 1.0, 0)
         if steps(train, data) == 0:

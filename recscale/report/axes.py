@@ -26,6 +26,9 @@ LABELS = {
     "heads": "attention heads",
     "negatives": "sampled negatives",
     "epochs": "passes over the data",
+    "multi_embedding": "embedding sets",
+    "cross_layers": "cross layers",
+    "cross_rank": "cross rank",
     "data_fraction": "data",
 }
 # The column that measures an axis, where it is not the axis itself.
@@ -78,7 +81,8 @@ def axis_views(study: Study, frame: pd.DataFrame) -> list[AxisView]:
     """One view per swept axis, in the sweep's order; none before a run has entered the law."""
     if not len(law_runs(frame)):
         return []
-    return [_view(study, frame, a) for a in swept(study.spec)]
+    # what only scaling schemes vary has its own section
+    return [_view(study, frame, a) for a, values in study.spec.axes().items() if len(values) > 1]
 
 
 def _view(study: Study, frame: pd.DataFrame, axis: str) -> AxisView:

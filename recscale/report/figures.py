@@ -27,7 +27,8 @@ MOST_POINTS = 2000
 MOST_CONTEXTS = 40  # faint lines of other settings in an axis figure
 
 
-def _hover(runs: pd.DataFrame, loss: str) -> list[str]:
+def hover(runs: pd.DataFrame, loss: str) -> list[str]:
+    """What a run's point says: name, loss, samples, FLOPs."""
     return [
         f"{escape(str(r['run_id']))}<br>{loss} {number(r[loss])}<br>"
         f"{quantity(r['samples'])} samples, {quantity(r['train_flop'])} FLOP"
@@ -65,10 +66,10 @@ def compute_figure(
     if len(rest):
         marks = {"size": 7, "symbol": "x-thin-open", "color": INK}
         data.append(
-            plot.points(rest["train_flop"], rest[loss], "left out", _hover(rest, loss), marks)
+            plot.points(rest["train_flop"], rest[loss], "left out", hover(rest, loss), marks)
         )
     if len(good):
-        data.append(plot.points(good["train_flop"], good[loss], "runs", _hover(good, loss),
+        data.append(plot.points(good["train_flop"], good[loss], "runs", hover(good, loss),
                             plot.colour(good["samples"], "samples"), showlegend=False))  # fmt: skip
         edge = envelope(frame, loss)
         data.append(plot.line(edge["train_flop"], edge[loss], "lower envelope of the runs",
@@ -116,7 +117,7 @@ def axis_figure(view: AxisView, loss: str, law: ScalingLaw | None) -> Figure:
         p = view.law.predict({view.size: grid}, LEVEL)
         data.append(plot.band(grid, p["low"], p["high"], ONE_RUN, plot.OWN_BAND))
         data.append(plot.line(grid, p["mean"], "its own law", line={"color": plot.OWN, "width": 2}))
-    data.append(plot.points(base["x"], base[loss], "runs", _hover(base, loss),
+    data.append(plot.points(base["x"], base[loss], "runs", hover(base, loss),
                         {"size": 8, "color": ACCENT}))  # fmt: skip
     ticks = np.unique(runs["x"].to_numpy(float))
     horizontal = plot.axis(view.unit, log=True)
@@ -193,15 +194,15 @@ def fit_figures(law: ScalingLaw, frame: pd.DataFrame, loss: str) -> tuple[Figure
     runs = thin(cast(pd.DataFrame, frame.loc[list(law.points.labels)]))
     predicted = law.value(runs)
     measured = runs[loss].to_numpy(float)
-    hover = _hover(runs, loss)
+    texts = hover(runs, loss)
     marker = plot.colour(runs["samples"], "samples")
     ends = [min(predicted.min(), measured.min()), max(predicted.max(), measured.max())]
     one = [
         plot.line(ends, ends, "equal", line={"color": INK, "width": 1, "dash": "dash"}),
-        plot.points(predicted, measured, "runs", hover, marker),
+        plot.points(predicted, measured, "runs", texts, marker),
     ]
     miss = 100 * (measured / predicted - 1)
-    two = [plot.points(runs["train_flop"], miss, "runs", hover, marker)]
+    two = [plot.points(runs["train_flop"], miss, "runs", texts, marker)]
     small = {"showlegend": False, "height": 320}
     zero = plot.axis("measured over predicted, %", zeroline=True, zerolinecolor=INK)
     of_one = plot.layout(plot.axis("predicted " + loss), plot.axis("measured"), **small)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+from functools import cache
+from typing import Any
 
 import jinja2
 import numpy as np
@@ -12,9 +14,11 @@ import pyarrow.fs as pafs
 from markupsafe import Markup
 
 from recscale.advice.agreement import beside
+from recscale.advice.families import duels
 from recscale.advice.foretell import foretell
+from recscale.advice.options import swept
 from recscale.frame import curves_frame
-from recscale.report import figures, tables
+from recscale.report import figures, schemes, tables
 from recscale.report.checklist import checklist
 from recscale.report.findings import Findings, find
 from recscale.report.search import search_view
@@ -28,17 +32,21 @@ OPEN_ROWS = 60  # a longer table of runs starts folded
 
 def write_report(study: Study, run_dir: str) -> list[str]:
     """Writes `report.html`, `runs.csv`, `runs.parquet` and `curves.parquet` into `run_dir`, a
-    local path or a URI, each whole or not at all; returns their paths.
+    local path or a URI, each whole or not at all; returns their paths. A study of several families
+    has a page that compares them, and one of its own for each.
 
-    The page is a pure function of the study: the same ledger gives the same bytes.
+    The pages are pure functions of the study: the same ledger gives the same bytes.
 
     Raises:
         StorageError: `run_dir` has a scheme that no filesystem here knows, or cannot be written.
     """
     fs, root = filesystem(run_dir)
     frame, curves = study.frame(), curves_frame(study.records)
+    parts = study.parts()
+    own = parts if len(parts) > 1 else ()
     contents = {
         "report.html": render(study).encode(),
+        **{own_page(p): render(p, f"{study.spec.name}: {family(p)}").encode() for p in own},
         "runs.csv": frame.to_csv(index=False).encode(),
         "runs.parquet": _parquet(frame),
         "curves.parquet": _parquet(curves),
@@ -52,24 +60,58 @@ def write_report(study: Study, run_dir: str) -> list[str]:
     return paths
 
 
-def render(study: Study) -> str:
+def render(study: Study, name: str = "") -> str:
     """The page as text; no clock, no paths, no network."""
+    several = len(study.spec.models) > 1
+    template = templates().get_template("architectures.html.j2" if several else "page.html.j2")
+    words = _compared(study) if several else _words(study)
+    plots = {k: script_json(v) for k, v in words.pop("plots").items()}
+    return template.render(
+        name=name or study.spec.name,
+        summary=_summary(study),
+        plots=plots,
+        failures=tables.failures(study.attempts),
+        diverged=[r.run_id for r in study.records if r.status == "diverged"],
+        orphaned=[(r.run_id, r.status, r.reason) for r in study.orphaned],
+        missing=tables.missing(study),
+        plotly=Markup(_plotly()),
+        **words,
+    )
+
+
+def own_page(part: Study) -> str:
+    """The file of one family's own page."""
+    return f"report-{family(part)}.html"
+
+
+def family(part: Study) -> str:
+    return part.spec.model.family
+
+
+@cache
+def _plotly() -> str:
     from plotly.offline import get_plotlyjs
 
+    return get_plotlyjs()
+
+
+def _words(study: Study) -> dict[str, Any]:
+    """What the page of one family says and draws."""
     f = find(study)
-    template = templates().get_template("page.html.j2")
     plots, curve_words = _plots(f)
     search = search_view(study)
     plots |= search.plots if search else {}
     held_out = foretold(f)
-    return template.render(
-        name=study.spec.name,
+    ranked = schemes.section(study)
+    plots |= ranked["plots"] if ranked else {}
+    columns = tables.run_columns(f.frame, swept(study.spec))
+    return dict(
+        plots=plots,
         loss=f.loss,
-        summary=_summary(study),
         answer=answer(f),
-        plots={k: script_json(v) for k, v in plots.items()},
         search=search,
         views=f.views,
+        schemes=ranked,
         exchange=tables.exchange_rows(f),
         places=tables.places(f),
         constants=tables.constants(f),
@@ -82,16 +124,31 @@ def render(study: Study) -> str:
         law_words=f.law_words,
         stamp=_stamp(f),
         curve_words=curve_words,
-        columns=tables.run_columns(f),
-        runs=tables.run_rows(f),
+        columns=columns,
+        runs=tables.run_rows(f.frame, columns),
         folded=len(f.frame) > OPEN_ROWS,
-        failures=tables.failures(study.attempts),
-        diverged=[r.run_id for r in study.records if r.status == "diverged"],
         left_out=tables.left_out(f.frame),
-        orphaned=[(r.run_id, r.status, r.reason) for r in study.orphaned],
-        missing=tables.missing(study),
         checklist=checklist(f, held_out),
-        plotly=Markup(get_plotlyjs()),
+    )
+
+
+def _compared(study: Study) -> dict[str, Any]:
+    """What the page that compares families says and draws."""
+    from recscale.report import architectures
+
+    frame, found = study.frame(), duels(study)
+    columns = tables.run_columns(frame, ["family", "data_fraction", "forward_flop"])
+    return dict(
+        plots=architectures.plots(study, frame, found),
+        loss=study.spec.law_loss,
+        answer=architectures.sentences(study, found),
+        duels=architectures.duel_rows(found),
+        laws=architectures.law_rows(study),
+        families=[(family(p), own_page(p)) for p in study.parts()],
+        columns=columns,
+        runs=tables.run_rows(frame, columns),
+        folded=len(frame) > OPEN_ROWS,
+        left_out=tables.left_out(frame),
     )
 
 

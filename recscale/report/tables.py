@@ -149,18 +149,17 @@ def beside_rows(found: list[Beside]) -> tuple[list[str], list[list[str]]]:
     return variables, rows
 
 
-def run_columns(f: Findings) -> list[str]:
+def run_columns(frame: pd.DataFrame, axes: list[str]) -> list[str]:
     """Axes that differ between runs, and the core figures."""
-    axes = [*swept(f.study.spec), "rate_factor", "seed"]
-    measured = [c for c in CORE if c in f.frame]
-    varied = [c for c in axes if c in f.frame and len(set(map(str, f.frame[c]))) > 1]
-    return varied + measured
+    named = [*axes, "rate_factor", "seed"]
+    measured = [c for c in CORE if c in frame]
+    return [c for c in named if c in frame and len(set(map(str, frame[c]))) > 1] + measured
 
 
-def run_rows(f: Findings) -> list[dict[str, Any]]:
+def run_rows(frame: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
     """Cells as (sort key, text), cheapest run first."""
-    rows, columns = [], run_columns(f)
-    for r in f.frame.sort_values(["train_flop", "run_id"]).to_dict("records"):
+    rows = []
+    for r in frame.sort_values(["train_flop", "run_id"]).to_dict("records"):
         cells = [(_key(r[c]), _cell(c, r[c])) for c in columns]
         state = "left out" if r["status"] == "done" and not bool(r["enters_law"]) else r["status"]
         rows.append({"run_id": r["run_id"], "state": state, "cells": cells})
@@ -169,14 +168,18 @@ def run_rows(f: Findings) -> list[dict[str, Any]]:
 
 def _key(value: Any) -> str:
     """What a column is sorted by."""
+    if isinstance(value, str):
+        return value
     return "" if value is None or pd.isna(value) else f"{float(value):.9g}"
 
 
 def _cell(column: str, value: Any) -> str:
     if value is None or pd.isna(value):
         return "all" if column == "embedding_rows" else "–"
+    if isinstance(value, str):
+        return value
     if column not in CORE:
-        return f"{value:g}"
+        return quantity(value) if column.endswith("flop") else f"{value:g}"
     if column == "time_s":
         return time(value)
     if column == "usd":

@@ -133,7 +133,10 @@ def spend(used: Spend, budget: BudgetSpec) -> str:
 
 
 def law(study: Study) -> str:
-    """The law in a few signs, or what it still lacks."""
+    """The law in a few signs, or what it still lacks; of several families one after the other."""
+    parts = study.parts()
+    if len(parts) > 1:
+        return "; ".join(f"{p.spec.model.family} {law(p)}" for p in parts)
     try:
         fitted = study.law()
     except LawError as error:

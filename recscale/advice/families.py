@@ -1,0 +1,183 @@
+"""Families side by side: which one scales better, at which budget, and how surely.
+
+Two answers again: measured, between runs of about equal FLOPs on the same data, and by the laws of
+both over what all families have in common, FLOPs per sample and samples.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+
+from recscale.advice.advise import Advice, advise, budget_of
+from recscale.advice.exchange import difference, law_runs, seed_noise, where
+from recscale.cost import TRAIN_OVER_FORWARD
+from recscale.frame import settings
+from recscale.laws import LawError
+from recscale.laws.compare import Comparison, compare
+from recscale.spec import FOOTING
+from recscale.study import Study
+
+NEAR = 1.25  # two architectures whose FLOPs per sample differ by less than this count as equal
+AHEAD = 10.0  # times the largest budget that both have spent: how far the laws are asked
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Loss of the second family minus that of the first, between architectures of about equal
+    FLOPs per sample trained on the same samples; negative where the second is better.
+
+    Attributes:
+        low, high: at 90 %; NaN where `why` says what is missing.
+        settings: how many pairs of architectures and data fractions it averages over.
+    """
+
+    change: float
+    low: float
+    high: float
+    settings: int
+    why: str
+
+
+@dataclass(frozen=True)
+class Duel:
+    """Two families. What the runs do not determine is None, and `why` says what is missing.
+
+    Attributes:
+        exponents: difference first - second of the laws' constants; see `Comparison.exponents`.
+        crossings: budgets at which the laws cross, up to AHEAD times the largest of both.
+        better: which is better at three budgets, the last one beyond the runs.
+        at_bound: the families whose law sits at a bound: it describes their runs only.
+    """
+
+    names: tuple[str, str]
+    matched: Matched | None
+    laws: Comparison | None
+    why: str
+    exponents: pd.DataFrame | None = None
+    crossings: pd.DataFrame | None = None
+    better: pd.DataFrame | None = None
+    at_bound: tuple[str, ...] = ()
+
+    def facts(self) -> dict[str, Any]:
+        """Everything as plain values."""
+
+        def rows(table: pd.DataFrame | None) -> list[dict[str, Any]] | None:
+            return None if table is None else [_plain(r) for r in table.to_dict("records")]
+
+        return {
+            "families": list(self.names),
+            "matched": self.matched and _plain(vars(self.matched)),
+            "exponents": rows(self.exponents),
+            "crossings": rows(self.crossings),
+            "better": rows(self.better),
+            "at_bound": list(self.at_bound),
+            "why": self.why,
+        }
+
+
+def training_flop(forward_flop: Any, samples: Any) -> Any:
+    """Training FLOPs of a run: the exact cost of a point of the common footing."""
+    return TRAIN_OVER_FORWARD * forward_flop * samples
+
+
+def duels(study: Study, budgets: list[float] | None = None) -> list[Duel]:
+    """Every pair of the study's families, at `budgets` or at the smallest and largest that both
+    have spent and AHEAD times that."""
+    families = sorted(m.family for m in study.spec.models)
+    runs = law_runs(study.frame())
+    return [_duel(study, runs, pair, budgets) for pair in itertools.combinations(families, 2)]
+
+
+def _duel(
+    study: Study, runs: pd.DataFrame, names: tuple[str, str], budgets: list[float] | None
+) -> Duel:
+    loss, form = study.spec.law_loss, study.spec.law.form
+    both = where(runs, runs["family"].isin(names))
+    matched = _matched(both, names, loss)
+    if set(both["family"]) != set(names):
+        lacking = ", ".join(sorted(set(names) - set(both["family"])))
+        return Duel(names, matched, None, f"no run of {lacking} has ended yet")
+    # the forms over two variables; the others do not separate compute per sample from samples
+    form = form if form in ("gamma", "kaplan") else "additive"
+    try:
+        laws = compare(both, "family", FOOTING, loss, form, seed="seed")
+        exponents = laws.exponents()
+        spent = [_spent(both, name) for name in names]
+        low, high = max(s.min() for s in spent), min(s.max() for s in spent)
+        if not budgets:
+            budgets = [low, high, AHEAD * high] if low < high else [high, AHEAD * high]
+        better = laws.better(budgets, training_flop)
+        crossings = laws.crossings(min(low, high), AHEAD * high, training_flop)
+    except LawError as error:
+        return Duel(names, matched, None, str(error))
+    sides = zip(laws.names, (laws.first, laws.second), strict=True)
+    bound = tuple(n for n, law in sides if law.status != "converged")
+    return Duel(names, matched, laws, "", exponents, crossings, better, bound)
+
+
+def _spent(runs: pd.DataFrame, family: str) -> np.ndarray:
+    """Training FLOPs of a family's runs."""
+    return where(runs, runs["family"] == family)["train_flop"].to_numpy(float)
+
+
+def _matched(both: pd.DataFrame, names: tuple[str, str], loss: str) -> Matched | None:
+    if both.empty:
+        return None
+    groups = both.groupby(settings(both), dropna=False)
+    table = cast(
+        pd.DataFrame,
+        groups.agg(mean=(loss, "mean"), count=(loss, "count"), flop=("forward_flop", "first")),
+    ).reset_index()
+    pairs: list[dict[str, float]] = []
+    for _, rows in table.groupby("data_fraction"):
+        first, second = (where(rows, rows["family"] == n).to_dict("records") for n in names)
+        apart = sorted(
+            (abs(float(np.log(a["flop"] / b["flop"]))), i, j)
+            for i, a in enumerate(first)
+            for j, b in enumerate(second)
+        )
+        left, right = set(range(len(first))), set(range(len(second)))
+        for gap, i, j in apart:
+            if gap <= np.log(NEAR) and i in left and j in right:
+                left.remove(i)
+                right.remove(j)
+                pairs.append(
+                    {f"{k}_{side}": row[k] for side, row in (("a", first[i]), ("b", second[j]))
+                     for k in ("mean", "count")}
+                )  # fmt: skip
+    if not pairs:
+        return None
+    change, low, high, why = difference(pd.DataFrame(pairs), seed_noise(both, loss))
+    return Matched(change, low, high, len(pairs), why)
+
+
+def _plain(row: dict[Any, Any]) -> dict[str, Any]:
+    """Values that JSON has: NumPy's numbers as Python's, NaN as null."""
+    out = {}
+    for key, value in row.items():
+        value = value.item() if isinstance(value, np.generic) else value
+        out[str(key)] = None if isinstance(value, float) and not np.isfinite(value) else value
+    return out
+
+
+def advise_each(study: Study, compute: str) -> tuple[dict[str, Advice | str], list[Duel]]:
+    """What each family would do with the same compute (or why it has no answer), and the duels at
+    that budget. `compute` in times is times the largest run of all families.
+
+    Raises:
+        ValueError: `compute` is no positive amount of compute.
+        LawError: no run has ended.
+    """
+    budget = budget_of(study, compute)
+    found: dict[str, Advice | str] = {}
+    for part in study.parts():
+        try:
+            found[part.spec.model.family] = advise(part, f"{budget:.12g}")
+        except (LawError, ValueError) as error:
+            found[part.spec.model.family] = str(error)
+    return found, duels(study, [budget])

@@ -1,0 +1,242 @@
+"""The page that compares families: what they cost, where their laws differ, which is better."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+
+from recscale.advice.exchange import LEVEL, law_runs, seed_noise, where
+from recscale.advice.families import AHEAD, Duel, training_flop
+from recscale.frame import settings
+from recscale.laws import ScalingLaw, Status
+from recscale.report import figures, plot
+from recscale.report.plot import Figure
+from recscale.report.tables import Cell
+from recscale.spec import FOOTING
+from recscale.study import Study
+from recscale.words import ends, number, quantity, span
+
+COLOURS = ("#2e86ab", "#d1495b", "#c98a1b", "#6a3d9a", "#3a9d5d", "#7a8088")
+NAMES = {"forward_flop": "FLOPs per sample", "samples": "samples"}
+SURE = 0.9  # a probability above this, or below its complement, is called a difference
+
+
+def laws_of(found: list[Duel]) -> dict[str, ScalingLaw]:
+    """Family -> its law over the common footing, where the runs determine one."""
+    out: dict[str, ScalingLaw] = {}
+    for duel in found:
+        if duel.laws:
+            out |= dict(zip(duel.names, (duel.laws.first, duel.laws.second), strict=True))
+    return out
+
+
+def sentences(study: Study, found: list[Duel]) -> list[str]:
+    """The comparison in words, a pair after the other, and what limits it."""
+    if not found or all(d.matched is None and d.laws is None for d in found):
+        return ["No two families have runs to compare yet."]
+    loss = study.spec.law_loss
+    out = [s for duel in found for s in _duel_sentences(duel, loss)]
+    bound = sorted({n for d in found for n in d.at_bound})
+    if bound:
+        out.append(
+            f"The fit of {', '.join(bound)} lies at a bound: it describes the runs, and what it "
+            "says beyond them is not established."
+        )
+    noise = seed_noise(study.frame(), loss)
+    if noise is None:
+        out.append("One seed a configuration: the noise between runs is unknown.")
+    return out
+
+
+def _duel_sentences(duel: Duel, loss: str) -> list[str]:
+    a, b = duel.names
+    out = []
+    if duel.matched:
+        m = duel.matched
+        which = f"at equal FLOPs per sample and equal data ({m.settings} pairs)"
+        change = span(m.change, m.low, m.high)
+        if not np.isfinite(m.low):
+            out.append(f"{b} against {a}: {change} in {loss} {which}; {m.why}.")
+        elif m.low <= 0 <= m.high:
+            out.append(f"{a} and {b} are not told apart {which}: {change} in {loss} (90 %).")
+        else:
+            better, worse = (b, a) if m.change < 0 else (a, b)
+            out.append(
+                f"{better} is better than {worse} {which}: {b} minus {a} is {change} in {loss} "
+                "(90 %)."
+            )
+    if duel.exponents is None:
+        return [*out, f"The laws of {a} and {b} cannot be compared: {duel.why}."]
+    told = []
+    for r in duel.exponents.to_dict("records"):
+        variable = str(r["coefficient"]).removeprefix("alpha_")
+        if variable in FOOTING:
+            verdict = "different" if r["different"] else "no significant difference"
+            gap = span(r["difference"], r["low"], r["high"])
+            told.append(f"{NAMES[variable]} {gap}, {verdict}")
+    if told:
+        out.append(f"Exponents, {a} minus {b} (95 %): {'; '.join(told)}.")
+    return [*out, _budget_sentence(duel)]
+
+
+def _budget_sentence(duel: Duel) -> str:
+    a, b = duel.names
+    assert duel.better is not None and duel.crossings is not None
+    parts = []
+    for r in duel.better.to_dict("records"):
+        p = float(r["probability"])
+        likelier, sure = (a, p) if p >= 0.5 else (b, 1 - p)
+        word = "better" if sure >= SURE else "not surely better,"
+        parts.append(f"at {quantity(r['budget'])} FLOP {likelier} is {word} (probability "
+                     f"{sure:.2f})")  # fmt: skip
+    crossing = ""
+    if len(duel.crossings):
+        at = ", ".join(quantity(x) for x in duel.crossings["budget"])
+        crossing = f" The two laws cross at {at} FLOP."
+    text = "; ".join(parts)
+    return f"By the laws of {a} and {b}, each at its best for the budget, {text}.{crossing}"
+
+
+def duel_rows(found: list[Duel]) -> list[list[Cell]]:
+    """The table of pairs: names, measured, exponents, constant, crossings, budgets."""
+    return [_duel_row(d) for d in found]
+
+
+def _duel_row(duel: Duel) -> list[Cell]:
+    a, b = duel.names
+    m = duel.matched
+    measured: Cell = ("", "", "no two architectures of equal FLOPs")
+    if m:
+        measured = (*ends(m.change, m.low, m.high), m.why or f"{b} minus {a}, {m.settings} pairs")
+    row: list[Cell] = [(f"{a} and {b}", "", duel.why), measured]
+    if duel.exponents is None or duel.better is None or duel.crossings is None:
+        return [*row, *[("", "", "no law")] * 5]
+    table = duel.exponents.set_index("coefficient")
+    constant = duel.laws.first.model.names[0] if duel.laws else "E"
+    for name in ("alpha_forward_flop", "alpha_samples", constant):
+        if name not in table.index:
+            row.append(("", "", "not in this form"))
+            continue
+        r = table.loc[name]
+        verdict = "different" if r["different"] else "not told apart"
+        row.append((*ends(r["difference"], r["low"], r["high"]), f"{a} minus {b}; {verdict}"))
+    crossings = [
+        f"{quantity(c['budget'])} FLOP: {c['better_after']} beyond"
+        for c in duel.crossings.to_dict("records")
+    ]
+    row.append(("; ".join(crossings), "", "" if crossings else "nowhere up to "
+                f"{AHEAD:g} times the largest"))  # fmt: skip
+    better = [
+        f"{quantity(r['budget'])}: {r['better']} {max(r['probability'], 1 - r['probability']):.2f}"
+        for r in duel.better.to_dict("records")
+    ]
+    return [*row, ("", "; ".join(better), "FLOP: family and probability")]
+
+
+def law_rows(study: Study) -> list[tuple[str, str, list[str]]]:
+    """(family, state, constants) of each family's own law."""
+    rows = []
+    for part in study.parts():
+        name = part.spec.model.family
+        try:
+            law = part.law()
+        except ValueError as error:
+            rows.append((name, str(error), []))
+            continue
+        if law.status == Status.UNDERDETERMINED:
+            rows.append((name, f"not determined: {law.reason}", []))
+            continue
+        constants = [
+            f"{r['coefficient']} {span(law.coefficients[r['coefficient']], r['low'], r['high'])}"
+            for r in law.intervals(0.95).to_dict("records")
+        ]
+        state = str(law.status) + (f": {law.reason}" if law.reason else "")
+        rows.append((name, f"{law.n} runs, {state}", constants))
+    return rows
+
+
+def plots(study: Study, frame: pd.DataFrame, found: list[Duel]) -> dict[str, Figure]:
+    """Loss against compute with each family's frontier, and against FLOPs per sample."""
+    loss = study.spec.law_loss
+    runs = law_runs(frame)
+    if runs.empty:
+        return {}
+    return {
+        "families": _frontiers(runs, loss, laws_of(found)),
+        "sizes": _sizes(runs, loss),
+    }
+
+
+def _colours(runs: pd.DataFrame) -> dict[str, str]:
+    families = sorted(set(runs["family"]))
+    return {f: COLOURS[i % len(COLOURS)] for i, f in enumerate(families)}
+
+
+def _frontiers(runs: pd.DataFrame, loss: str, laws: dict[str, ScalingLaw]) -> Figure:
+    spent = runs["train_flop"].to_numpy(float)
+    budgets = np.geomspace(spent.min(), AHEAD * spent.max(), 25).tolist()
+    data: list[dict[str, Any]] = []
+    for family, colour in _colours(runs).items():
+        own = where(runs, runs["family"] == family)
+        law = laws.get(family)
+        if law is not None:
+            best = law.frontier(budgets, training_flop, LEVEL)
+            if law.status == Status.CONVERGED:
+                data.append(
+                    plot.band(
+                        budgets,
+                        best["loss_low"],
+                        best["loss_high"],
+                        "90 % for one run",
+                        _pale(colour),
+                    )
+                    | {"legendgroup": family, "showlegend": False}
+                )
+            dash = "solid" if law.status == Status.CONVERGED else "dash"
+            line = {"color": colour, "width": 2, "dash": dash}
+            drawn = plot.line(budgets, best["loss"], f"{family}: law", line=line)
+            data.append(drawn | {"legendgroup": family})
+        data.append(
+            plot.points(own["train_flop"], own[loss], family, figures.hover(own, loss),
+                           {"size": 7, "color": colour}, legendgroup=family)
+        )  # fmt: skip
+    layout = plot.layout(
+        plot.axis("training FLOP of the run", log=True), plot.axis(loss), height=460
+    )
+    return {"data": data, "layout": layout}
+
+
+def _pale(colour: str) -> str:
+    """A colour as a band's."""
+    r, g, b = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({r},{g},{b},.13)"
+
+
+def _sizes(runs: pd.DataFrame, loss: str) -> Figure:
+    means = cast(
+        pd.DataFrame,
+        runs.groupby(settings(runs), dropna=False).agg(
+            loss=(loss, "mean"), flop=("forward_flop", "first")
+        ),
+    ).reset_index()
+    data: list[dict[str, Any]] = []
+    for family, colour in _colours(runs).items():
+        own = where(means, means["family"] == family)
+        whole = own["data_fraction"].max()
+        for fraction, rows in own.groupby("data_fraction"):
+            rows = rows.sort_values("flop")
+            text = [f"{escape(family)}, {fraction:g} of the data: {number(y)}"
+                    for y in rows["loss"]]  # fmt: skip
+            data.append(
+                plot.points(rows["flop"], rows["loss"], family, text,
+                               {"size": 7, "color": colour}, legendgroup=family,
+                               line={"color": colour, "width": 1})
+                | {"mode": "lines+markers", "showlegend": bool(fraction == whole)}
+            )  # fmt: skip
+    layout = plot.layout(
+        plot.axis("FLOPs per sample, forward", log=True), plot.axis(loss), height=400
+    )
+    return {"data": data, "layout": layout}

@@ -1,0 +1,146 @@
+"""Several families in one sweep: the plan of all, a law of each, and which is better."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from planted_study import DATA, record
+from test_report import Page, words
+
+from recscale.advice.families import duels
+from recscale.cli import main
+from recscale.ledger import Ledger
+from recscale.planner import planned_runs
+from recscale.report.page import write_report
+from recscale.specfile import parse_spec
+from recscale.study import Study, law_facts, plan_entry
+
+SWEEP = """
+name: several
+data: {source: synthetic}
+model:
+  - {family: dlrm, mlp_width: [16, 64, 256, 1024]}
+  - {family: wukong, mlp_width: [16, 50, 116, 649]}
+  - {family: dcnv2, mlp_width: [64, 256]}
+train: {data_fraction: [0.05, 0.2, 0.6, 1.0], batch_size: 512, seeds: 2}
+budget: {flop: 1e18}
+"""
+E, B, BETA = 0.6, 20.0, 0.4
+TERMS = {"dlrm": (3.0, 0.25), "dcnv2": (3.0, 0.25), "wukong": (30.0, 0.45)}
+"""Family -> (A, alpha) of A / forward_flop^alpha: wukong is worse when small and scales better."""
+NOISE = 2e-4
+
+
+def ne(family: str, forward: float, samples: float) -> float:
+    a, alpha = TERMS[family]
+    return E + a / forward**alpha + B / samples**BETA
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("several")
+    spec = parse_spec(SWEEP)
+    planned, rng = planned_runs(spec, DATA), np.random.default_rng(0)
+    ledger = Ledger(path, name="several")
+    ledger.append("plan", **plan_entry(spec, DATA, planned))
+    for p in planned:
+        done = record(p)
+        value = ne(p.config.model.family, p.cost.forward.total, p.cost.samples)
+        value *= float(np.exp(NOISE * rng.standard_normal()))
+        last = done.curve[-1].model_copy(
+            update={"eval_loss": value, "metrics": {"eval_ne": value, "eval_auc": 0.7}}
+        )
+        ledger.record(done.model_copy(update={"curve": (*done.curve[:-1], last)}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def study(run_dir: Path) -> Study:
+    return Study.open(str(run_dir))
+
+
+def test_the_plan_is_the_union_of_the_families_plans(study: Study):
+    spec = parse_spec(SWEEP)
+    alone = [p.run_id for part in spec.parts() for p in planned_runs(part, DATA)]
+    assert sorted(alone) == sorted(p.run_id for p in study.planned)
+    flop = [p.cost.train_flop for p in study.planned]
+    assert flop == sorted(flop)
+
+
+def test_each_family_has_its_own_law(study: Study):
+    facts = law_facts(study)
+    assert facts["status"] == "converged" or facts["why"].startswith("open: ")
+    for family in ("dlrm", "wukong"):
+        law = facts["families"][family]
+        assert law["status"] == "converged"
+        low, high = law["intervals"]["alpha_forward_flop"]
+        assert low <= TERMS[family][1] <= high
+        low, high = law["intervals"]["E"]
+        assert low <= E <= high
+    assert facts["families"]["dcnv2"]["status"] == "underdetermined"  # two sizes only
+
+
+def test_families_are_told_apart_where_they_differ(study: Study):
+    duel = next(d for d in duels(study) if d.names == ("dlrm", "wukong"))
+    row = duel.exponents.set_index("coefficient").loc["alpha_forward_flop"]
+    assert row["different"] and row["low"] <= 0.25 - 0.45 <= row["high"]
+    same = duel.exponents.set_index("coefficient").loc["alpha_samples"]
+    assert not same["different"]
+    assert duel.matched.settings == 2 * 4  # 256 and 116, 1024 and 649
+
+
+def test_the_laws_cross_where_they_were_planted_to(study: Study):
+    """Along frontiers that spend a budget as suits each: found here by brute force."""
+    duel = next(d for d in duels(study) if d.names == ("dlrm", "wukong"))
+
+    def best(family: str, budget: float) -> float:
+        forward = np.geomspace(1e2, 1e9, 4000)
+        return min(ne(family, f, budget / 3 / f) for f in forward)
+
+    budgets = np.geomspace(1e8, 1e17, 200)
+    gap = np.array([best("wukong", c) - best("dlrm", c) for c in budgets])
+    assert gap[0] > 0 > gap[-1]
+    planted = budgets[np.flatnonzero(gap < 0)[0]]
+    assert duel.crossings["better_after"].tolist() == ["wukong"]
+    assert duel.crossings["budget"].iloc[0] == pytest.approx(planted, rel=0.6)
+    ahead = duel.better.iloc[-1]
+    assert ahead["better"] == "wukong" and ahead["probability"] < 0.1
+
+
+def test_the_report_compares_the_families_and_links_their_pages(study: Study, run_dir: Path):
+    paths = {Path(p).name: Path(p) for p in write_report(study, str(run_dir))}
+    page = Page(paths["report.html"].read_text())
+    assert not page.open and not page.unclosed
+    told = words(page.by_id["answer"])
+    assert "Exponents, dlrm minus wukong" in told and "FLOPs per sample" in told
+    assert "wukong is better (probability" in told
+    assert "dcnv2" in told and "cannot be compared" in told
+    links = {a["href"] for t, a in page.tags if t == "a"}
+    assert links == {"report-dlrm.html", "report-wukong.html", "report-dcnv2.html"}
+    assert links <= set(paths)
+    assert {"families", "sizes"} <= set(page.figures)
+    own = Page(paths["report-dlrm.html"].read_text())
+    assert "axis-mlp_width" in own.figures and "wukong" not in own.text
+
+
+def test_ask_answers_for_each_family_and_says_which(run_dir: Path):
+    asked = CliRunner().invoke(main, ["ask", str(run_dir), "--compute", "10x"])
+    assert asked.exit_code == 0, asked.output
+    for family in ("dlrm:", "wukong:", "dcnv2:"):
+        assert family in asked.output
+    assert "probability" in asked.output
+    facts = json.loads(CliRunner().invoke(main, ["ask", str(run_dir), "--json"]).output)
+    assert set(facts["families"]) == {"dlrm", "wukong", "dcnv2"}
+    assert facts["families"]["wukong"]["answer"]["predicted"]["mean"] > 0
+    assert "why" in facts["families"]["dcnv2"]
+    status = CliRunner().invoke(main, ["status", str(run_dir), "--json"])
+    assert set(json.loads(status.output)["law"]["families"]) == set(facts["families"])
+
+
+def test_several_families_have_no_law_in_common(study: Study):
+    with pytest.raises(ValueError, match="each part"):
+        study.law()
