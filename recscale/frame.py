@@ -26,6 +26,27 @@ def curves_frame(records: Sequence[RunRecord]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def tables_frame(records: Sequence[RunRecord]) -> pd.DataFrame:
+    """One row a table of a finished run: its dimension, rows moved, and how many of its dimensions
+    it uses; see `recscale.run.Spectrum`."""
+    rows = [
+        {
+            "run_id": r.run_id,
+            "family": r.config.model.family,
+            "data_fraction": r.config.train.data_fraction,
+            "table": name,
+            "dim": s.dim,
+            "rows_moved": s.rows,
+            "information_abundance": s.information_abundance,
+            "abundance_per_dim": s.information_abundance / s.dim,
+            "effective_rank": s.effective_rank,
+        }
+        for r in records
+        for name, s in r.spectra.items()
+    ]
+    return pd.DataFrame(rows)
+
+
 def left_out(records: Sequence[RunRecord]) -> dict[str, str]:
     """run id -> why the run does not enter laws: failed, diverged, or another learning-rate
     factor was better for the same architecture and data (lowest final loss, mean over the seeds

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from typing import Literal
 
 from recscale.families import AnyModelConfig, Flop
@@ -108,6 +109,34 @@ class CurvePoint(Frozen):
         return {**self.model_dump(exclude={"metrics"}), **self.metrics}
 
 
+class Spectrum(Frozen):
+    """Singular values of a table at the end of its training, the largest first, over the rows that
+    training has moved. A table whose values fall off fast uses few of its dimensions: it has
+    collapsed (2310.04400)."""
+
+    rows: int
+    """Rows that training has moved."""
+    singular_values: tuple[float, ...]
+    """As many as the table has dimensions."""
+
+    @property
+    def dim(self) -> int:
+        return len(self.singular_values)
+
+    @property
+    def information_abundance(self) -> float:
+        """Sum of the singular values over the largest, from 1 to the dimension (2310.04400)."""
+        top = self.singular_values[0]
+        return sum(self.singular_values) / top if top else 0.0
+
+    @property
+    def effective_rank(self) -> float:
+        """exp of the entropy of the singular values as shares (Roy and Vetterli 2007)."""
+        total = sum(self.singular_values)
+        shares = [s / total for s in self.singular_values if s > 0]
+        return math.exp(-sum(p * math.log(p) for p in shares)) if shares else 0.0
+
+
 Status = Literal["done", "diverged", "failed"]
 
 
@@ -130,6 +159,8 @@ class RunRecord(Frozen):
     """Unix seconds."""
     probes: dict[str, float | None] = {}
     """What the sweep's probes found at the end of the run, by column name."""
+    spectra: dict[str, Spectrum] = {}
+    """By table; empty for a run that did not come to its end."""
     resumed: int = 0
     """Times the run went on from a checkpoint."""
     lost: float = 0.0

@@ -157,6 +157,14 @@ def test_an_axis_with_a_law_is_drawn_with_it_and_one_without_is_stamped(page: Pa
     assert "0" in page.figures["axis-sequence_depth"]["layout"]["xaxis"]["ticktext"]
 
 
+def test_tables_that_collapse_are_drawn_against_their_dimension(page: Page):
+    """Singular values that halve: abundance stays near 2 whatever the dimension."""
+    (drawn,) = page.figures["collapse"]["data"]
+    assert drawn["x"] == [4, 8, 16, 32]
+    assert drawn["y"] == [pytest.approx((2 - 2 * 0.5**d) / d, rel=1e-5) for d in drawn["x"]]
+    assert len(page.figures["spectra"]["data"][0]["x"]) == 32
+
+
 def test_figures_are_what_plotly_accepts(page: Page):
     for figure in page.figures.values():
         go.Figure(figure)  # raises ValueError at an unknown property or value
@@ -169,7 +177,7 @@ def test_the_same_ledger_gives_the_same_bytes(run_dir: Path, study: Study):
 def test_page_and_tables_are_written_beside_the_ledger(run_dir: Path, study: Study):
     paths = [Path(p) for p in write_report(study, str(run_dir))]
     assert {p.name for p in paths} == {
-        "report.html", "runs.csv", "runs.parquet", "curves.parquet"
+        "report.html", "runs.csv", "runs.parquet", "curves.parquet", "tables.parquet"
     }  # fmt: skip
     assert all(p.parent == run_dir and p.stat().st_size for p in paths)
     assert sorted(p.name for p in run_dir.iterdir() if p.is_file()) == sorted(p.name for p in paths)

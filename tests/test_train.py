@@ -18,12 +18,14 @@ from architectures import architecture
 
 from recscale.data.store import Split, Store
 from recscale.planner import planned_runs
-from recscale.run import CurvePoint, RunConfig
+from recscale.run import CurvePoint, RunConfig, Spectrum
 from recscale.train import checkpoint
 from recscale.train.host import PlainHost
-from recscale.train.loop import Outcome, train
+from recscale.train.loop import Outcome, _Training, train
 from recscale.train.metrics import click_metrics, entropy
 from recscale.train.optim import rate
+from recscale.train.sharding import blocks
+from recscale.train.spectrum import spectra
 
 
 class Killed(Exception):
@@ -67,7 +69,11 @@ def auc(p: list[float], y: list[float]) -> float:
 
 
 def quality(outcome: Outcome) -> list[tuple]:
-    return [(p.samples, p.eval_loss, p.metrics["eval_auc"], p.train_loss) for p in outcome.curve]
+    """Every point of the curve, with what the tables became in the end."""
+    used = sum(s.information_abundance for s in outcome.spectra.values())
+    return [
+        (p.samples, p.eval_loss, p.metrics["eval_auc"], p.train_loss, used) for p in outcome.curve
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -193,6 +199,31 @@ def _watched(train_rows: int) -> list[tuple[int, int]]:
 
     Split.read = watched
     return seen
+
+
+def test_the_spectrum_of_a_table_is_that_of_its_moved_rows(runs, opened):
+    """Against numpy's SVD of the whole table, rows that training never read left out."""
+    outcome = train(runs[0], opened, PlainHost())
+    model = _Training(runs[0], opened, PlainHost()).model  # as drawn, and not trained
+    assert spectra(model, runs[0].train.seed, 1) == {}
+    assert set(outcome.spectra) == set(runs[0].model.tables(opened.manifest))
+    rows = torch.randn(40, 8, generator=torch.Generator().manual_seed(0)) * torch.arange(1, 9)
+    for name, here, _ in blocks(model, runs[0].train.seed):
+        if name.endswith("item.weight"):
+            here[:40] = rows
+    found = spectra(model, runs[0].train.seed, 1)
+    assert set(found) == {"item"} and found["item"].rows == 40
+    exact = torch.linalg.svdvals(rows.double())
+    assert found["item"].singular_values == pytest.approx(exact.tolist(), rel=1e-4)
+    abundance = float(exact.sum() / exact[0])
+    assert found["item"].information_abundance == pytest.approx(abundance, rel=1e-4)
+
+
+def test_information_abundance_and_effective_rank_of_known_spectra():
+    even = Spectrum(rows=9, singular_values=(2.0, 2.0, 2.0, 2.0))
+    assert even.information_abundance == even.effective_rank == pytest.approx(4)
+    collapsed = Spectrum(rows=9, singular_values=(5.0, 0.0, 0.0, 0.0))
+    assert collapsed.information_abundance == collapsed.effective_rank == pytest.approx(1)
 
 
 def _rank(rank, world, port, store, runs, folder, dies_at, out):

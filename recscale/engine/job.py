@@ -61,6 +61,7 @@ def finished_record(job: Job, data: Manifest, outcome: Any, starts: Sequence[flo
         estimated=estimated,
         measured=_measured(run, data, needs, estimated, outcome),
         probes=outcome.probes,
+        spectra=outcome.spectra,
         workers=outcome.workers,
         started_at=starts[-1],
         finished_at=time.time(),

@@ -17,8 +17,8 @@ from recscale.advice.agreement import beside
 from recscale.advice.families import duels
 from recscale.advice.foretell import foretell
 from recscale.advice.options import swept
-from recscale.frame import curves_frame
-from recscale.report import figures, schemes, tables
+from recscale.frame import curves_frame, tables_frame
+from recscale.report import collapse, figures, schemes, tables
 from recscale.report.checklist import checklist
 from recscale.report.findings import Findings, find
 from recscale.report.search import search_view
@@ -32,7 +32,8 @@ OPEN_ROWS = 60  # a longer table of runs starts folded
 
 def write_report(study: Study, run_dir: str) -> list[str]:
     """Writes `report.html`, `runs.csv`, `runs.parquet` and `curves.parquet` into `run_dir`, a
-    local path or a URI, each whole or not at all; returns their paths. A study of several families
+    local path or a URI, each whole or not at all; returns their paths. `tables.parquet` holds what
+    the runs recorded of their tables' spectra. A study of several families
     has a page that compares them, and one of its own for each.
 
     The pages are pure functions of the study: the same ledger gives the same bytes.
@@ -51,6 +52,9 @@ def write_report(study: Study, run_dir: str) -> list[str]:
         "runs.parquet": _parquet(frame),
         "curves.parquet": _parquet(curves),
     }
+    spectra = tables_frame(study.records)
+    if len(spectra):
+        contents["tables.parquet"] = _parquet(spectra)
     paths = []
     for name, content in contents.items():
         path = f"{root.rstrip('/')}/{name}"
@@ -104,6 +108,8 @@ def _words(study: Study) -> dict[str, Any]:
     held_out = foretold(f)
     ranked = schemes.section(study)
     plots |= ranked["plots"] if ranked else {}
+    collapsed = collapse.section(study)
+    plots |= collapsed["plots"] if collapsed else {}
     columns = tables.run_columns(f.frame, swept(study.spec))
     return dict(
         plots=plots,
@@ -112,6 +118,7 @@ def _words(study: Study) -> dict[str, Any]:
         search=search,
         views=f.views,
         schemes=ranked,
+        collapse=collapsed,
         exchange=tables.exchange_rows(f),
         places=tables.places(f),
         constants=tables.constants(f),

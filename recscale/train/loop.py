@@ -17,11 +17,12 @@ import torch.distributed as dist
 from recscale.cost import TRAIN_OVER_FORWARD, eval_schedule, steps
 from recscale.data.store import Store
 from recscale.models.contract import build
-from recscale.run import CurvePoint, RunConfig
+from recscale.run import CurvePoint, RunConfig, Spectrum
 from recscale.train.checkpoint import Checkpoints
 from recscale.train.host import Host
 from recscale.train.optim import Optimizers, rate
 from recscale.train.sharding import ensure_process_group, shard
+from recscale.train.spectrum import spectra
 from recscale.train.task import task_of
 
 WATCH_STEPS = 50  # steps between looks at the loss and the clock: each look waits for the device
@@ -46,6 +47,7 @@ class Outcome:
     peak_bytes: int
     error: str | None = None
     probes: dict[str, float | None] = field(default_factory=dict)
+    spectra: dict[str, Spectrum] = field(default_factory=dict)
 
 
 @dataclass
@@ -130,7 +132,9 @@ class _Training:
             if self.checkpoints and progress.step < self.total and self._due(self.checkpoints):
                 progress.time_s, progress.worker_s = self._elapsed()
                 self.checkpoints.save(progress.step, progress.facts())
-        return self._outcome("done", None, self.task.probe(self.model))
+        seed, world = self.config.train.seed, self.host.world
+        tables = spectra(self.model, seed, world)
+        return self._outcome("done", None, self.task.probe(self.model), tables)
 
     def _step(self, step: int) -> None:
         self.optimizers.begin_step(rate(step, self.total, self.config.train.warmup))
@@ -209,6 +213,7 @@ class _Training:
         status: Literal["done", "diverged"],
         error: str | None,
         probes: dict[str, float | None] | None = None,
+        tables: dict[str, Spectrum] | None = None,
     ) -> Outcome:
         time_s, worker_s = self._elapsed()
         return Outcome(
@@ -223,6 +228,7 @@ class _Training:
             peak_bytes=_peak_bytes(),
             error=error,
             probes=probes or {},
+            spectra=tables or {},
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 
 import torch
 import torch.distributed as dist
@@ -71,18 +72,24 @@ def shard(model: nn.Module, sparse_rate: float, seed: int, device: torch.device)
 def initialise_tables(sharded: nn.Module, seed: int) -> None:
     """Uniform in +-1/sqrt(rows) (DLRM, 1906.00091), the same numbers for any sharding."""
     with torch.no_grad():
-        for name, value in sharded.state_dict().items():
-            if isinstance(value, ShardedTensor):
-                rows, dim = value.size()
-                for piece in value.local_shards():
-                    top, left = piece.metadata.shard_offsets
-                    height, width = piece.metadata.shard_sizes
-                    for begin in range(top - top % INIT_ROWS, top + height, INIT_ROWS):
-                        block = _block(name, seed, begin, min(INIT_ROWS, rows - begin), dim, rows)
-                        lo, hi = max(begin, top), min(begin + INIT_ROWS, top + height, rows)
-                        piece.tensor[lo - top : hi - top] = block[
-                            lo - begin : hi - begin, left : left + width
-                        ]
+        for _, here, drawn in blocks(sharded, seed):
+            here.copy_(drawn)
+
+
+def blocks(sharded: nn.Module, seed: int) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
+    """(name of the weight, rows of it that lie on this rank, what they were at the beginning), a
+    block at a time, for every table."""
+    for name, value in sharded.state_dict().items():
+        if isinstance(value, ShardedTensor):
+            rows, dim = value.size()
+            for piece in value.local_shards():
+                top, left = piece.metadata.shard_offsets
+                height, width = piece.metadata.shard_sizes
+                for begin in range(top - top % INIT_ROWS, top + height, INIT_ROWS):
+                    block = _block(name, seed, begin, min(INIT_ROWS, rows - begin), dim, rows)
+                    lo, hi = max(begin, top), min(begin + INIT_ROWS, top + height, rows)
+                    drawn = block[lo - begin : hi - begin, left : left + width]
+                    yield name, piece.tensor[lo - top : hi - top], drawn
 
 
 def _block(name: str, seed: int, begin: int, count: int, dim: int, rows: int) -> torch.Tensor:
