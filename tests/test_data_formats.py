@@ -12,7 +12,12 @@ from pydantic import ValidationError
 
 from recscale.data.formats import READERS
 from recscale.data.layout import DataError
-from recscale.spec import Holdout, PublishedData
+from recscale.spec import PublishedData
+
+
+def published(source: str, **rest) -> PublishedData:
+    return PublishedData.model_validate({"source": source, **rest})
+
 
 EVENTS = [  # user, item, seconds
     ("7", "31", 1_000_000_100),
@@ -66,9 +71,7 @@ def test_every_layout_gives_the_same_store(layout, tmp_path):
     path = write(tmp_path, name, text)
     if source == "amazon":
         assert set(next(READERS[source](path))["domain"].to_pylist()) == {"Beauty"}
-    store = prepared(
-        tmp_path, PublishedData(source=source, path=str(path), holdout=Holdout(last=0.2))
-    )
+    store = prepared(tmp_path, published(source, path=str(path), holdout={"last": 0.2}))
     assert store.manifest.task == "next_item"
     assert (store.manifest.n_train, store.manifest.n_eval) == (4, 1)
     assert store.arrays["time"].tolist() == [t for _, _, t in EVENTS]
@@ -111,7 +114,7 @@ def test_another_file_is_refused_by_name_and_by_content(tmp_path):
     ):
         path = write(tmp_path, name, text)
         with pytest.raises(DataError, match=str(path)):
-            prepared(tmp_path, PublishedData(source=source, path=str(path)))
+            prepared(tmp_path, published(source, path=str(path)))
 
 
 def test_unreadable_reviews_are_counted(tmp_path):

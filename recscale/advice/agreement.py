@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from recscale.advice.exchange import LEVEL, law_runs
+from recscale.advice.exchange import LEVEL, law_runs, where
 from recscale.frame import curves_frame
 from recscale.laws.intervals import student
 from recscale.study import Study
@@ -54,19 +55,19 @@ def beside(study: Study) -> list[Beside]:
     metrics = dict.fromkeys(k for r in study.records if r.final for k in r.final.metrics)
     probes = dict.fromkeys(k for r in study.records for k in r.probes)
     curves = curves_frame(study.records)
-    curves = curves[curves["run_id"].isin(runs["run_id"])]
+    curves = where(curves, curves["run_id"].isin(runs["run_id"]))
     found = []
     for name in [*(m for m in metrics if m not in NOT_RANKED), *probes]:
-        values = runs[name].astype(float)
+        values = runs[name].to_numpy(float)
         if not np.isfinite(values).any():
             continue
         best = None if name in probes else _at_own_best(curves, name, loss)
         sign = 1.0 if _less_is_better(name) else -1.0
-        at = runs[study.spec.law_variables[0]].astype(float)
+        at = runs[study.spec.law_variables[0]].to_numpy(float)
         found.append(
             Beside(
                 name,
-                _agreement(sign * values, runs[loss].astype(float)),
+                _agreement(sign * values, runs[loss].to_numpy(float)),
                 best,
                 _slopes(runs, values, study.spec.law_variables),
                 float(values[at == at.max()].mean()),
@@ -79,25 +80,27 @@ def _less_is_better(name: str) -> bool:
     return name.endswith(("_loss", "_lost"))
 
 
-def _agreement(worse: pd.Series, loss: pd.Series) -> float | None:
+def _agreement(worse: np.ndarray, loss: np.ndarray) -> float | None:
     both = np.isfinite(worse) & np.isfinite(loss)
-    if both.sum() < LEAST or worse[both].nunique() < 2 or loss[both].nunique() < 2:
+    if both.sum() < LEAST or not np.ptp(worse[both]) or not np.ptp(loss[both]):
         return None
-    return float(spearmanr(worse[both], loss[both]).statistic)
+    return float(cast(Any, spearmanr(worse[both], loss[both])).statistic)
 
 
 def _at_own_best(curves: pd.DataFrame, name: str, loss: str) -> float | None:
     """Each run's best value of the metric against its best loss, wherever on the curve they lie."""
-    by_run = curves.groupby("run_id")
-    return _agreement(-by_run[name].max().astype(float), by_run[loss].min().astype(float))
+    best = cast(pd.DataFrame, curves.groupby("run_id").agg({name: "max", loss: "min"}))
+    return _agreement(-best[name].to_numpy(float), best[loss].to_numpy(float))
 
 
-def _slopes(runs: pd.DataFrame, values: pd.Series, variables: tuple[str, ...]) -> tuple[Slope, ...]:
+def _slopes(
+    runs: pd.DataFrame, values: np.ndarray, variables: tuple[str, ...]
+) -> tuple[Slope, ...]:
     """Least squares on log2 of the variables, with Student's intervals; () where the runs do not
     part them."""
     x = np.log2(np.maximum(runs[list(variables)].to_numpy(float), 1.0))
-    kept = np.isfinite(values.to_numpy(float))
-    y, x = values.to_numpy(float)[kept], x[kept]
+    kept = np.isfinite(values)
+    y, x = values[kept], x[kept]
     design = np.column_stack([np.ones(len(y)), x])
     df = len(y) - design.shape[1]
     if df < 1 or np.linalg.matrix_rank(design) < design.shape[1]:

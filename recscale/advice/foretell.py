@@ -32,7 +32,7 @@ class Foretold:
 
     @property
     def inside(self) -> int:
-        return int(self.runs["inside"].sum()) if self.law is not None else 0
+        return int(self.runs["inside"].to_numpy(bool).sum()) if self.law is not None else 0
 
     @property
     def error(self) -> float:

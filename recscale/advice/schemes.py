@@ -135,14 +135,15 @@ def _ranking(study: Study, runs: pd.DataFrame, resource: str) -> Ranking:
 def _gain(scheme: str, own: pd.DataFrame, resource: str, loss: str, noise: Any) -> Gain | None:
     """From the base to the largest factor beyond it; where nothing lies beyond it, from the
     smallest factor to the base."""
-    top, bottom = own["factor"].max(), own["factor"].min()
+    factors = own["factor"].to_numpy(float)
+    top, bottom = float(factors.max()), float(factors.min())
     start, end = (1.0, top) if top > 1 else (bottom, 1.0)
     a, b = where(own, own["factor"] == start), where(own, own["factor"] == end)
     if start == end or not len(a) or not len(b):
         return None
-    ratio = float(b[resource].mean() / a[resource].mean())
+    ratio = float(b[resource].to_numpy(float).mean() / a[resource].to_numpy(float).mean())
     doublings = np.log2(ratio) if ratio >= FREE else 1.0
-    change = float(b[loss].mean() - a[loss].mean())
+    change = float(b[loss].to_numpy(float).mean() - a[loss].to_numpy(float).mean())
     half = noise.half(np.sqrt(1 / len(a) + 1 / len(b))) if noise else np.nan
     low, high = (change - half) / doublings, (change + half) / doublings
     return Gain(scheme, change / doublings, low, high, ratio)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from recscale.cost import estimate, machines
-from recscale.families import ModelConfig
+from recscale.families import AnyModelConfig, ModelConfig
 from recscale.frame import unique_samples
 from recscale.manifest import Manifest
 from recscale.planner.fixed import PlanError, base_epochs, check, training
@@ -31,7 +31,7 @@ FIELDS = {"flop": "train_flop", "gpu_hours": "gpu_hours", "usd": "usd"}
 class Point:
     """One architecture on one data fraction; its runs differ in rate factor and seed only."""
 
-    model: ModelConfig
+    model: AnyModelConfig
     fraction: float
     epochs: int
     cost: Cost

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 
 from recscale.advice.exchange import law_runs, where
 from recscale.frame import tables_frame
@@ -23,10 +24,10 @@ def section(study: Study) -> dict[str, Any] | None:
     frame = tables_frame([r for r in study.records if r.run_id in entering])
     if frame.empty:
         return None
-    fraction = float(frame["data_fraction"].max())
+    fraction = float(frame["data_fraction"].to_numpy(float).max())
     frame = where(frame, frame["data_fraction"] == fraction)
     columns = ["rows_moved", "information_abundance", "abundance_per_dim", "effective_rank"]
-    means = frame.groupby(["table", "dim"])[columns].mean().reset_index()
+    means = cast(pd.DataFrame, frame.groupby(["table", "dim"])[columns].mean()).reset_index()
     rows = [
         (
             str(r["table"]), f"{r['dim']:g}", quantity(r["rows_moved"]),

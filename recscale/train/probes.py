@@ -112,7 +112,9 @@ class Probe:
             target = self.items[contexts.event + ahead].astype(np.int64)
             scores = self._scores(contexts)
             known = target < len(self.share)
-            found |= _metrics(f"ahead{ahead + 1}", *_of(scores[known], target[known]))
+            found |= _metrics(
+                f"ahead{ahead + 1}", *_of(scores[torch.from_numpy(known)], target[known])
+            )
             choice = scores.argmax(1).numpy()
             n = self.length
             contexts = contexts._replace(

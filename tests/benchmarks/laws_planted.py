@@ -11,6 +11,7 @@ to three beyond. `half` is the share of worlds in which under half of the twelve
 """
 
 import argparse
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -68,8 +69,9 @@ def main() -> None:
     table = pd.DataFrame(rows, columns=columns)
     table["half"] = table["coverage"] < 0.5
     print(f"nominal coverage {LEVEL}, {args.seeds} worlds of each kind and size")
-    print(table.groupby(["world", "runs"]).mean().round(4).to_string())
-    print(table.groupby("runs").mean(numeric_only=True).round(4).to_string())
+    for by in (["world", "runs"], ["runs"]):
+        means = cast(pd.DataFrame, table.groupby(by).mean(numeric_only=True))
+        print(means.round(4).to_string())
     print(f"all: coverage {table['coverage'].mean():.3f}, error {table['error'].mean():.4f}, "
           f"of the formula alone {table[columns[-1]].mean():.4f}")  # fmt: skip
 

@@ -7,6 +7,8 @@ target is ten times dearer than the dearest run. The plain additive law is true 
 mildly wrong otherwise.
 """
 
+from typing import cast
+
 import numpy as np
 import pandas as pd
 
@@ -37,7 +39,8 @@ def main() -> None:
                 | {k: v["error"] for k, v in f["baselines"].items()}
             )
     print("mean error at the target, %; search and baselines with a tenth of the grid's FLOPs")
-    print((100 * pd.DataFrame(rows).groupby("gamma").mean()).round(3).to_string())
+    means = cast(pd.DataFrame, pd.DataFrame(rows).groupby("gamma").mean())
+    print((100 * means).round(3).to_string())
 
 
 if __name__ == "__main__":
