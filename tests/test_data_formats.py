@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from recscale.data.formats import READERS
 from recscale.data.layout import DataError
-from recscale.spec import PublishedData
+from recscale.spec import Holdout, PublishedData
 
 
 def published(source: str, **rest) -> PublishedData:
