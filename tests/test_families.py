@@ -86,6 +86,7 @@ def test_each_family_has_its_own_law(study: Study):
 
 def test_families_are_told_apart_where_they_differ(study: Study):
     duel = next(d for d in duels(study) if d.names == ("dlrm", "wukong"))
+    assert duel.exponents is not None
     row = duel.exponents.set_index("coefficient").loc["alpha_forward_flop"]
     assert row["different"] and row["low"] <= 0.25 - 0.45 <= row["high"]
     same = duel.exponents.set_index("coefficient").loc["alpha_samples"]
@@ -105,6 +106,7 @@ def test_the_laws_cross_where_they_were_planted_to(study: Study):
     gap = np.array([best("wukong", c) - best("dlrm", c) for c in budgets])
     assert gap[0] > 0 > gap[-1]
     planted = budgets[np.flatnonzero(gap < 0)[0]]
+    assert duel.crossings is not None and duel.better is not None
     assert duel.crossings["better_after"].tolist() == ["wukong"]
     assert duel.crossings["budget"].iloc[0] == pytest.approx(planted, rel=0.6)
     ahead = duel.better.iloc[-1]

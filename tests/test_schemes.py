@@ -9,7 +9,7 @@ from planted_study import DATA, planted
 from test_report import Page, words
 
 from recscale.advice.schemes import rankings
-from recscale.planner import planned_runs
+from recscale.planner import PlanError, planned_runs
 from recscale.report.page import render
 from recscale.specfile import SpecError, parse_spec
 from recscale.study import Study
@@ -74,7 +74,8 @@ def test_each_scheme_pays_in_its_own_coin():
 def test_the_whole_vocabulary_scales_downwards_only():
     text = SWEEP.replace("embedding_rows: 4000", "embedding_rows: null")
     planned = planned_runs(parse_spec(text), DATA)
-    rows = {p.config.model.embedding_rows for p in planned if p.reason.startswith("rows")}
+    models = [p.config.model.model_dump() for p in planned if p.reason.startswith("rows")]
+    rows = {m["embedding_rows"] for m in models}
     assert rows == {5000, 10_000}  # of 20,001
 
 
@@ -89,6 +90,11 @@ def test_the_whole_vocabulary_scales_downwards_only():
 def test_what_is_no_scheme_sweep_is_refused(old: str, new: str, said: str):
     with pytest.raises(SpecError, match=said):
         parse_spec(SWEEP.replace(old, new).replace("1, 2, 4]", "1, 2]"))
+
+
+def test_a_scheme_that_leads_to_an_impossible_table_is_refused_before_anything_runs():
+    with pytest.raises(PlanError, match="dimension 2 .*multiples of 4"):
+        planned_runs(parse_spec(SWEEP.replace("embedding_dim: 16", "embedding_dim: 8")), DATA)
 
 
 def test_rates_are_those_of_the_planted_law(study: Study):

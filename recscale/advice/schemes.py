@@ -141,12 +141,16 @@ def _gain(scheme: str, own: pd.DataFrame, resource: str, loss: str, noise: Any) 
     a, b = where(own, own["factor"] == start), where(own, own["factor"] == end)
     if start == end or not len(a) or not len(b):
         return None
-    ratio = float(b[resource].to_numpy(float).mean() / a[resource].to_numpy(float).mean())
+    ratio = _mean(b, resource) / _mean(a, resource)
     doublings = np.log2(ratio) if ratio >= FREE else 1.0
-    change = float(b[loss].to_numpy(float).mean() - a[loss].to_numpy(float).mean())
+    change = _mean(b, loss) - _mean(a, loss)
     half = noise.half(np.sqrt(1 / len(a) + 1 / len(b))) if noise else np.nan
     low, high = (change - half) / doublings, (change + half) / doublings
     return Gain(scheme, change / doublings, low, high, ratio)
+
+
+def _mean(runs: pd.DataFrame, column: str) -> float:
+    return float(runs[column].to_numpy(float).mean())
 
 
 def _law(own: pd.DataFrame, resource: str, loss: str) -> ScalingLaw | None:

@@ -227,8 +227,9 @@ def check(spec: SweepSpec, data: Manifest) -> None:
             f"resources.machine: {spec.resources.machine!r} is not in cluster/prices.yaml; "
             f"allowed: {', '.join(machines())}; add a row for another machine"
         )
-    for model in spec.models:
-        errors += model.complaints(data)
+    for part in spec.parts():
+        tried = {k: v for k, v in part.tried().items() if k in part.model.axes()}
+        errors += part.model.model_copy(update=tried).complaints(data)
     for fraction in spec.train.data_fraction:
         train = training(spec, fraction, 1.0, 0)
         if steps(train, data) == 0:

@@ -59,7 +59,8 @@ def _law(f: Findings, held_out: str) -> Rows:
 def _counts() -> Rows:
     return [
         ("table parameters", "rows x dimension of every embedding table, the history's included"),
-        ("dense parameters", "MLPs, over-arch and history encoder, with biases and norms"),
+        ("dense parameters", "interaction layers, MLPs, over-arch and history encoder, with biases "
+         "and norms"),
         ("non-embedding parameters", "weight matrices of a sequence model's blocks; of a click "
          "model all dense parameters"),
         ("samples", "training rows seen, repeats counted, whole batches; of sequences every event "

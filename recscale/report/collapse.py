@@ -43,7 +43,7 @@ def section(study: Study) -> dict[str, Any] | None:
     }
 
 
-def _against_dim(means: Any) -> Figure:
+def _against_dim(means: pd.DataFrame) -> Figure:
     """Information abundance over the dimension against the dimension, a line a table."""
     data = []
     for i, (table, own) in enumerate(means.groupby("table")):
@@ -66,9 +66,9 @@ def _against_dim(means: Any) -> Figure:
     return {"data": data, "layout": layout}
 
 
-def _spectra(study: Study, frame: Any) -> Figure:
+def _spectra(study: Study, frame: pd.DataFrame) -> Figure:
     """The singular values over the largest, of one run with the widest tables."""
-    widest = where(frame, frame["dim"] == frame["dim"].max())
+    widest = where(frame, frame["dim"] == int(frame["dim"].to_numpy().max()))
     run_id = sorted(widest["run_id"])[0]
     record = next(r for r in study.records if r.run_id == run_id)
     data = []
