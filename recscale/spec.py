@@ -468,7 +468,12 @@ class SweepSpec(Frozen):
         return search
 
     @model_validator(mode="after")
-    def _schemes_have_a_base(self) -> SweepSpec:
+    def _strategy_suits_the_model(self) -> SweepSpec:
+        if self.search.strategy == "frontier" and len(self.models) > 1:
+            raise ValueError(
+                "search.strategy: frontier searches one family at a time; write a sweep for each, "
+                "or compare them by grid, axes or schemes"
+            )
         for model in self.models if self.search.strategy == "schemes" else ():
             lists = [f"model.{k}" for k, v in model.axes().items() if len(v) > 1]
             lists += ["train.epochs"] if len(self.train.epochs) > 1 else []

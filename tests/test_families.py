@@ -16,7 +16,7 @@ from recscale.cli import main
 from recscale.ledger import Ledger
 from recscale.planner import planned_runs
 from recscale.report.page import write_report
-from recscale.specfile import parse_spec
+from recscale.specfile import SpecError, parse_spec
 from recscale.study import Study, law_facts, plan_entry
 
 SWEEP = """
@@ -141,6 +141,19 @@ def test_ask_answers_for_each_family_and_says_which(run_dir: Path):
     assert "why" in facts["families"]["dcnv2"]
     status = CliRunner().invoke(main, ["status", str(run_dir), "--json"])
     assert set(json.loads(status.output)["law"]["families"]) == set(facts["families"])
+
+
+def test_a_search_along_the_frontier_takes_one_family_at_a_time():
+    search = "search: {strategy: frontier, target: {flop: 10x}}\n"
+    with pytest.raises(SpecError, match="one family at a time"):
+        parse_spec(SWEEP + search)
+
+
+def test_a_family_stands_once_and_its_mistakes_have_their_lines():
+    with pytest.raises(SpecError, match="model: the family dlrm stands twice"):
+        parse_spec(SWEEP.replace("dcnv2", "dlrm"))
+    with pytest.raises(SpecError, match=r":7: model\[2\].cross_layer: .* mean 'cross_layers'"):
+        parse_spec(SWEEP.replace("dcnv2, mlp_width", "dcnv2, cross_layer: 2, mlp_width"))
 
 
 def test_several_families_have_no_law_in_common(study: Study):
