@@ -68,6 +68,10 @@ def took(planned: Planned, factor: float, status: str = "done") -> RunRecord:
     return record(planned, status=status, **changes)
 
 
+def width(planned: Planned) -> int:
+    return planned.config.model.model_dump()["mlp_width"]
+
+
 def play(hunt: Problem, fate=lambda run, i: took(run, 1.0), parallel: int = 2, watch=None):
     """The search played to its end: (attempts, runs decided, launches, the Stop)."""
     attempts: list[RunRecord] = []
@@ -148,14 +152,14 @@ def test_what_is_under_way_counts_and_what_was_decided_comes_first(hunt: Problem
 
 def test_failures_and_divergence_are_never_proposed_again(hunt: Problem):
     def fate(run, i):
-        bad = run.config.model.mlp_width == 256
+        bad = width(run) == 256
         return took(run, 1.0, ("failed", "diverged")[i % 2] if bad else "done")
 
     attempts, decided, _, stop = play(hunt, fate)
-    groups = [p.config.tuning_group for p in decided if p.config.model.mlp_width == 256]
+    groups = [p.config.tuning_group for p in decided if width(p) == 256]
     assert len(groups) == len(set(groups))
     # nor are their neighbours thought as good as they were
-    assert len(groups) < 0.5 * sum(p.config.model.mlp_width == 128 for p in decided)
+    assert len(groups) < 0.5 * sum(width(p) == 128 for p in decided)
     assert isinstance(stop, Stop)
 
 

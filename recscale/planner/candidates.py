@@ -126,7 +126,7 @@ def problem(spec: SweepSpec, data: Manifest) -> Problem:
     axes = spec.axes()
     whole = int(np.prod([len(v) for v in axes.values()]))
     memory = machines()[spec.resources.machine].memory_bytes * spec.resources.least_workers
-    points: dict[tuple[ModelConfig, float, int], Point] = {}
+    points: dict[tuple[AnyModelConfig, float, int], Point] = {}
     for row in _rows(list(axes.values()), whole):
         chosen = dict(zip(axes, row, strict=True))
         model = spec.model.resolve(chosen, data)

@@ -50,10 +50,11 @@ def goal_of(kind: str, target: Target, belief: Belief, at: tuple[int, np.ndarray
     """The contrasts of `search.goal` round the `optima`."""
     best, possible = at
     if kind == "slopes":
-        here = target.logx[best]
-        p = len(here)
+        x = target.logx[best]
+        p = len(x)
         contrasts = np.concatenate([-np.ones((p, 1)), np.eye(p)], 1) / np.sqrt(p)
-        return Goal(np.concatenate([here[None], here + np.log(2) * np.eye(p)]), contrasts)
+        doubled = x + np.log(2) * np.eye(p)
+        return Goal(np.concatenate([x[None], doubled]), contrasts)
     found, count = np.unique(possible, return_counts=True)
     if kind == "loss":
         return Goal(target.logx[found], np.diag(np.sqrt(count / count.sum())))
