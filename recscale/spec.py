@@ -498,6 +498,11 @@ class SweepSpec(Frozen):
                 f"train.batch_size {self.train.batch_size} is smaller than the {most} workers that "
                 "share it (resources.workers, resources.elastic); raise the batch or take fewer"
             )
+        if self.search.strategy == "frontier" and len(self.models) > 1:
+            raise ValueError(
+                f"model: strategy frontier searches one family and this names {len(self.models)}; "
+                "give each a sweep of its own"
+            )
         for model in self.models:
             if self.data.task != model.task:
                 raise ValueError(

@@ -239,6 +239,7 @@ def test_what_cannot_be_searched_is_refused_with_the_remedy(old: str, new: str, 
         ("flop: 10x", "flop: far", "100x"),
         ("flop: 10x", "flop: 10x, usd: 3", "one of"),
         ("strategy: frontier", "strategy: grid", "belongs to strategy frontier"),
+        ("model: {family", "model:\n - {family: dcnv2}\n - {family", "searches one family"),
     ],
 )
 def test_a_search_that_is_badly_written_is_refused(old: str, new: str, said: str):
