@@ -1,0 +1,41 @@
+"""The sweep file as frozen objects: what a user may write, and what each value means.
+
+`recscale.specfile.load_spec` turns YAML into a `SweepSpec` or reports every error at once.
+A scalar fixes a value, a list makes it an axis of the sweep. Nothing here knows where a run runs.
+"""
+
+from recscale.spec.data import (
+    Columns,
+    CriteoData,
+    DataSpec,
+    EventsData,
+    Holdout,
+    Negatives,
+    PublishedData,
+    SyntheticData,
+)
+from recscale.spec.search import LawSpec, SearchSpec, TargetSpec, middle
+from recscale.spec.sweep import FOOTING, TRAINING_AXES, SweepSpec
+from recscale.spec.train import BudgetSpec, LearningRate, ResourcesSpec, TrainSpec
+
+__all__ = [
+    "FOOTING",
+    "TRAINING_AXES",
+    "BudgetSpec",
+    "Columns",
+    "CriteoData",
+    "DataSpec",
+    "EventsData",
+    "Holdout",
+    "LawSpec",
+    "LearningRate",
+    "Negatives",
+    "PublishedData",
+    "ResourcesSpec",
+    "SearchSpec",
+    "SweepSpec",
+    "SyntheticData",
+    "TargetSpec",
+    "TrainSpec",
+    "middle",
+]

@@ -1,0 +1,165 @@
+"""The `data` part of a sweep file: which log, and how it becomes a task."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import (
+    Field,
+    model_validator,
+)
+
+from recscale.values import (
+    Count,
+    Frozen,
+    Share,
+)
+
+
+class Holdout(Frozen):
+    """The evaluation set: the `last` share of the rows in time, the same for every run."""
+
+    last: Share = 0.1
+    leave_one_out: bool = False
+    """Of task next_item, to reproduce literature only: evaluate on the last event of every user
+    with two or more, whenever that was, instead of on the last share of all events in time."""
+
+
+class _Data(Frozen):
+    holdout: Holdout = Holdout()
+    order: Literal["time", "hash"] = "time"
+    """Training order: `time`, so that a data fraction is the past up to a day; or `hash`, rows in
+    the order of a salted hash, so that a fraction is a nested random sample of the window: of its
+    rows, for next_item of its users with all their events."""
+    refuse_above: Share = 0.05
+    """Preparing stops when a larger share of the rows than this has to be dropped."""
+
+    @model_validator(mode="after")
+    def _leave_one_out_of_sequences(self) -> _Data:
+        if self.holdout.leave_one_out and getattr(self, "task", None) != "next_item":
+            raise ValueError("holdout.leave_one_out belongs to task next_item; use holdout.last")
+        return self
+
+
+class SyntheticData(_Data):
+    """The built-in worlds: click logs, or users' walks among items for next_item, of a planted
+    teacher whose Bayes loss is known."""
+
+    source: Literal["synthetic"]
+    task: Literal["click", "next_item"] = "click"
+    rows: Annotated[Count, Field(ge=1000)] = 500_000
+    """Impressions, training and evaluation together."""
+    users: Count = 20_000
+    items: Count = 10_000
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _walks_have_a_time(self) -> SyntheticData:
+        if self.holdout.leave_one_out:
+            raise ValueError("holdout.leave_one_out is for logs of literature; use holdout.last")
+        return self
+
+
+class CriteoData(_Data):
+    """Criteo Kaggle `train.txt` or Criteo 1TB `day_*`: label, 13 integers, 26 hexadecimal ids."""
+
+    source: Literal["criteo"]
+    path: str
+    """A file, a directory of `day_*` files, or a glob; `.gz` is read as it is."""
+    task: Literal["click"] = "click"
+    max_ids: Count = 10_000_000
+    """Ids kept apart per feature; rarer ones share rows by hash."""
+
+
+class Columns(Frozen):
+    """Which column of the log plays which part."""
+
+    user: str
+    item: str
+    time: str
+    label: str | None = None
+    """0/1 clicks. Without it every row is a positive and negatives are sampled."""
+    domain: str | None = None
+    """The domain that an event belongs to, such as a shop's department: for probe `transfer`."""
+    sparse: tuple[str, ...] = ()
+    dense: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Columns:
+        named = [self.user, self.item, self.time, self.label, self.domain]
+        named += [*self.sparse, *self.dense]
+        twice = sorted({c for c in named if c is not None and named.count(c) > 1})
+        if twice:
+            raise ValueError(f"the column {', '.join(twice)} is given two parts; name it once")
+        taken = sorted({"user", "item", "history"}.intersection(self.sparse))
+        if taken:
+            raise ValueError(
+                f"sparse: {', '.join(taken)} is the name of a table of its own (of the user, the "
+                "item, the history); rename the column in the log"
+            )
+        return self
+
+
+class Negatives(Frozen):
+    """Sampled negatives of implicit feedback, only items already seen by the row's time."""
+
+    per_positive: Count = 4
+    distribution: Literal["uniform", "popularity"] = "uniform"
+    """`popularity`: in proportion to how often the item had occurred by then."""
+
+
+class EventsData(_Data):
+    """Bring your own: Parquet or CSV, one event a row."""
+
+    source: Literal["events"]
+    path: str
+    columns: Columns
+    task: Literal["click", "next_item"] = "click"
+    negatives: Negatives = Negatives()
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Of the sampled negatives."""
+
+    @property
+    def domain(self) -> str | None:
+        return self.columns.domain
+
+    @model_validator(mode="after")
+    def _domains_of_sequences(self) -> EventsData:
+        if self.columns.domain and self.task != "next_item":
+            raise ValueError("columns.domain belongs to task next_item; list it under sparse")
+        return self
+
+
+class PublishedData(_Data):
+    """MovieLens and Amazon Reviews as published, and files of one user a line; see
+    `recscale.data.formats`. Ratings count as events, whatever their stars."""
+
+    source: Literal["movielens", "amazon", "sequences"]
+    path: str
+    """A file, a folder, or a glob: of `amazon` a file a domain."""
+    task: Literal["click", "next_item"] = "next_item"
+    negatives: Negatives = Negatives()
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Of the sampled negatives."""
+
+    @property
+    def domain(self) -> str | None:
+        return "domain" if self.source == "amazon" and self.task == "next_item" else None
+
+    @property
+    def columns(self) -> Columns:
+        return Columns(user="user", item="item", time="time", domain=self.domain)
+
+    @model_validator(mode="after")
+    def _lines_have_no_time(self) -> PublishedData:
+        if self.source == "sequences" and not self.holdout.leave_one_out:
+            raise ValueError(
+                "source sequences: its lines hold an order and no time, so there is no split in "
+                "time; set holdout.leave_one_out: true, or bring a log with times as source events"
+            )
+        return self
+
+
+DataSpec = Annotated[
+    SyntheticData | CriteoData | EventsData | PublishedData, Field(discriminator="source")
+]

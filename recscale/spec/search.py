@@ -1,0 +1,103 @@
+"""The `search` and `law` parts of a sweep file: which runs, and what is fitted to them."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BeforeValidator,
+    model_validator,
+)
+
+from recscale.values import (
+    Count,
+    FactorAxis,
+    Frozen,
+    Positive,
+    Share,
+    plain_number,
+)
+
+
+def _amount(value: Any) -> Any:
+    """`100x`, or a plain amount."""
+    if isinstance(value, str) and value.strip().lower().endswith("x"):
+        try:
+            times = float(value.strip()[:-1])
+        except ValueError:
+            times = 0.0
+        if not 1 < times < math.inf:
+            raise ValueError("write times the largest run as a number above 1, such as 100x")
+        return f"{times:g}x"
+    if isinstance(value, str):
+        raise ValueError("write an amount such as 1e18, or times the largest run such as 100x")
+    return plain_number(value)
+
+
+Amount = Annotated[str | Positive, BeforeValidator(_amount)]
+
+
+class TargetSpec(Frozen):
+    """What the run that is to be foretold may cost; one of them, as an amount or as times the
+    largest run that the axes allow (`100x`)."""
+
+    flop: Amount | None = None
+    gpu_hours: Amount | None = None
+    usd: Amount | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> TargetSpec:
+        if sum(v is not None for v in (self.flop, self.gpu_hours, self.usd)) != 1:
+            raise ValueError("give one of flop, gpu_hours, usd")
+        return self
+
+    def asked(self) -> tuple[str, str | float]:
+        """The unit and the amount as it was written."""
+        return next((k, v) for k, v in self if v is not None)
+
+
+FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
+
+
+class SearchSpec(Frozen):
+    strategy: Literal["grid", "axes", "schemes", "frontier"] = "grid"
+    """`grid`: every combination. `axes`: one axis at a time round `base`. `schemes`: each scaling
+    scheme of the family by itself round the model as written, and data. `frontier`: a start of
+    cheap runs, then those that tell most about `target` for their cost. The axes are then what may
+    be tried, and `train.seeds` the most runs of one point."""
+    base: dict[str, float | int | None] = {}
+    """Base value per axis for `axes`; the middle one of an axis, and all data, where left out."""
+    schemes: tuple[str, ...] = ()
+    """For `schemes`: those to run, such as rows, dim, overarch, mlp, combined; all if left out."""
+    factors: FactorAxis = FACTORS
+    """For `schemes`: multiples of the base."""
+    target: TargetSpec | None = None
+    """Where the law must be right."""
+    goal: Literal["loss", "allocation", "slopes"] = "loss"
+    """What must be right there: the loss; how the best run splits its cost between parameters and
+    data; or what a doubling of each of the law's variables gains."""
+    interval: Share | None = None
+    """The search ends when the 90 % interval at the target is no wider than this to either side:
+    a share of the loss, decades of the split's widest variable, a share of the mean gain."""
+    warm_start: str | None = None
+    """The run directory of an earlier sweep on the same data, or a table of runs (.csv, .parquet)
+    with the law's columns: what they tell is not bought again. `$VARIABLES` are expanded."""
+
+
+class LawSpec(Frozen):
+    form: Literal["auto", "additive", "power", "gamma", "kaplan", "repeated"] = "additive"
+    """See `recscale.laws.forms`; `auto` chooses by the error on the dearer runs."""
+    variables: tuple[str, ...] | None = None
+    """Columns of the runs table; left out, those of the family, such as `table_params`,
+    `dense_params` and `samples` of a click model."""
+    hold_out_largest: Count | None = None
+    """So many of the largest models, by the first variable, are foretold by a law fitted to the
+    others and shown beside what they measured: the acceptance test of 2311.11351."""
+    loss: str | None = None
+    """The column to fit; left out, `eval_ne` for clicks and `eval_loss` (nats) for next items."""
+
+
+def middle(values: tuple[Any, ...]) -> Any:
+    """The middle value of an axis, the upper one of two: the default base of a one-axis sweep."""
+    return values[math.floor(len(values) / 2)]

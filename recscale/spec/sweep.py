@@ -1,0 +1,215 @@
+"""A whole sweep: its parts, and what they must agree on."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
+
+from recscale.families import AnyModelSpec
+from recscale.spec.data import DataSpec
+from recscale.spec.search import FACTORS, LawSpec, SearchSpec
+from recscale.spec.train import BudgetSpec, ResourcesSpec, TrainSpec
+from recscale.values import (
+    Frozen,
+    one_or_more,
+)
+
+Probe = Literal["long_tail", "cold_start", "robustness", "transfer", "trajectory"]
+
+
+TRAINING_AXES = ("epochs", "data_fraction")  # the axes that are no part of an architecture
+FOOTING = ("forward_flop", "samples")
+"""What the laws of several families have in common: compute per sample, and samples."""
+
+
+def _several(value: Any) -> Any:
+    """One mapping is a sweep of one family, a list of them compares families."""
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+class SweepSpec(Frozen):
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    data: DataSpec
+    models: Annotated[tuple[AnyModelSpec, ...], BeforeValidator(_several), Field(alias="model")]
+    """`model` in the file: one family, or a list of families to compare."""
+    train: TrainSpec = TrainSpec()
+    probes: tuple[Probe, ...] = ()
+    """The hard tasks of 2311.11351 that every next-item model faces at the end of its run; see
+    `recscale.train.probes`."""
+    search: SearchSpec = SearchSpec()
+    law: LawSpec = LawSpec()
+    budget: BudgetSpec
+    resources: ResourcesSpec = ResourcesSpec()
+    storage: str = "runs"
+    """Where ledger, checkpoints and prepared data go; `$VARIABLES` are expanded."""
+    track: Annotated[
+        tuple[Literal["tensorboard", "mlflow", "wandb"], ...], BeforeValidator(one_or_more)
+    ] = ()
+    """Trackers that hear of every evaluation, through Ray Tune's own callbacks. Addresses and keys
+    stay in the environment: MLFLOW_TRACKING_URI, WANDB_API_KEY."""
+
+    @property
+    def model(self) -> AnyModelSpec:
+        """The family of a sweep of one; a sweep of several is seen through its `parts`."""
+        (only,) = self.models
+        return only
+
+    def parts(self) -> tuple[SweepSpec, ...]:
+        """One sweep a family; a sweep of one family is its only part."""
+        if len(self.models) == 1:
+            return (self,)
+        law = self.law.model_copy(update={"variables": self.law_variables})
+        return tuple(self._alone(m).model_copy(update={"law": law}) for m in self.models)
+
+    def _alone(self, model: AnyModelSpec) -> SweepSpec:
+        """The sweep of one of the families, with the base values that are on its axes."""
+        alone = self.model_copy(update={"models": (model,)})
+        axes = alone.axes()
+        base = {k: v for k, v in self.search.base.items() if v in axes.get(k, ())}
+        search = self.search.model_copy(update={"base": base})
+        return alone.model_copy(update={"search": search})
+
+    def axes(self) -> dict[str, tuple[Any, ...]]:
+        """Every architecture axis, passes and the data fraction, in the file's order of meaning."""
+        train = self.train
+        return {**self.model.axes(), "epochs": train.epochs, "data_fraction": train.data_fraction}
+
+    def tried(self) -> dict[str, tuple[Any, ...]]:
+        """Every axis with the values that the sweep gives it, those of scaling schemes too."""
+        axes = self.axes()
+        if self.search.strategy != "schemes":
+            return axes
+        model = self.model
+        leader = {follower: axis for axis, follower in model.follows.items()}
+        for scheme in self.search.schemes or model.schemes:
+            for axis in model.schemes[scheme]:
+                base = axes[axis][0]
+                size = base or (axes[leader[axis]][0] if axis in leader else None)
+                if size:  # the whole vocabulary has no multiples here
+                    scaled = (round(f * size) for f in self.search.factors if f != 1)
+                    axes[axis] = (base, *sorted({max(1, x) for x in scaled}))
+        return axes
+
+    @property
+    def law_variables(self) -> tuple[str, ...]:
+        """As stated; else the family's own, and for several what all of them have."""
+        usual = self.models[0].law_variables if len(self.models) == 1 else FOOTING
+        if self.law.form == "repeated":
+            usual = (usual[-2], "samples", "unique_samples")
+        return self.law.variables or usual
+
+    @property
+    def law_loss(self) -> str:
+        return self.law.loss or self.models[0].losses[0]
+
+    @field_serializer("models", mode="wrap")
+    def _as_written(self, models: Any, dump: SerializerFunctionWrapHandler) -> Any:
+        dumped = list(dump(models))
+        return dumped[0] if len(dumped) == 1 else dumped
+
+    @field_validator("models")
+    @classmethod
+    def _families_differ(cls, models: tuple[AnyModelSpec, ...]) -> tuple[AnyModelSpec, ...]:
+        names = [m.family for m in models]
+        if not names:
+            raise ValueError("a sweep needs at least one family")
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if twice:
+            raise ValueError(
+                f"the family {', '.join(twice)} stands twice; a list compares different families, "
+                "and what varies within one is an axis"
+            )
+        return models
+
+    @field_validator("search")
+    @classmethod
+    def _strategy_has_base(cls, search: SearchSpec) -> SearchSpec:
+        if search.base and search.strategy != "axes":
+            raise ValueError("base belongs to strategy axes")
+        given = [k for k in ("target", "goal", "interval", "warm_start")
+                 if k in search.model_fields_set and getattr(search, k) is not None]  # fmt: skip
+        if search.strategy != "frontier" and set(given) - {"goal"}:
+            raise ValueError(f"{', '.join(given)} belongs to strategy frontier")
+        if search.strategy == "frontier" and search.target is None:
+            raise ValueError("strategy frontier needs a target, such as target: {flop: 100x}")
+        if search.strategy != "schemes" and (search.schemes or search.factors != FACTORS):
+            raise ValueError("schemes and factors belong to strategy schemes")
+        return search
+
+    @model_validator(mode="after")
+    def _strategy_suits_the_model(self) -> SweepSpec:
+        if self.search.strategy == "frontier" and len(self.models) > 1:
+            raise ValueError(
+                "search.strategy: frontier searches one family at a time; write a sweep for each, "
+                "or compare them by grid, axes or schemes"
+            )
+        for model in self.models if self.search.strategy == "schemes" else ():
+            lists = [f"model.{k}" for k, v in model.axes().items() if len(v) > 1]
+            lists += ["train.epochs"] if len(self.train.epochs) > 1 else []
+            if lists:
+                raise ValueError(
+                    f"{lists[0]}: strategy schemes scales the model as written; give one "
+                    "value, and search.factors for its multiples"
+                )
+            unknown = [s for s in self.search.schemes if s not in model.schemes]
+            if unknown:
+                raise ValueError(
+                    f"search.schemes: {unknown[0]!r} is no scheme of family {model.family}; "
+                    f"allowed: {', '.join(model.schemes)}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SweepSpec:
+        most = self.resources.most_workers
+        if self.train.batch_size < most:
+            raise ValueError(
+                f"train.batch_size {self.train.batch_size} is smaller than the {most} workers that "
+                "share it (resources.workers, resources.elastic); raise the batch or take fewer"
+            )
+        for model in self.models:
+            if self.data.task != model.task:
+                raise ValueError(
+                    f"model.family {model.family} needs data.task {model.task}, "
+                    f"not {self.data.task}"
+                )
+            if self.probes and model.task != "next_item":
+                raise ValueError("probes belong to models of task next_item; leave them out")
+            if self.train.learning_rate.width and model.task != "next_item":
+                raise ValueError(
+                    "train.learning_rate.width belongs to sequence models; use tune for click "
+                    "models"
+                )
+            if self.law_loss not in model.losses:
+                raise ValueError(
+                    f"law.loss: {self.law_loss!r} is no loss of family {model.family}; "
+                    f"allowed: {', '.join(model.losses)}"
+                )
+        if "transfer" in self.probes and not getattr(self.data, "domain", None):
+            raise ValueError(
+                "probes: transfer needs data.columns.domain, the column that says which domain an "
+                "event belongs to"
+            )
+        each = [self._alone(model).axes() for model in self.models]
+        for key, value in self.search.base.items():
+            values = [v for axes in each for v in axes.get(key, ())]
+            if not values:
+                known = dict.fromkeys(k for axes in each for k in axes)
+                raise ValueError(f"search.base.{key}: not an axis; allowed: {', '.join(known)}")
+            if value not in values:
+                raise ValueError(
+                    f"search.base.{key}: {value} is not a value of the axis; "
+                    f"allowed: {', '.join(map(str, dict.fromkeys(values)))}"
+                )
+        return self
