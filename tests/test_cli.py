@@ -15,7 +15,7 @@ from recscale.cli import main
 SWEEP = """
 name: verbs
 data: {source: synthetic, rows: 5000, users: 100, items: 50}
-model: {family: dlrm, embedding_dim: [2, 4]}
+model: {family: dlrm, embedding_dim: [4, 8]}
 train: {data_fraction: [0.5, 1.0], batch_size: 100, seeds: 2}
 budget: {flop: 1e15}
 """
