@@ -6,10 +6,15 @@ import json
 import signal
 from collections import Counter
 
+from planted_study import DATA, record
 from test_engine import done, finish, started, starts, until
 
+from recscale.engine.searcher import PlanSearcher
 from recscale.ledger import Ledger
+from recscale.planner import Planned, problem
 from recscale.planner.journal import decided, decisions, ended
+from recscale.run import RunConfig
+from recscale.specfile import parse_spec
 
 SWEEP = """
 name: hunt
@@ -63,3 +68,44 @@ def test_kill_of_the_driver_mid_search_loses_nothing_and_repeats_nothing(sweep_f
     after = [r.run_id for r in done(ledger)]
     assert len(after) > len(runs) and set(runs) < set(after) and len(set(after)) == len(after)
     assert 5e8 < sum(r.spent.train_flop for r in ledger.attempts()) <= 7e8
+
+
+def test_a_new_driver_goes_on_from_the_ledger_alone(tmp_path):
+    """Drivers that die after every third step, with runs under way and runs only decided on, leave
+    nothing out and train nothing twice, as one that never dies."""
+    spec = parse_spec(SWEEP.replace("FLOP", "1e10"))
+    hunt = problem(spec, DATA)
+
+    def driver(folder: str) -> PlanSearcher:
+        ledger = Ledger(tmp_path / folder)
+        return PlanSearcher(spec, DATA, (), ledger, str(tmp_path / folder), "store", hunt)
+
+    def launch(searcher: PlanSearcher, trial: str) -> Planned | str | None:
+        asked = searcher.suggest(trial)
+        if not isinstance(asked, dict):
+            return asked
+        config = RunConfig.model_validate(asked["job"]["config"])
+        point = hunt.points[hunt.at[config.tuning_group]]
+        return Planned(config, point.cost, asked["job"]["reason"])
+
+    for folder, lives in (("dying", 3), ("calm", 10**6)):
+        searcher, flying, trained = driver(folder), [], Counter()
+        for i in range(300):
+            if i % lives == lives - 1:  # killed: what was under way has left no trace
+                searcher, flying = driver(folder), []
+            run = launch(searcher, f"trial {i}") if len(flying) < 2 else None
+            if isinstance(run, Planned):
+                assert run.reason and run.run_id not in {p.run_id for _, p in flying}
+                flying.append((f"trial {i}", run))
+            elif flying:
+                trial, landed = flying.pop(0)
+                searcher.ledger.record(record(landed))
+                searcher.on_trial_complete(trial)
+                trained[landed.run_id] += 1
+            else:
+                assert run == "FINISHED"
+                break
+        entries = Ledger(tmp_path / folder).entries()
+        assert trained == dict.fromkeys((p.run_id for p in decided(entries)), 1)
+        assert ended(entries) is not None and len(decisions(entries)) > 3
+        assert sum(r.spent.train_flop for r in searcher.ledger.attempts()) <= 1e10
