@@ -52,10 +52,15 @@ class PlanSearcher(Searcher):
         self.expected: dict[str, float] | None = None
         """Mean, low and high of the loss that the planner expects at its target, if it has one."""
         self.problem = problem
+        self.waiting: tuple[frozenset[str], frozenset[str]] | None = None
+        """What was under way and given up when the planner last said to wait."""
 
     def suggest(self, trial_id: str) -> Any:
         in_flight = {job.run.run_id for job, _ in self.flying.values()}
         given_up = {job.run.run_id for job, _ in self.given_up.values()}
+        state = frozenset(in_flight), frozenset(given_up)
+        if state == self.waiting:  # Tune asks many times a second, and nothing has ended since
+            return None
         if self.problem is None:
             decision = decide(
                 self.planned, self.ledger.attempts(), in_flight, given_up, self.spec.budget
@@ -63,6 +68,7 @@ class PlanSearcher(Searcher):
         else:
             decision = self._search(self.problem, in_flight, given_up)
         if isinstance(decision, Wait):
+            self.waiting = state
             return None
         if isinstance(decision, Stop):
             self.ended = decision
