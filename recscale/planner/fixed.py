@@ -114,7 +114,7 @@ def decide(
     open_runs = [p for p in planned if p.run_id not in settled and p.run_id not in in_flight]
     if not open_runs:
         return Wait("the last runs are under way") if in_flight else Stop("every run has ended")
-    slower = pace(attempts)
+    slower = max(1.0, pace(attempts))  # a run that fails is charged its estimate
     committed = spent(attempts)
     for p in planned:
         if p.run_id in in_flight:

@@ -38,11 +38,11 @@ class Throughput:
 
     def factors(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(expected, not to be passed) over estimated seconds, (m,) each, of runs with these
-        `features`."""
+        `features`. The latter is 1 at least: a run that fails is charged its estimate."""
         x = self._centred(x)
         mean = x @ self.beta
         sd = np.sqrt(np.einsum("mi,ij,mj->m", x, self.cov, x) + self.noise**2)
-        return np.exp(mean), np.exp(mean + UPPER * sd)
+        return np.exp(mean), np.maximum(1.0, np.exp(mean + UPPER * sd))
 
     def _centred(self, x: np.ndarray) -> np.ndarray:
         x = x.copy()
