@@ -166,7 +166,9 @@ class Pool:
                 try:
                     self._trainer(resources, slot, f"{storage}-{attempt}", failures).fit()
                     return
-                except RayActorError:  # of Train's controller, whose workers died with it
+                except RayActorError:
+                    # Train's controller died, and its workers with it. An elastic successor waits
+                    # up to 180 s, until Ray lets go of what the dead one had reserved
                     if attempt == failures:
                         raise
                     self._free(slot)

@@ -5,7 +5,7 @@
 A private Ray cluster on loopback: a head without CPUs and two nodes of one CPU. One sweep runs
 first undisturbed. Then the same sweep runs in two parts: with one worker a run, and from half of
 its runs on with `elastic: [1, 2]`. Meanwhile 20 processes are killed -9 at random times (workers,
-Train's controllers, the driver, which is then started again), two nodes die with their raylets
+Train's controller, the driver, which is then started again), two nodes die with their raylets
 and are replaced, one is reclaimed with ten seconds' notice, and one is added and removed.
 Seeds choose the times and the victims.
 
@@ -47,7 +47,7 @@ resources: {{checkpoint_s: 0.5, retries: 30, {workers}}}
 storage: {storage}
 """
 FIRST = [*["worker"] * 12, *["driver"] * 3, "raylet", "node"]
-THEN = [*["worker"] * 2, *["controller"] * 2, "raylet", "drain"]
+THEN = [*["worker"] * 3, "controller", "raylet", "drain"]
 NOTICE_S = 10
 LIMIT_S = 1800
 
