@@ -36,7 +36,8 @@ def test_a_tenth_of_the_compute_foretells_as_well_as_the_whole_grid(gamma: float
     assert all(f["spent_share"] <= 0.1 and f["targets"] == 3 for f in found)
     mine = np.mean([f["error"] for f in found])
     whole = np.mean([f["whole_table"]["error"] for f in found])
-    assert mine < (2 * whole if gamma == 1.0 else whole)
+    # where the law is true, fitting it to every row is all but exact: a small error must do
+    assert mine < (0.01 if gamma == 1.0 else whole)
 
 
 def test_the_facts_are_what_the_rows_say():
