@@ -27,7 +27,7 @@ train: {data_fraction: 1.0, batch_size: 64}
 budget: {flop: 1e15}
 resources: {checkpoint_s: 0.5, retries: 2}
 """
-PATIENCE_S = 240
+PATIENCE_S = 400
 
 
 def recscale(*words: str | Path) -> list[str]:
@@ -77,7 +77,7 @@ def checkpointed(run_dir: Path, ledger: Ledger) -> dict | None:
     for entry in reversed(ledger.entries()):
         if entry["kind"] == "start" and entry["run_id"] not in over:
             folder = run_dir / "checkpoints" / entry["run_id"]
-            if folder.is_dir() and any(p.name.startswith("step-") for p in folder.iterdir()):
+            if any(folder.glob("step-*/facts.json")):  # written last
                 return entry
     return None
 
