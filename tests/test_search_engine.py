@@ -41,7 +41,8 @@ def test_kill_of_the_driver_mid_search_loses_nothing_and_repeats_nothing(sweep_f
     started_before = starts(ledger)
 
     again = finish("run", sweep)
-    assert again.returncode == 0, again.stdout + again.stderr
+    # 3: the budget is spent and the law not determined, as may well be with so small a budget
+    assert again.returncode in (0, 3), again.stdout + again.stderr
     assert "the search has ended" in again.stdout
     entries = ledger.entries()
     assert decisions(entries)[: len(made)] == made
@@ -61,10 +62,10 @@ def test_kill_of_the_driver_mid_search_loses_nothing_and_repeats_nothing(sweep_f
     assert refused.returncode == 2 and "raise its budget" in refused.stderr
     sweep_file(SWEEP.replace("FLOP", "7e8"))
     idle = finish("run", sweep)
-    assert idle.returncode == 0 and "--extend" in idle.stdout
+    assert idle.returncode in (0, 3) and "--extend" in idle.stdout
     assert len(done(ledger)) == len(runs)
     more = finish("run", "--extend", sweep)
-    assert more.returncode == 0, more.stdout + more.stderr
+    assert more.returncode in (0, 3), more.stdout + more.stderr
     after = [r.run_id for r in done(ledger)]
     assert len(after) > len(runs) and set(runs) < set(after) and len(set(after)) == len(after)
     assert 5e8 < sum(r.spent.train_flop for r in ledger.attempts()) <= 7e8
