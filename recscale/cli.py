@@ -181,7 +181,9 @@ def run(sweep: str, extend: bool) -> None:
         from recscale.study import law_facts
 
         if ready.problem is None:
-            click.echo("the budget is used up before every run was started")
+            cut = ended.study.count("stopped")
+            under = f"; {cut} were stopped under way and go on when it is raised" if cut else ""
+            click.echo(f"the budget is used up before every run has ended{under}")
         sys.exit(0 if law_facts(ended.study)["status"] == "converged" else EXHAUSTED)
 
 

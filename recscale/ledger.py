@@ -155,14 +155,14 @@ def standing(attempts: Iterable[RunRecord]) -> list[RunRecord]:
     best: dict[str, RunRecord] = {}
     for record in attempts:
         before = best.get(record.run_id)
-        if before is None or before.status == "failed":
+        if before is None or not before.settled:
             best[record.run_id] = record
     return list(best.values())
 
 
 def finished(records: Iterable[RunRecord]) -> dict[str, RunRecord]:
     """Runs that need not be trained again."""
-    return {r.run_id: r for r in records if r.status != "failed"}
+    return {r.run_id: r for r in records if r.settled}
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

@@ -137,12 +137,12 @@ class Spectrum(Frozen):
         return math.exp(-sum(p * math.log(p) for p in shares)) if shares else 0.0
 
 
-Status = Literal["done", "diverged", "failed"]
+Status = Literal["done", "diverged", "failed", "stopped"]
 
 
 class RunRecord(Frozen):
-    """One finished or failed attempt. `final` is the last point of the curve and `best` the one
-    with the lowest eval_loss; they are never mixed."""
+    """One attempt that ended; `stopped` ones ended with the budget. `final` is the last point of
+    the curve and `best` the one with the lowest eval_loss; they are never mixed."""
 
     run_id: str
     config: RunConfig
@@ -170,6 +170,11 @@ class RunRecord(Frozen):
     versions: dict[str, str] = {}
     hardware: str = ""
     error: str | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Need not be trained again: not what failed, nor what was stopped with the budget."""
+        return self.status in ("done", "diverged")
 
     @property
     def final(self) -> CurvePoint | None:

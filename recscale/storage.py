@@ -40,12 +40,16 @@ def is_uri(path: str | Path) -> bool:
 
 def filesystem(path: str | Path) -> tuple[pafs.FileSystem, str]:
     """The filesystem that holds `path` and the path on it: local, or any URI that pyarrow or
-    fsspec knows (s3://, gs://, memory://). Raises StorageError for an unknown scheme."""
+    fsspec knows (s3://, gs://, memory://). Raises StorageError for an unknown scheme, or a place
+    that cannot be reached."""
     text = str(path)
     if not is_uri(text):
         return pafs.LocalFileSystem(), os.path.abspath(text)
     try:
-        return pafs.FileSystem.from_uri(text)
+        with guarded(text):  # the region of a bucket is asked for here
+            return pafs.FileSystem.from_uri(text)
+    except StorageError:
+        raise
     except ValueError:
         import fsspec
 

@@ -129,7 +129,7 @@ class Study:
         before the first run has ended."""
         if not any(r.measured for r in self.attempts):
             return None
-        settled = {r.run_id for r in self.records if r.status != "failed"}
+        settled = {r.run_id for r in self.records if r.settled}
         slower = pace(self.attempts)
         left = sum(p.cost.time_s * slower for p in self.planned if p.run_id not in settled)
         return left / max(1, len(self.running))
@@ -142,6 +142,7 @@ class Study:
             "done": self.count("done"),
             "diverged": self.count("diverged"),
             "failed": self.count("failed"),
+            "stopped": self.count("stopped"),
             "running": len(self.running),
             "spent": vars(self.spent),
             "budget": self.spec.budget.model_dump(exclude_none=True),

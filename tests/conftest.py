@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,10 @@ from recscale.data.store import Store
 from recscale.manifest import Manifest, load_manifest
 from recscale.spec import SweepSpec
 from recscale.specfile import parse_spec
+
+slow = pytest.mark.skipif(
+    "RECSCALE_SLOW" not in os.environ, reason="takes minutes; set RECSCALE_SLOW=1"
+)
 
 SMALL = """
 name: small

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import slow
 
 from recscale.ledger import Ledger
 from recscale.run import RunRecord
@@ -184,3 +185,77 @@ def test_a_budget_that_ends_before_the_law_is_determined_exits_3(sweep_file, tmp
     ledger = Ledger(tmp_path / "runs" / "kill")
     assert len(done(ledger)) == 1
     assert sum(r.spent.train_flop for r in ledger.attempts()) <= room
+
+
+def test_a_run_that_outlasts_the_budget_is_stopped_and_goes_on_with_more(sweep_file, tmp_path):
+    """A run that hangs costs by the hour, whatever was estimated."""
+    one = SWEEP.replace("[4, 8, 16]", "4").replace("[16, 32]", "16")
+    usd = json.loads(finish("plan", sweep_file(one), "--json").stdout)[0]["usd"]
+    run_dir = tmp_path / "runs" / "kill"
+    ledger = Ledger(run_dir)
+    sweep = sweep_file(one.replace("flop: 1e15", f"usd: {1.1 * usd:.3e}"))
+    with started("run", sweep) as driver:
+        victim = until(lambda: checkpointed(run_dir, ledger), driver)
+        os.kill(victim["pid"], signal.SIGSTOP)
+        assert driver.wait(timeout=PATIENCE_S) == 3
+    (stopped,) = ledger.attempts()
+    assert stopped.status == "stopped" and 0 < stopped.spent.usd <= 1.1 * usd
+    assert finish("run", sweep).returncode == 3
+    assert sum(starts(ledger).values()) == 1
+
+    assert finish("run", sweep_file(one)).returncode == 0
+    (ended,) = done(ledger)
+    assert ended.resumed == 1
+    facts = json.loads(finish("status", run_dir, "--json").stdout)
+    assert facts["done"] == 1 and facts["stopped"] == 0
+    assert facts["spent"]["usd"] == pytest.approx((1 + ended.lost) * ended.spent.usd)
+
+
+@pytest.fixture
+def cluster(monkeypatch) -> Iterator[Any]:
+    """A private Ray on loopback: a head that trains nothing, and one node of one CPU."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    from ray.cluster_utils import Cluster
+
+    nodes = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
+    )
+    nodes.add_node(num_cpus=1)
+    monkeypatch.setenv("RAY_ADDRESS", str(nodes.address))
+    yield nodes
+    nodes.shutdown()
+
+
+@slow
+def test_ray_resizes_a_run_as_nodes_come_and_go(cluster, sweep_file, tmp_path):
+    """1 -> 2 -> 1 workers inside one run, whose losses stay those of a run that one worker did."""
+    one = SWEEP.replace("[4, 8, 16]", "8").replace("[16, 32]", "16")
+    one = one.replace("rows: 60000", "rows: 400000")
+    elastic = one.replace("retries: 2", "elastic: [1, 2], retries: 2")
+    run_dir = tmp_path / "runs" / "kill"
+    ledger = Ledger(run_dir)
+
+    def workers() -> list[int]:
+        return [e["workers"] for e in ledger.entries() if e["kind"] == "start"]
+
+    def kept() -> set[str]:
+        return {str(p.parent) for p in run_dir.glob("checkpoints/*/step-*/facts.json")}
+
+    with started("run", sweep_file(elastic)) as driver:
+        until(lambda: workers() == [1] and kept(), driver)
+        second = cluster.add_node(num_cpus=1)
+        until(lambda: workers() == [1, 2], driver)
+        before = kept()
+        until(lambda: kept() - before, driver)
+        cluster.remove_node(second, allow_graceful=False)
+        assert driver.wait(timeout=PATIENCE_S) == 0
+    (resized,) = done(ledger)
+    assert workers() == [1, 2, 1]
+    assert resized.resumed == 2
+
+    alone = sweep_file(one.replace("name: kill", "name: one"), "1.yaml")
+    assert finish("run", alone).returncode == 0
+    (single,) = done(Ledger(tmp_path / "runs" / "one"))
+    assert single.run_id == resized.run_id
+    assert resized.final.eval_loss == pytest.approx(single.final.eval_loss, rel=1e-3)

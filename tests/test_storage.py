@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import pyarrow.fs as pafs
 import pytest
+from conftest import slow
 
 from recscale.data.remote import cache, fetched, prepared
 from recscale.data.store import Store, StoreError
@@ -178,6 +180,19 @@ def test_missing_credentials_exit_2_with_the_path_and_the_remedy(tmp_path, monke
     refuses.shutdown()
 
 
+def test_a_server_that_cannot_be_reached_is_named(tmp_path, monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "k")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
+    shown = recscale("status", "s3://bucket/runs/away")
+    assert shown.returncode == 2, shown.stdout + shown.stderr
+    assert "s3://bucket/runs" in shown.stderr and "AWS_ENDPOINT_URL" in shown.stderr
+    assert len(shown.stderr.strip().splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("number", "remedy"),
     [
@@ -223,9 +238,7 @@ echo ended $?
 """
 
 
-@pytest.mark.skipif(
-    "RECSCALE_SLOW" not in os.environ, reason="three sweeps in a row; set RECSCALE_SLOW=1"
-)
+@slow
 def test_a_disk_that_fills_up_loses_nothing(tmp_path):
     """A real file system of 64 MB, which is freed afterwards."""
     alone = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]

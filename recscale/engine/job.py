@@ -99,6 +99,16 @@ def failed_record(job: Job, data: Manifest, error: str, started_at: float) -> Ru
     )
 
 
+def stopped_record(job: Job, data: Manifest, began: float, worker_s: float) -> RunRecord:
+    """The record of a run that was stopped with the budget used up: what it took by the clock, and
+    every FLOP that was planned."""
+    record = failed_record(job, data, "stopped: the budget was used up", began)
+    hours, usd = priced(worker_s, job.needs)
+    took = {"time_s": record.finished_at - began, "gpu_hours": hours, "usd": usd}
+    measured = record.estimated.model_copy(update=took)
+    return record.model_copy(update={"status": "stopped", "measured": measured})
+
+
 def _measured(
     run: RunConfig, data: Manifest, needs: ResourcesSpec, estimated: Cost, outcome: Any
 ) -> Cost:

@@ -135,7 +135,7 @@ class SweepMonitor:
     def update(self, study: Study, expected: dict[str, float] | None) -> None:
         """`expected` holds mean, low and high of the planner's interval, if it has one."""
         tell = self.teller.tell
-        states = {s: study.count(s) for s in ("done", "diverged", "failed")}
+        states = {s: study.count(s) for s in ("done", "diverged", "failed", "stopped")}
         states["running"] = len(study.running)
         states["waiting"] = max(0, len(study.planned) - sum(states.values()))
         for state, count in states.items():

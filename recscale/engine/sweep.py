@@ -18,6 +18,7 @@ from typing import Any
 import ray
 from ray import tune
 
+from recscale.engine.allowance import Allowance
 from recscale.engine.job import ON_HEAD
 from recscale.engine.monitor import SweepMonitor
 from recscale.engine.ready import Sweep, warm
@@ -104,6 +105,7 @@ def _tune(
         )
         per_trial = ON_HEAD
         trainable, space = leased_trial, {"bus": pool.name}
+    allowance = Allowance(searcher)
     tuner = tune.Tuner(
         tune.with_resources(trainable, per_trial),
         param_space=space,
@@ -118,6 +120,7 @@ def _tune(
         run_config=tune.RunConfig(
             name=session,
             storage_path=f"{sweep.run_dir}/tune",
+            stop=allowance,
             failure_config=tune.FailureConfig(max_failures=resources.retries),
             callbacks=[
                 _Watch(searcher, ledger, on_change),
@@ -129,7 +132,7 @@ def _tune(
     try:
         with _Signals(ledger) as signals, guarded(sweep.run_dir):
             tuner.fit()
-        if pool and not signals.caught:
+        if pool and not (signals.caught or allowance.spent_up):
             pool.close()
         return signals.caught
     finally:
@@ -158,12 +161,21 @@ def _connect(cpus: int) -> None:
     if "RAY_ADDRESS" in os.environ:
         ray.init(log_to_driver=False, logging_level=logging.ERROR)
         return
-    ray.init(
-        address="local",
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
+    try:
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except Exception as error:  # Ray knows no class for this one
+        if "timed out during startup" not in str(error):
+            raise
+        raise PlanError(
+            "Ray did not start here within the 30 s that it gives itself: this machine is busy; "
+            "give the same command again when it is less so, or start Ray first (ray start --head) "
+            "and set RAY_ADDRESS=auto"
+        ) from error
     here = int(ray.cluster_resources().get("CPU", 0))
     if cpus > here:
         ray.shutdown()

@@ -110,7 +110,7 @@ def decide(
     """The next run of a fixed plan: the cheapest that is neither done, running nor given up, as
     long as the budget holds with everything in flight counted at its estimate."""
     attempts = list(attempts)
-    settled = {r.run_id for r in attempts if r.status != "failed"} | set(given_up)
+    settled = {r.run_id for r in attempts if r.settled} | set(given_up)
     open_runs = [p for p in planned if p.run_id not in settled and p.run_id not in in_flight]
     if not open_runs:
         return Wait("the last runs are under way") if in_flight else Stop("every run has ended")
@@ -132,9 +132,13 @@ def decide(
 
 
 def spent(attempts: Iterable[RunRecord]) -> Spend:
-    """What all attempts have used, work that was lost with a worker included."""
-    total = Spend()
+    """What all attempts have used, work that was lost with a worker included. An attempt that was
+    stopped is part of what the run measured once it has gone on to its end."""
+    attempts, total = list(attempts), Spend()
+    ended = {r.run_id for r in attempts if r.settled}
     for r in attempts:
+        if r.status == "stopped" and r.run_id in ended:
+            continue
         cost = r.spent
         k = 1 + r.lost
         total += Spend(k * cost.train_flop, k * cost.gpu_hours, k * cost.usd)
@@ -143,7 +147,8 @@ def spent(attempts: Iterable[RunRecord]) -> Spend:
 
 def pace(attempts: Iterable[RunRecord]) -> float:
     """Measured over estimated time of the finished runs; 1 before the first."""
-    pairs = [(r.measured.time_s, r.estimated.time_s) for r in attempts if r.measured]
+    done = [r for r in attempts if r.status == "done"]
+    pairs = [(r.measured.time_s, r.estimated.time_s) for r in done if r.measured]
     estimated = sum(e for _, e in pairs)
     return sum(m for m, _ in pairs) / estimated if estimated else 1.0
 

@@ -22,7 +22,8 @@ class Throughput:
     """Seconds to be expected of a run, and those it should not pass."""
 
     def __init__(self, attempts: Iterable[RunRecord]):
-        pairs = [(r.estimated, r.measured) for r in attempts if r.measured and r.status == "done"]
+        done = [r for r in attempts if r.status == "done"]
+        pairs = [(r.estimated, r.measured) for r in done if r.measured]
         x = features([e for e, _ in pairs])
         y = np.array([np.log(m.time_s / e.time_s) for e, m in pairs])
         self.centre = x[:, 1:].mean(0) if len(pairs) else None

@@ -221,7 +221,7 @@ class SearchState:
     def __init__(self, problem: Problem, progress: Progress):
         self.problem, self.progress = problem, progress
         spec = problem.spec
-        records = standing(progress.attempts)
+        records = [r for r in standing(progress.attempts) if r.status != "stopped"]
         self.settled = {r.run_id for r in records} | set(progress.given_up)
         self.throughput = Throughput(progress.attempts)
         self.used = spent(progress.attempts)

@@ -89,7 +89,7 @@ def _budget_sentence(duel: Duel) -> str:
     for r in duel.better.to_dict("records"):
         p = float(r["probability"])
         likelier, sure = (a, p) if p >= 0.5 else (b, 1 - p)
-        word = "better" if sure >= SURE else "not surely better,"
+        word = "better" if sure >= SURE else "likelier better"
         parts.append(f"at {quantity(r['budget'])} FLOP {likelier} is {word} (probability "
                      f"{sure:.2f})")  # fmt: skip
     crossing = ""

@@ -189,7 +189,7 @@ def script_json(figure: figures.Figure) -> Markup:
 
 def _summary(study: Study) -> str:
     parts = [f"{study.count('done')} of {len(study.planned)} runs done"]
-    parts += [f"{n} {s}" for s in ("failed", "diverged") if (n := study.count(s))]
+    parts += [f"{n} {s}" for s in ("failed", "diverged", "stopped") if (n := study.count(s))]
     used = study.spent
     parts.append(f"{quantity(used.flop)} FLOP")
     if used.gpu_hours:

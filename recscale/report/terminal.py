@@ -107,7 +107,7 @@ def progress_line(study: Study) -> str:
     parts = [f"{ended}/{len(study.planned)} runs"]
     if study.running:
         parts.append(f"{len(study.running)} running")
-    for status in ("diverged", "failed"):
+    for status in ("diverged", "failed", "stopped"):
         if study.count(status):
             parts.append(f"{study.count(status)} {status}")
     eta = study.eta_s()
