@@ -31,6 +31,7 @@ DENIED_WORDS = re.compile(
     r"UNAUTHENTICATED|PERMISSION_DENIED|status 40[013]|MISSING_AUTHENTICATION|INVALID_CLIENT",
     re.IGNORECASE,
 )
+PROBE = 1 << 16
 AGAIN = "then give the same command again: nothing recorded so far is lost"
 
 
@@ -97,6 +98,14 @@ def trouble(path: str | Path, error: OSError, setting: str = "storage") -> str |
     else:
         what = f"cannot be reached ({words}); check the network and AWS_ENDPOINT_URL,"
     return f"{path} {what} {AGAIN}"
+
+
+def check_room(folder: str | Path) -> None:
+    """Raises StorageError when not even PROBE bytes can be written there."""
+    fs, root = filesystem(folder)
+    with guarded(folder):
+        write(fs, f"{root}/.room", b"0" * PROBE)
+        fs.delete_file(f"{root}/.room")
 
 
 def read(fs: pafs.FileSystem, path: str) -> bytes:

@@ -250,7 +250,7 @@ def test_a_disk_that_fills_up_loses_nothing(tmp_path):
     sweep.write_text(wide + f"storage: {disk}\n")
     script = FULL.format(disk=disk, sweep=sweep, recscale=f"{sys.executable} -m recscale.cli")
     shown = subprocess.run([*alone, script], capture_output=True, text=True, timeout=280)
-    first, rest = shown.stdout.split("ended ", 1)
+    first, rest = shown.stdout.split("\nended ", 1)
     assert rest.startswith("2"), shown.stdout + shown.stderr
     assert f"{disk}/full" in shown.stderr and "is full; free space" in shown.stderr
     assert "ended 0" in rest, shown.stdout + shown.stderr

@@ -30,7 +30,7 @@ from recscale.manifest import load_manifest
 from recscale.planner import PlanError
 from recscale.planner.journal import ended
 from recscale.spec import ResourcesSpec
-from recscale.storage import StorageError, guarded
+from recscale.storage import StorageError, check_room, guarded
 from recscale.study import Study, plan_entry
 
 ALIVE_S = 60  # seconds between the driver's signs of life in the ledger
@@ -105,7 +105,7 @@ def _tune(
         )
         per_trial = ON_HEAD
         trainable, space = leased_trial, {"bus": pool.name}
-    allowance = Allowance(searcher)
+    allowance, watch = Allowance(searcher), _Watch(searcher, ledger, on_change)
     tuner = tune.Tuner(
         tune.with_resources(trainable, per_trial),
         param_space=space,
@@ -122,10 +122,7 @@ def _tune(
             storage_path=f"{sweep.run_dir}/tune",
             stop=allowance,
             failure_config=tune.FailureConfig(max_failures=resources.retries),
-            callbacks=[
-                _Watch(searcher, ledger, on_change),
-                *tracker_callbacks(sweep.spec),
-            ],
+            callbacks=[watch, *tracker_callbacks(sweep.spec)],
             verbose=0,
         ),
     )
@@ -135,6 +132,10 @@ def _tune(
         if pool and not (signals.caught or allowance.spent_up):
             pool.close()
         return signals.caught
+    except tune.TuneError as error:
+        if watch.trouble is None:
+            raise
+        raise watch.trouble from error
     finally:
         ray.shutdown()
 
@@ -191,6 +192,8 @@ class _Watch(tune.Callback):
     def __init__(self, searcher: PlanSearcher, ledger: Ledger, on_change: Callable[[Study], None]):
         self.searcher, self.ledger, self.on_change = searcher, ledger, on_change
         self.monitor = SweepMonitor(searcher.spec.name)
+        self.trouble: StorageError | None = None
+        """What ended the sweep; Tune passes on the words of an exception, not the exception."""
         self.alive_at = self.looked_at = time.monotonic()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -210,11 +213,17 @@ class _Watch(tune.Callback):
     def on_trial_error(
         self, iteration: int, trials: Sequence[Any], trial: Any, **info: Any
     ) -> None:
-        error = str(trial.get_error() or "the worker died")
-        place = re.search(r"StorageError: (.+)", error)
-        if place:  # no run's fault, and every other run would meet it
-            raise StorageError(place[1])
-        self.searcher.fail(trial.trial_id, error)
+        error = str(trial.get_error() or "")
+        try:
+            place = re.search(r"StorageError: (.+)", error)
+            if place:  # no run's fault, and every other run would meet it
+                raise StorageError(place[1])
+            if not error:  # it died without a word, or a full disk has swallowed the word
+                check_room(self.searcher.run_dir)
+            self.searcher.fail(trial.trial_id, error or "the worker died")
+        except StorageError as trouble:
+            self.trouble = trouble
+            raise
 
 
 class _Signals:

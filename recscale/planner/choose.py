@@ -10,7 +10,6 @@ import numpy as np
 from recscale.planner.belief import Belief
 from recscale.planner.value import POWER, Goal, Outlook, falls, look
 
-LEAST = 1 / 400  # of the budget: what any run costs in starting it and in waiting for it
 WORTH = 0.02  # of the variance at the goal: less than that from all the rest of the budget ends it
 
 
@@ -22,7 +21,7 @@ class Seen:
         logx, logy, cost: of finished runs (n, p), (n,), (n,); the frontier is optimal in this cost.
         flying, flying_cost: of runs under way (f, p), (f,).
         pool, pool_cost: of the candidates (m, p), (m,).
-        price: (m,) share of the whole budget that each candidate is expected to take.
+        price: (m,) share of the whole budget that each candidate is expected to take, positive.
         fits: (m,) mask of the candidates that what is left of the budget holds.
         chance: (m,) that a candidate comes out, learnt from failures; 1 where none is near.
     """
@@ -75,6 +74,7 @@ def choose(
     *,
     banded: bool = True,
     power: float = POWER,
+    worth: float = WORTH,
     discrepancy: bool = True,
 ) -> Choice:
     """The affordable candidate with the largest expected fall of the variance at the goal per
@@ -83,6 +83,7 @@ def choose(
     Args:
         left: share of the budget that is left; what is under way is already taken off.
         goal: the goal as the outlook sees it.
+        worth: less than this share of the variance from all the rest of the budget ends it.
         banded, discrepancy: False for the plain V-optimal design that replays compare with.
     """
     m = len(seen.pool)
@@ -97,9 +98,9 @@ def choose(
     fall, sd = falls(
         outlook.belief, asked, seen.pool[at], outlook.waste[at], seen.flying, outlook.waste[m:]
     )
-    fall, price = fall * seen.chance[at], np.maximum(seen.price[at], LEAST)
+    fall, price = fall * seen.chance[at], seen.price[at]
     of = int(seen.fits.sum())
-    if not len(at) or np.minimum(fall * left / price, 1.0).max() < WORTH:
+    if not len(at) or np.minimum(fall * left / price, 1.0).max() < worth:
         return Choice(None, 0.0, 0.0, len(at), of, sd, outlook.belief)
     best = int(np.argmax(fall / price**power))
     waste = float(outlook.waste[at[best]])

@@ -8,10 +8,17 @@ import numpy as np
 
 from recscale.planner.belief import SCATTER
 from recscale.planner.candidates import Problem
-from recscale.planner.choose import LEAST, WORTH
+from recscale.planner.choose import WORTH
 from recscale.planner.fixed import Launch, Planned, Spend
 from recscale.planner.goals import at_target, goal_of, optima
-from recscale.planner.search import FEWEST, Progress, SearchState, decide_search, waits_on
+from recscale.planner.search import (
+    FEWEST,
+    LEAST,
+    Progress,
+    SearchState,
+    decide_search,
+    waits_on,
+)
 from recscale.planner.value import POWER, falls, look
 from recscale.run import RunRecord
 

@@ -18,6 +18,7 @@ from recscale.planner.value import Goal, Outlook, spread
 
 START = 0.15  # of the budget, for the start
 WIDER = (0.4, 1.0)  # of the budget, where so little does not hold the start
+LEAST = 1 / 2000  # of the budget: so that nearly free rows are bought for what they tell
 RANDOM_DRAWS = 9
 
 
@@ -150,14 +151,13 @@ def buy(
             return bought, steps, "the budget holds no further row" if len(rest) else "all bought"
         state = Seen(
             x[bought], y[bought], cost[bought], none, np.empty(0), x[rest], cost[rest],
-            cost[rest] / total, cost[rest] <= left, np.ones(len(rest)),
+            np.maximum(cost[rest] / total, LEAST), cost[rest] <= left, np.ones(len(rest)),
         )  # fmt: skip
         choice = choose(
             market.form, market.variables, state, _same(market.target), left / total,
-            banded=banded, discrepancy=discrepancy, **how,
+            banded=banded, worth=0.0, discrepancy=discrepancy, **how,
         )  # fmt: skip
-        if choice.index is None:
-            return bought, steps, "no row left is worth its cost"
+        assert choice.index is not None  # a row is affordable, and none is too little
         bought.append(int(rest[choice.index]))
         steps.append(
             f"expected to cut the variance at the target by {100 * choice.fall:.2g} % for "

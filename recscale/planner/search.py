@@ -38,6 +38,7 @@ from recscale.words import number, quantity
 
 START = 0.15  # of the budget, for the start
 WIDER = (0.4, 1.0)  # of the budget, where so little does not hold the start
+LEAST = 1 / 400  # of the budget: what any run costs in starting it and in waiting for it
 FEWEST = 4  # finished runs before anything is believed
 
 
@@ -335,7 +336,8 @@ class SearchState:
         fly = self.flying
         seen = Seen(
             self.logx, np.log(self.loss), self.cost, problem.logx[fly], problem.rank[fly],
-            problem.logx[at], problem.rank[at], self.price[at], self.fits[at], self.chance[at],
+            problem.logx[at], problem.rank[at], np.maximum(self.price[at], LEAST),
+            self.fits[at], self.chance[at],
         )  # fmt: skip
         spec = problem.spec
         return choose(spec.law.form, spec.law_variables, seen, goal, self.left)

@@ -36,12 +36,12 @@ from recscale.specfile import parse_spec
 AXES: dict[str, list[float]] = {
     "embedding_dim": [4, 8, 16],
     "mlp_width": [8, 16, 32],
-    "data_fraction": [0.005, 0.01, 0.02, 0.05, 0.1],
+    "data_fraction": [0.01, 0.02, 0.03, 0.05, 0.1],
 }
 LARGE: dict[str, list[float]] = {"embedding_dim": [16], "mlp_width": [64], "data_fraction": [1.0]}
 SWEEP = """
 name: {name}
-data: {{source: synthetic, rows: 400000, users: 2000, items: 1000, seed: {seed}}}
+data: {{source: synthetic, rows: 2400000, users: 2000, items: 1000, seed: {seed}}}
 model: {{family: dlrm, embedding_dim: {embedding_dim}, mlp_width: {mlp_width}, sequence_length: 6}}
 train:
   data_fraction: {data_fraction}
