@@ -154,6 +154,10 @@ def compare(
         >>> both = compare(runs, "net", ["D"], form="power")
         >>> both.exponents().set_index("coefficient").loc["beta", "difference"].round(6)
         np.float64(-0.1)
+        >>> both.paired()["pairs"], round(both.paired()["p"], 2)  # runs alike but for the net
+        (9, 0.48)
+        >>> both.better([1e3, 1e9], lambda D: D)["better"].to_list()
+        ['dlrm', 'hstu']
         >>> round(both.crossings(1e4, 1e6, lambda D: D).loc[0, "budget"], -2)
         np.float64(59000.0)
     """

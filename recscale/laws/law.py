@@ -48,6 +48,9 @@ class ScalingLaw:
         >>> ends = law.intervals(0.95).set_index("coefficient")
         >>> ends.loc["alpha_N", ["low", "high"]].astype(float).round(3).to_list()
         [0.333, 0.345]
+        >>> low, high = law.profile()  # of the constant E, another way
+        >>> round(float(low), 2), round(float(high), 2)
+        (1.77, 1.83)
         >>> law.predict({"N": 1e10, "D": 1e11}, level=0.9).round(2)  # a decade beyond the runs
            mean   low  high  decades
         0  2.63  2.58  2.68     1.01
@@ -63,6 +66,13 @@ class ScalingLaw:
         >>> row = law.frontier([1e19, 1e21], cost=lambda N, D: 6 * N * D).iloc[1]
         >>> bool(row.N_low < row.N < row.N_high), float(round(6 * row.N * row.D / 1e21, 6))
         (True, 1.0)
+        >>> flop = lambda N, D: 6 * N * D
+        >>> law.isoflop(flop)[["runs", "decades_off"]].round(2)  # runs alike in compute
+           runs  decades_off
+        0     4        -0.44
+        1     5         0.12
+        >>> law.envelope(flop)["label"].iloc[0]
+        'biased towards the sizes that were run'
         >>> law.bootstrap(200, seed=0).shape  # one row a replicate
         (200, 5)
     """
