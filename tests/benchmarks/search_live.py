@@ -1,6 +1,6 @@
 """Live: at an equal FLOP budget, whose runs foretell a run about 30 times larger best?
 
-    python tests/benchmarks/search_live.py [--seeds 0,1,2] [--share 0.2] [--storage DIR]
+    python tests/benchmarks/search_live.py [--seeds 0,1,2] [--share 0.25] [--storage DIR]
 
 On three synthetic worlds the search, the largest grid that fits (three values or more of each
 axis) and Tune's own random search (tune.choice over the same axes) each have the same share of the
@@ -36,7 +36,7 @@ from recscale.specfile import parse_spec
 AXES: dict[str, list[float]] = {
     "embedding_dim": [4, 8, 16],
     "mlp_width": [8, 16, 32],
-    "data_fraction": [0.01, 0.02, 0.03, 0.05, 0.1],
+    "data_fraction": [0.006, 0.0125, 0.025, 0.05, 0.1],
 }
 LARGE: dict[str, list[float]] = {"embedding_dim": [16], "mlp_width": [64], "data_fraction": [1.0]}
 SWEEP = """
@@ -123,7 +123,7 @@ def foretold(run_dir: str, spec, at: dict[str, float]) -> tuple[float, float, fl
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--share", type=float, default=0.2)
+    parser.add_argument("--share", type=float, default=0.25)
     parser.add_argument("--storage", default=f"{tempfile.gettempdir()}/recscale-search-live")
     args = parser.parse_args()
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
