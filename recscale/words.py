@@ -8,9 +8,11 @@ UNITS = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k
 
 
 def quantity(value: float | None) -> str:
-    """1234567 -> 1.23M; None and NaN -> ?."""
+    """1234567 -> 1.23M; 1.3e22, which has no sign, as it is; None and NaN -> ?."""
     if value is None or not math.isfinite(value):
         return "?"
+    if abs(value) >= 999.5 * UNITS[0][0]:
+        return f"{value:.3g}".replace("e+", "e")
     for limit, sign in UNITS:
         if abs(value) >= 0.9995 * limit:
             return f"{value / limit:.3g}{sign}"

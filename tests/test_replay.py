@@ -37,7 +37,7 @@ def test_a_tenth_of_the_compute_foretells_as_well_as_the_whole_grid(gamma: float
     mine = np.mean([f["error"] for f in found])
     whole = np.mean([f["whole_table"]["error"] for f in found])
     # where the law is true, fitting it to every row is all but exact: a small error must do
-    assert mine < (0.01 if gamma == 1.0 else whole)
+    assert mine < (0.004 if gamma == 1.0 else whole)
 
 
 def test_the_facts_are_what_the_rows_say():

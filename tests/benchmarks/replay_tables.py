@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from laws_extrapolate import tables
 
+from recscale.laws import LawError
 from recscale.planner import replay
 
 WAYS = ("grid", "random", "cheapest_first", "v_optimal")
@@ -62,7 +63,10 @@ def main() -> None:
 
 def _row(name: str, away: int, table: pd.DataFrame, budgets: list[float]):
     for budget in budgets:
-        f = replay(table, ["N", "D"], "C", budget=budget, target="target")
+        try:
+            f = replay(table, ["N", "D"], "C", budget=budget, target="target")
+        except LawError:  # so little does not hold the start
+            continue
         yield {
             "table": name, "away": away, "budget": budget, "rows": f["rows"],
             "bought": len(f["bought"]), "error": f["error"], "whole": f["whole_table"]["error"],
