@@ -259,3 +259,21 @@ def test_ray_resizes_a_run_as_nodes_come_and_go(cluster, sweep_file, tmp_path):
     (single,) = done(Ledger(tmp_path / "runs" / "one"))
     assert single.run_id == resized.run_id
     assert resized.final.eval_loss == pytest.approx(single.final.eval_loss, rel=1e-3)
+
+
+def test_a_run_under_way_is_charged_from_its_start_on_each_of_its_workers(small, data):
+    """Not from its launch: a run that waits for its nodes costs nothing."""
+    from recscale.engine.allowance import running
+    from recscale.engine.job import Job
+    from recscale.planner import planned_runs
+
+    first, second = planned_runs(small, data)[:2]
+    jobs = [Job(p.config.model_dump(mode="json"), "", "runs/x", "", {}) for p in (first, second)]
+    entries = [
+        {"kind": "start", "at": 5.0, "run_id": first.run_id, "workers": 1},  # another session's
+        {"kind": "start", "at": 30.0, "run_id": first.run_id, "workers": 1},
+        {"kind": "start", "at": 40.0, "run_id": first.run_id, "workers": 2},  # resized
+    ]
+    ((job, began, worker_s),) = running([(jobs[0], 10.0), (jobs[1], 10.0)], entries, now=45.0)
+    assert job.run.run_id == first.run_id
+    assert (began, worker_s) == (30.0, 10.0 + 2 * 5.0)
