@@ -95,9 +95,9 @@ def random_search(full: Sweep, seed: int, flop: float) -> None:
         trial,
         param_space={k: tune.choice(v) for k, v in AXES.items()},
         tune_config=tune.TuneConfig(
-            search_alg=BasicVariantGenerator(random_state=seed),
+            # one at a time, so that no two runs share what is left of the budget
+            search_alg=BasicVariantGenerator(random_state=seed, max_concurrent=1),
             num_samples=2 * len(plan),
-            max_concurrent_trials=1,  # so that no two runs share what is left of the budget
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(storage_path=f"{run_dir}/tune", verbose=0),
