@@ -1,4 +1,4 @@
-"""Live: at an equal FLOP budget, whose runs foretell a run about 30 times larger best?
+"""Live: at an equal FLOP budget, whose runs foretell a run 25 times larger best?
 
     python tests/benchmarks/search_live.py [--seeds 0,1,2] [--share 0.25] [--storage DIR]
 
