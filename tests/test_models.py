@@ -96,11 +96,10 @@ def test_a_cross_layer_multiplies_every_feature_with_every_other(rank, data):
     naive = x0.tolist()
     for layer in net.layers:
         last = layer[-1] if rank else layer
-        weight = last.weight @ layer[0].weight if rank else layer.weight
+        weight = (last.weight @ layer[0].weight if rank else layer.weight).tolist()
         bias = last.bias.tolist()
         naive = [
-            float(x0[i])
-            * (sum(float(weight[i, j]) * naive[j] for j in range(len(naive))) + bias[i])
+            float(x0[i]) * (sum(weight[i][j] * naive[j] for j in range(len(naive))) + bias[i])
             + naive[i]
             for i in range(len(naive))
         ]
