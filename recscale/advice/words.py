@@ -45,7 +45,7 @@ def sentences(advice: Advice) -> str:
         out += [
             f"That needs {quantity(best.rows)} training rows and there are "
             f"{quantity(advice.rows_at_hand)}: "
-            f"{best.rows / advice.rows_at_hand:.2g} times as much data.",
+            f"{quantity(best.rows / advice.rows_at_hand)} times as much data.",
             f"With the data at hand: {_described(there, advice.swept)}; predicted {loss} "
             f"{span(there.loss, there.low, there.high)} for "
             f"{quantity(there.option.cost.train_flop)} FLOP.",
