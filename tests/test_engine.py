@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -278,3 +279,30 @@ def test_a_run_under_way_is_charged_from_its_start_on_each_of_its_workers(small,
     ((job, began, worker_s),) = running([(jobs[0], 10.0), (jobs[1], 10.0)], entries, now=45.0)
     assert job.run.run_id == first.run_id
     assert (began, worker_s) == (30.0, 10.0 + 2 * 5.0)
+
+
+def test_a_worker_group_without_work_gives_its_nodes_back(monkeypatch):
+    from recscale.engine import pool
+
+    monkeypatch.setattr(pool, "IDLE_S", 0.1)
+
+    async def story() -> None:
+        bus = pool.Bus()
+        await bus.submit({"run": 1})
+        assert await bus.wanted(0)
+        await bus.enter(0, "first", None)
+        with pytest.raises(TimeoutError):  # one job asks for one group, not for two
+            await asyncio.wait_for(bus.wanted(1), 0.1)
+        assert await bus.lease(0, "first") == (0, {"run": 1})
+        await bus.end(0, "")
+        assert await bus.lease(0, "first") is None
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(bus.wanted(0), 0.1)
+        await bus.submit({"run": 2})
+        assert await bus.wanted(0)
+        await bus.enter(0, "second", None)
+        assert await bus.lease(0, "second") == (1, {"run": 2})
+        await bus.close()
+        assert not await bus.wanted(1)
+
+    asyncio.run(story())

@@ -1,6 +1,7 @@
 """Warm Ray Train worker groups for runs on several workers.
 
-Starting a group costs tens of seconds, so a sweep starts each once and leases runs to it.
+Starting a group costs tens of seconds, so a sweep leases one run after another to it. A group that
+gets none for IDLE_S gives its nodes back, and another is started when a run needs it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from recscale.engine.job import ON_HEAD
 from recscale.engine.worker import serve_leases
 from recscale.spec import ResourcesSpec
 
+IDLE_S = 60.0
 RESIZE_S = 60.0
 """Seconds between Train's looks for nodes that came, which is Ray's own default."""
 
@@ -47,6 +49,8 @@ class Bus:
         self.tickets: list[Ticket] = []
         self.groups: dict[int, str] = {}
         self.placements: dict[int, Any] = {}
+        self.free: set[int] = set()
+        """Slots whose group is starting, or waits for a lease."""
         self.closed = False
         self.broken = ""
         self.news = asyncio.Condition()
@@ -72,13 +76,28 @@ class Bus:
         """The placement group of the slot's last worker group, None before the first."""
         return self.placements.get(slot)
 
-    async def lease(self, slot: int, group: str) -> tuple[int, dict[str, Any]] | None:
-        """The next job for worker group `group` of `slot`; None when the sweep is over, or when
-        the slot has another group by now."""
+    async def wanted(self, slot: int) -> bool:
+        """True as soon as there is a job that no other group waits for, and `slot` has none; False
+        when the sweep is over."""
+        self.free.discard(slot)
         async with self.news:
-            await self.news.wait_for(lambda: self._over(slot, group) or self._open(slot))
+            await self.news.wait_for(lambda: self.closed or self._lacks(slot))
+        if not self.closed:
+            self.free.add(slot)
+        return not self.closed
+
+    async def lease(self, slot: int, group: str) -> tuple[int, dict[str, Any]] | None:
+        """The next job for worker group `group` of `slot`; None when the sweep is over, when none
+        came for IDLE_S, or when the slot has another group by now."""
+        self.free.add(slot)
+        try:
+            async with self.news, asyncio.timeout(IDLE_S):
+                await self.news.wait_for(lambda: self._over(slot, group) or self._open(slot))
+        except TimeoutError:
+            return None
         if self._over(slot, group):
             return None
+        self.free.discard(slot)
         ticket = self._open(slot)[0]
         ticket.slot = slot
         return self.tickets.index(ticket), ticket.job
@@ -117,6 +136,11 @@ class Bus:
 
     def _over(self, slot: int, group: str) -> bool:
         return self.closed or self.groups[slot] != group
+
+    def _lacks(self, slot: int) -> bool:
+        waiting = self._open(slot)
+        own = any(t.slot == slot for t in waiting)
+        return own or len(waiting) > len(self.free)
 
     def _open(self, slot: int) -> list[Ticket]:
         """What the slot may train, its own unfinished first."""
@@ -161,15 +185,17 @@ class Pool:
             thread.start()
 
     def _serve(self, resources: ResourcesSpec, slot: int, storage: str, failures: int) -> None:
+        died = begun = 0
         try:
-            for attempt in range(failures + 1):
+            while ray.get(self.bus.wanted.remote(slot)):
+                begun += 1
                 try:
-                    self._trainer(resources, slot, f"{storage}-{attempt}", failures).fit()
-                    return
+                    self._trainer(resources, slot, f"{storage}-{begun}", failures).fit()
                 except RayActorError:
                     # Train's controller died, and its workers with it. An elastic successor waits
                     # up to 180 s, until Ray lets go of what the dead one had reserved
-                    if attempt == failures:
+                    died += 1
+                    if died > failures:
                         raise
                     self._free(slot)
         except Exception as error:  # whatever ended the group must reach the trials that wait
