@@ -106,6 +106,6 @@ def test_a_job_uploads_what_a_run_needs_and_no_more(tmp_path):
         (work / litter).write_bytes(b"0" * 10_000_000)
     create_package(str(work), tmp_path / "upload.zip", include_gitignore=True)
     names = zipfile.ZipFile(tmp_path / "upload.zip").namelist()
-    assert {"recscale/cli.py", "sweeps/demo.yaml", "cluster/prices.yaml"} <= set(names)
+    assert {"recscale/cli/__init__.py", "sweeps/demo.yaml", "cluster/prices.yaml"} <= set(names)
     assert not [n for n in names if n.startswith((".", "tests", "runs")) or n.endswith(".parquet")]
     assert (tmp_path / "upload.zip").stat().st_size < 2_000_000

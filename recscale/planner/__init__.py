@@ -19,7 +19,8 @@ from recscale.planner.fixed import (
     training,
 )
 from recscale.planner.replay import replay
-from recscale.planner.search import Progress, Warm, decide_search
+from recscale.planner.search import decide_search
+from recscale.planner.state import Progress, Warm
 
 __all__ = [
     "Decision",

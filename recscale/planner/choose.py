@@ -10,6 +10,8 @@ import numpy as np
 from recscale.planner.belief import Belief
 from recscale.planner.value import POWER, Goal, Outlook, falls, look
 
+START = 0.15  # of the budget, for the start
+WIDER = (0.4, 1.0)  # of the budget, where so little does not hold the start
 WORTH = 0.02  # of the variance at the goal: less than that from all the rest of the budget ends it
 
 

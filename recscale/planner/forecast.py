@@ -6,19 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recscale.planner.belief import SCATTER
 from recscale.planner.candidates import Problem
 from recscale.planner.choose import WORTH
 from recscale.planner.fixed import Launch, Planned, Spend
 from recscale.planner.goals import at_target, goal_of, optima
-from recscale.planner.search import (
-    FEWEST,
-    LEAST,
-    Progress,
-    SearchState,
-    decide_search,
-    waits_on,
-)
+from recscale.planner.inference import SCATTER
+from recscale.planner.search import FEWEST, decide_search
+from recscale.planner.state import LEAST, Progress, SearchState, waits_on
 from recscale.planner.value import POWER, falls, look
 from recscale.run import RunRecord
 

@@ -20,7 +20,7 @@ from recscale.ledger import Ledger
 from recscale.manifest import Manifest
 from recscale.planner.candidates import FIELDS, Target, in_unit, values
 from recscale.planner.fixed import Launch, PlanError, Planned, Stop
-from recscale.planner.search import Warm
+from recscale.planner.state import Warm
 from recscale.run import Cost, RunConfig
 from recscale.spec import SweepSpec
 

@@ -12,12 +12,11 @@ import pandas as pd
 from recscale.laws import LawError, Status, fit
 from recscale.laws.points import check
 from recscale.laws.table import load, select
-from recscale.planner.belief import Sample, believe
-from recscale.planner.choose import Seen, choose, start_size
+from recscale.planner.belief import Sample
+from recscale.planner.choose import START, WIDER, Seen, choose, start_size
+from recscale.planner.inference import believe
 from recscale.planner.value import Goal, Outlook, spread
 
-START = 0.15  # of the budget, for the start
-WIDER = (0.4, 1.0)  # of the budget, where so little does not hold the start
 LEAST = 1 / 2000  # of the budget: so that nearly free rows are bought for what they tell
 RANDOM_DRAWS = 9
 

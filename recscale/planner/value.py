@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recscale.planner.belief import Belief, Posterior, Sample, believe, exact
+from recscale.planner.belief import Belief, Posterior, Sample
+from recscale.planner.inference import believe, exact
 
 BAND = 0.4  # decades of compute; about .7 decades of N at exponents of .35
 PLAUSIBLE = 0.1  # share of the laws still possible under which a candidate must lie in the band

@@ -1,0 +1,5 @@
+"""python -m recscale.cli"""
+
+from recscale.cli import main
+
+main()

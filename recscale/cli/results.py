@@ -1,0 +1,91 @@
+"""The verbs of a run directory: status, ask, report."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from recscale.cli.shell import as_json, open_study, refuse
+
+if TYPE_CHECKING:
+    from recscale.study import Study
+
+
+@click.command()
+@click.argument("rundir")
+@as_json
+def status(rundir: str, as_json: bool) -> None:
+    """Show how far a sweep is, from its ledger alone.
+
+    Example: recscale status runs/demo
+    """
+    study = open_study(rundir)
+    if as_json:
+        click.echo(json.dumps(study.facts(), indent=1))
+        return
+    from recscale.report.terminal import progress_line
+
+    click.echo(progress_line(study))
+
+
+@click.command()
+@click.argument("rundir")
+@click.option("--compute", default="10x", show_default=True, help="FLOPs, or times the largest run")
+@as_json
+def ask(rundir: str, compute: str, as_json: bool) -> None:
+    """Say what to train next with more compute.
+
+    Example: recscale ask runs/demo --compute 10x
+    """
+    from recscale.advice import advise
+    from recscale.laws import LawError
+
+    study = open_study(rundir)
+    if len(study.spec.models) > 1:
+        _ask_each(study, compute, as_json)
+        return
+    try:
+        advice = advise(study, compute)
+    except (LawError, ValueError) as error:
+        refuse(str(error))
+    if as_json:
+        click.echo(json.dumps(advice.facts(), indent=1))
+    else:
+        click.echo(advice.sentences())
+
+
+def _ask_each(study: Study, compute: str, as_json: bool) -> None:
+    """The answer of each family, and which of them the budget suits best."""
+    from recscale.advice.families import advise_each
+    from recscale.laws import LawError
+    from recscale.report.architectures import sentences
+
+    try:
+        each, duels = advise_each(study, compute)
+    except (LawError, ValueError) as error:
+        refuse(str(error))
+    if as_json:
+        families = {f: {"why": a} if isinstance(a, str) else a.facts() for f, a in each.items()}
+        facts = {"families": families, "duels": [d.facts() for d in duels]}
+        click.echo(json.dumps(facts, indent=1))
+        return
+    for family, advice in each.items():
+        click.echo(f"{family}:")
+        text = advice if isinstance(advice, str) else advice.sentences()
+        click.echo("".join(f"  {line}\n" for line in text.splitlines()))
+    click.echo("\n".join(sentences(study, duels)))
+
+
+@click.command()
+@click.argument("rundir")
+def report(rundir: str) -> None:
+    """Write report.html and the tables of a sweep.
+
+    Example: recscale report runs/demo
+    """
+    from recscale.report.page import write_report
+
+    for path in write_report(open_study(rundir), rundir):
+        click.echo(path)

@@ -1,0 +1,79 @@
+"""What every verb shares: opening what it was given, refusing bad input, a progress bar."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from recscale.engine.ready import Sweep
+    from recscale.spec import SweepSpec
+    from recscale.study import Study
+
+FAILED, USAGE, EXHAUSTED, INTERRUPTED = 1, 2, 3, 130
+as_json = click.option("--json", "as_json", is_flag=True, help="The same facts for machines.")
+
+
+def load(sweep: str) -> SweepSpec:
+    from recscale.specfile import SpecError, load_spec
+
+    try:
+        return load_spec(sweep)
+    except SpecError as error:
+        refuse(str(error))
+
+
+def open_sweep(spec: SweepSpec) -> Sweep:
+    from recscale.data.layout import DataError
+    from recscale.engine.ready import ready
+    from recscale.planner import PlanError
+    from recscale.specfile import SpecError
+
+    try:
+        with bar() as progress:
+            return ready(spec, progress)
+    except (SpecError, DataError, PlanError) as error:
+        refuse(str(error))
+
+
+def open_study(rundir: str) -> Study:
+    from recscale.study import Study, StudyError
+
+    try:
+        return Study.open(rundir)
+    except StudyError as error:
+        refuse(str(error))
+
+
+@contextmanager
+def bar() -> Iterator[Callable[[int, int | None], None]]:
+    """A progress bar on stderr that appears with the first row."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = ("preparing", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    tasks: list[Any] = []
+
+    def progress(done: int, total: int | None) -> None:
+        if not tasks:
+            bar.start()
+            tasks.append(bar.add_task("rows", total=total))
+        bar.update(tasks[0], completed=done, total=total)
+
+    try:
+        yield progress
+    finally:
+        bar.stop()
+
+
+def refuse(sentence: str) -> NoReturn:
+    """Bad input: what is wrong and what to do, exit 2."""
+    click.echo(sentence, err=True)
+    sys.exit(USAGE)

@@ -1,0 +1,220 @@
+"""The verbs of a sweep file: new, prepare, plan, run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from recscale.cli.shell import EXHAUSTED, FAILED, INTERRUPTED, as_json, load, open_sweep, refuse
+
+if TYPE_CHECKING:
+    from recscale.engine.ready import Sweep
+    from recscale.study import Study
+
+EXAMPLES = Path(__file__).parents[2] / "sweeps"
+
+
+@click.command()
+@click.argument("name")
+@click.option("--like", default="demo", show_default=True, help="The example to copy.")
+def new(name: str, like: str) -> None:
+    """Copy an example sweep to edit.
+
+    Example: recscale new mine --like demo
+    """
+    source, target = EXAMPLES / f"{like}.yaml", Path(f"{name}.yaml")
+    if not source.exists():
+        known = ", ".join(sorted(p.stem for p in EXAMPLES.glob("*.yaml")))
+        refuse(f"--like {like}: no such example; allowed: {known}")
+    if target.exists():
+        refuse(f"{target} exists; choose another name or remove it")
+    lines = source.read_text().splitlines(keepends=True)
+    target.write_text("".join(f"name: {name}\n" if s.startswith("name:") else s for s in lines))
+    click.echo(f"{target} written; edit it, then: recscale plan {target}")
+
+
+@click.command()
+@click.argument("sweep", type=click.Path(exists=True, dir_okay=False))
+def prepare(sweep: str) -> None:
+    """Prepare the data of a sweep, once.
+
+    Example: recscale prepare sweeps/demo.yaml
+    """
+    ready = open_sweep(load(sweep))
+    from recscale.manifest import load_manifest
+
+    data = load_manifest(ready.store)
+    click.echo(f"{ready.store}")
+    click.echo(f"{data.n_train:,} training and {data.n_eval:,} evaluation rows")
+    for reason, rows in data.dropped.items():
+        click.echo(f"dropped {rows:,} rows: {reason}")
+
+
+@click.command()
+@click.argument("sweep", type=click.Path(exists=True, dir_okay=False))
+@as_json
+def plan(sweep: str, as_json: bool) -> None:
+    """Show every run before it runs, with what it costs.
+
+    Example: recscale plan sweeps/demo.yaml
+    """
+    from recscale.ledger import Ledger, finished
+
+    ready = open_sweep(load(sweep))
+    if ready.problem is not None:
+        _plan_search(ready, as_json)
+        return
+    settled = set(finished(Ledger(ready.run_dir).records())) & {p.run_id for p in ready.planned}
+    if as_json:
+        keys = ("table_params", "dense_params", "head_params", "train_flop", "samples")
+        more = ("lookup_bytes", "peak_bytes", "time_s", "gpu_hours", "usd")
+        runs = [
+            {"run_id": p.run_id}
+            | {k: getattr(p.cost, k) for k in keys + more}
+            | {"done": p.run_id in settled, "reason": p.reason}
+            for p in ready.planned
+        ]
+        click.echo(json.dumps(runs, indent=1))
+        return
+    from rich.console import Console
+
+    from recscale.report.terminal import plan_table
+
+    console = Console()
+    console = console if console.is_terminal else Console(width=200)
+    console.print(plan_table(ready.planned, settled))
+
+
+def _plan_search(ready: Sweep, as_json: bool) -> None:
+    """The next decision of a search and what its budget should buy."""
+    from recscale.engine.ready import standing
+    from recscale.planner import Launch, decide_search
+    from recscale.planner.forecast import forecast, grid_cost
+    from recscale.report.terminal import plan_table, search_lines
+
+    problem = ready.problem
+    assert problem is not None
+    state = standing(ready)
+    decision, ahead = decide_search(problem, state), forecast(problem, state)
+    runs = decision.runs if isinstance(decision, Launch) else ()
+    n, whole = grid_cost(problem)
+    if as_json:
+        keys = ("table_params", "dense_params", "samples", "train_flop", "time_s", "usd")
+        facts = {
+            "candidates": len(problem.points),
+            "target": {"unit": problem.target.unit, "amount": problem.target.amount},
+            "budget": problem.spec.budget.model_dump(exclude_none=True),
+            "decision": decision.reason,
+            "runs": [
+                {"run_id": p.run_id, **{k: getattr(p.cost, k) for k in keys}, "reason": p.reason}
+                for p in runs
+            ],
+            "interval": {"level": 0.9, "now": ahead.now, "expected": ahead.half},
+            "more_runs": ahead.runs,
+            "full_grid": {"runs": n, **vars(whole)},
+        }
+        click.echo(json.dumps(facts, indent=1))
+        return
+    from rich.console import Console
+
+    console = Console()
+    console = console if console.is_terminal else Console(width=200)
+    if runs:
+        console.print(plan_table(runs, set()))
+    for line in search_lines(problem, decision, ahead, n, whole):
+        click.echo(line)
+
+
+@click.command()
+@click.argument("sweep", type=click.Path(exists=True, dir_okay=False))
+@click.option("--extend", is_flag=True, help="Let a search that has ended go on, with the file's "
+              "raised budget.")  # fmt: skip
+def run(sweep: str, extend: bool) -> None:
+    """Run what the ledger lacks; the same command resumes.
+
+    Example: recscale run sweeps/demo.yaml
+    """
+    spec = load(sweep)
+    from recscale.engine.ready import changes, stay_on_loopback
+    from recscale.engine.tracking import require_trackers
+    from recscale.specfile import SpecError
+
+    try:
+        require_trackers(spec)
+    except SpecError as error:
+        refuse(str(error))
+    ready = open_sweep(spec)
+    if extend:
+        _check_extension(ready, sweep)
+    stay_on_loopback()
+    from recscale.engine.sweep import run as run_sweep
+    from recscale.planner import PlanError
+    from recscale.report.terminal import Watcher, progress_line
+    from recscale.specfile import SpecError
+
+    fresh, orphaned = changes(ready)
+    for ids, what in ((fresh, "new"), (orphaned, "orphaned: kept, but outside this sweep's law")):
+        if ids:
+            click.echo(f"{len(ids)} {what}: {', '.join(ids[:3])}{' ...' if len(ids) > 3 else ''}")
+    if ready.problem is None:
+        click.echo(f"{len(ready.planned)} runs planned in {ready.run_dir}")
+    else:
+        what = f"a search over {len(ready.problem.points)} candidates"
+        click.echo(f"{what} for {ready.problem.target.words}, in {ready.run_dir}")
+    try:
+        with Watcher() as watcher:
+            ended = run_sweep(ready, watcher, extend)
+    except (PlanError, SpecError) as error:
+        refuse(str(error))
+    click.echo(progress_line(ended.study))
+    if ended.interrupted:
+        click.echo(f"stopped; the same command goes on: recscale run {sweep}")
+        sys.exit(INTERRUPTED)
+    if ready.problem is not None and ended.study.decisions:
+        _say_ended(ended.study, sweep)
+    if ended.study.count("failed"):
+        for record in ended.study.records:
+            if record.status == "failed":
+                last = (record.error or "").strip().splitlines()[-1:]
+                click.echo(f"failed: {record.run_id}: {''.join(last)}")
+        sys.exit(FAILED)
+    if ended.exhausted:
+        from recscale.study import law_facts
+
+        if ready.problem is None:
+            cut = ended.study.count("stopped")
+            under = f"; {cut} were stopped under way and go on when it is raised" if cut else ""
+            click.echo(f"the budget is used up before every run has ended{under}")
+        sys.exit(0 if law_facts(ended.study)["status"] == "converged" else EXHAUSTED)
+
+
+def _check_extension(ready: Sweep, sweep: str) -> None:
+    """`--extend` needs a search that has ended, and a file that asks for more than it did then."""
+    from recscale.ledger import Ledger
+    from recscale.planner.journal import ended
+
+    if ready.problem is None:
+        refuse(f"--extend: {sweep} is no search (strategy frontier); the same command resumes it")
+    entries = Ledger(ready.run_dir).entries()
+    over = ended(entries)
+    if over is None:
+        return
+    before = [e for e in entries if e["kind"] == "plan"][-1]["spec"]
+    now = ready.spec.model_dump(mode="json")
+    if now["budget"] == before["budget"] and now["search"] == before["search"]:
+        refuse(
+            f"--extend: the search has ended ({over['why']}) and {sweep} asks for nothing more: "
+            "raise its budget, or set a narrower search.interval, and give the command again"
+        )
+
+
+def _say_ended(study: Study, sweep: str) -> None:
+    """Why a search ended, and how it goes on."""
+    if study.decisions[-1]["stop"] is None:
+        return
+    click.echo(f"the search has ended: {study.decisions[-1]['why']}")
+    click.echo(f"to go on, raise the budget in {sweep}, then: recscale run --extend {sweep}")

@@ -1,0 +1,87 @@
+"""The verbs of any table of runs: fit, replay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from recscale.cli.shell import as_json, refuse
+
+
+@click.command()
+@click.argument("table")
+@click.option("--variables", required=True, help="Columns the law is over, such as N,D.")
+@click.option("--loss", default="loss", show_default=True, help="Column that the law explains.")
+@click.option("--form", default="additive", show_default=True, help="Form of the law, or auto.")
+@click.option("--where", help="Keep only rows that match, such as 'outlier5 == 0'.")
+@click.option("--predict", help="Hold rows that match out of the fit and predict them.")
+@click.option("--level", default=0.9, show_default=True, help="Of the prediction intervals.")
+@click.option("--cluster", help="Column that names the run, where a run has several rows.")
+@click.option("--cost", help="What a run costs, such as '6*N*D': asks for the best mix.")
+@click.option("--report", type=click.Path(dir_okay=False), help="Also write one page of HTML.")
+@as_json
+def fit(table: str, variables: str, report: str | None, as_json: bool, **options: Any) -> None:
+    """Fit the law of any table of runs.
+
+    Example: recscale fit runs.csv --variables N,D --loss loss
+    """
+    from recscale.laws import LawError
+    from recscale.laws.facts import to_json
+    from recscale.laws.table import open_fit
+
+    names = [v.strip() for v in variables.split(",") if v.strip()]
+    if report and not Path(report).absolute().parent.is_dir():
+        refuse(f"--report {report}: no such folder; make it first")
+    try:
+        fitted = open_fit(table, variables=names, **options)
+    except LawError as error:
+        refuse(str(error))
+    if report:
+        from recscale.report.law_page import law_page
+
+        Path(report).write_text(law_page(fitted, Path(table).name), encoding="utf-8")
+    if as_json:
+        click.echo(to_json(fitted.facts))
+        return
+    from recscale.report.law_text import law_lines
+
+    click.echo("\n".join(law_lines(fitted.facts)))
+    if report:
+        click.echo(f"{report} written")
+
+
+@click.command()
+@click.argument("table")
+@click.option("--variables", required=True, help="Columns the law is over, such as N,D.")
+@click.option("--cost", required=True, help="What a row costs, such as '6*N*D'.")
+@click.option("--loss", default="loss", show_default=True, help="Column to be foretold.")
+@click.option("--budget", default="10%", show_default=True, help="Share of what all rows cost.")
+@click.option("--target", required=True, help="Rows to foretell, never bought: 'C > 1e21'.")
+@click.option("--where", help="Keep only rows that match, such as 'outlier5 == 0'.")
+@click.option("--form", default="additive", show_default=True, help="Form of the law, or auto.")
+@click.option("--seed", default=0, show_default=True, help="Of the random baseline.")
+@as_json
+def replay(table: str, variables: str, budget: str, as_json: bool, **options: Any) -> None:
+    """Buy the rows of a finished table as the search would.
+
+    Example: recscale replay runs.csv --variables N,D --cost 6*N*D --target "C > 1e21"
+    """
+    from recscale.laws import LawError
+    from recscale.laws.facts import to_json
+    from recscale.planner import replay as bought
+    from recscale.values import share
+
+    names = [v.strip() for v in variables.split(",") if v.strip()]
+    try:
+        amount = share(budget)
+        facts = bought(table, names, budget=float(amount), **options)
+    except (LawError, ValueError) as error:
+        refuse(str(error))
+    if as_json:
+        click.echo(to_json(facts))
+        return
+    from recscale.report.terminal import replay_table
+
+    replay_table(facts)

@@ -1,0 +1,186 @@
+"""What a search knows before a decision, as arrays: the sample, the money, the open candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from recscale.cost import estimate
+from recscale.frame import left_out
+from recscale.ledger import standing
+from recscale.planner.candidates import Problem, in_unit, values
+from recscale.planner.choose import Choice, Seen, chances, choose
+from recscale.planner.fixed import Planned, Spend, spent
+from recscale.planner.pace import Throughput, features
+from recscale.planner.value import Goal, Outlook
+from recscale.run import Cost, RunRecord
+from recscale.spec import BudgetSpec
+
+LEAST = 1 / 400  # of the budget: what any run costs in starting it and in waiting for it
+
+
+@dataclass(frozen=True)
+class Warm:
+    """Runs from elsewhere: logs of the law's variables (n, p), losses and costs (n,)."""
+
+    logx: np.ndarray
+    loss: np.ndarray
+    cost: np.ndarray
+    run_ids: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a search is: everything that `decide_search` may know.
+
+    Attributes:
+        attempts: every recorded attempt, in the order of time.
+        decided: every run the search has decided on so far, in that order.
+        in_flight, given_up: run ids.
+        warm: runs that were not bought here.
+    """
+
+    attempts: Sequence[RunRecord] = ()
+    decided: Sequence[Planned] = ()
+    in_flight: Collection[str] = ()
+    given_up: Collection[str] = ()
+    warm: Warm | None = None
+
+
+class SearchState:
+    """The arrays behind one decision, from the records."""
+
+    def __init__(self, problem: Problem, progress: Progress):
+        self.problem, self.progress = problem, progress
+        spec = problem.spec
+        records = [r for r in standing(progress.attempts) if r.status != "stopped"]
+        self.settled = {r.run_id for r in records} | set(progress.given_up)
+        self.throughput = Throughput(progress.attempts)
+        self.used = spent(progress.attempts)
+        waiting = {p.run_id: p for p in progress.decided if p.run_id not in self.settled}
+        self.pending = [p for i, p in waiting.items() if i not in progress.in_flight]
+        self._sample(records, waiting)
+        self._money([p for i, p in waiting.items() if i in progress.in_flight])
+        m = len(problem.points)
+        self.chance = chances(problem.logx, self.logx, self.failed)
+        blocked = np.zeros(m, bool)
+        blocked[[i for i in (self._at(p) for p in waiting.values()) if i is not None]] = True
+        blocked[[i for i in self.broken if i is not None]] = True
+        warm = progress.warm.run_ids if progress.warm else frozenset()
+        first = spec.train.learning_rate.tune[0]
+        for i, point in enumerate(problem.points if warm else ()):
+            blocked[i] |= point.config(spec, problem.data, first, 0).run_id in warm
+        self.open = ~blocked & (self.seed < spec.train.seeds)
+
+    def _sample(self, records: Sequence[RunRecord], waiting: dict[str, Planned]) -> None:
+        """Finished runs that enter the law, those under way, those that failed."""
+        problem, spec = self.problem, self.problem.spec
+        flying = [(p.config.tuning_group, p.config.train.seed) for p in waiting.values()]
+        out, x, loss, cost, failed = left_out(records), [], [], [], []
+        done: dict[tuple[str, int], bool] = {}
+        self.seed = np.zeros(len(problem.points), int)
+        self.factor: dict[int, float] = {}
+        for r in records:
+            train, key = r.config.train, (r.config.tuning_group, r.config.train.seed)
+            at = problem.at.get(key[0])
+            done[key] = done.get(key, False) or r.status == "done"
+            if at is not None:
+                self.seed[at] = max(self.seed[at], train.seed + 1)
+            if r.run_id in out or key in flying or r.final is None:
+                continue
+            row = values(r.config.model, train, r.spent)
+            place = [row[v] for v in spec.law_variables]
+            measured = r.final.columns().get(spec.law_loss)
+            if min(place) > 0 and measured is not None:
+                x.append(np.log(place))
+                loss.append(measured)
+                cost.append(in_unit(r.spent, problem.target.unit))
+            if at is not None:
+                self.factor[at] = train.rate_factor
+        self.broken = {problem.at.get(k[0]) for k, ok in done.items() if not ok and k not in flying}
+        failed = [problem.logx[i] for i in self.broken if i is not None]
+        p = problem.logx.shape[1]
+        self.logx, self.loss = np.array(x).reshape(-1, p), np.array(loss)
+        self.cost, self.failed = np.array(cost), np.array(failed).reshape(-1, p)
+        if warm := self.progress.warm:
+            self.logx = np.concatenate([self.logx, warm.logx])
+            self.loss = np.concatenate([self.loss, warm.loss])
+            self.cost = np.concatenate([self.cost, warm.cost])
+        self.flying = sorted({i for p in waiting.values() if (i := self._at(p)) is not None})
+
+    def _at(self, planned: Planned) -> int | None:
+        return self.problem.at.get(planned.config.tuning_group)
+
+    def _money(self, in_flight: Sequence[Planned]) -> None:
+        """What is committed, and the price of each candidate as a share of the budget."""
+        problem, budget = self.problem, self.problem.spec.budget
+        self.committed = self.used
+        for p in in_flight:
+            self.committed += self.upper(p.cost)
+        mean, upper = self.throughput.factors(problem.features)
+        flop, hours, usd = problem.spends.T
+        tries = np.where(self.seed > 0, 1, len(problem.spec.train.learning_rate.tune))
+        used = vars(self.committed)
+        kinds = {"flop": (flop, flop), "gpu_hours": (hours * mean, hours * upper),
+                 "usd": (usd * mean, usd * upper)}  # fmt: skip
+        self.price = np.full(len(flop), 1e-12)
+        self.fits = np.ones(len(flop), bool)
+        self.left = 1.0
+        for kind, limit in limits(budget).items():
+            expected, most = (tries * a for a in kinds[kind])
+            self.price = np.maximum(self.price, expected / limit)
+            self.fits &= used[kind] + most <= limit
+            self.left = min(self.left, max(0.0, 1 - used[kind] / limit))
+
+    def upper(self, cost: Cost) -> Spend:
+        """A run's spend that it should not pass."""
+        _, (most,) = self.throughput.factors(features([cost]))
+        return Spend(cost.train_flop, cost.gpu_hours * most, cost.usd * most)
+
+    def holds(self, cost: Cost) -> bool:
+        return (self.committed + self.upper(cost)).within(self.problem.spec.budget)
+
+    def spend(self, points: Sequence[int] | np.ndarray) -> Spend:
+        total = Spend()
+        for i in points:
+            cost = self.problem.points[int(i)].cost
+            for _ in range(len(self.problem.spec.train.learning_rate.tune)):
+                total += Spend(cost.train_flop, cost.gpu_hours, cost.usd)
+        return total
+
+    def runs(self, at: int, reason: str) -> list[Planned]:
+        """The runs of one point: every learning-rate factor the first time, and the best factor
+        so far for each further seed."""
+        spec, data, point = self.problem.spec, self.problem.data, self.problem.points[at]
+        seed = int(self.seed[at])
+        factors = spec.train.learning_rate.tune if not seed else (self.factor.get(at, 1.0),)
+        out = []
+        for factor in factors:
+            config = point.config(spec, data, factor, seed)
+            cost = estimate(config.model, config.train, data, spec.resources)
+            out.append(Planned(config, cost, reason))
+        return out
+
+    def choose(self, goal: Callable[[Outlook], Goal]) -> Choice:
+        """The candidate that tells most about the goal for its cost."""
+        problem, at = self.problem, np.flatnonzero(self.open)
+        fly = self.flying
+        seen = Seen(
+            self.logx, np.log(self.loss), self.cost, problem.logx[fly], problem.rank[fly],
+            problem.logx[at], problem.rank[at], np.maximum(self.price[at], LEAST),
+            self.fits[at], self.chance[at],
+        )  # fmt: skip
+        spec = problem.spec
+        return choose(spec.law.form, spec.law_variables, seen, goal, self.left)
+
+
+def waits_on(state: SearchState, decided: Sequence[Planned]) -> list[Planned]:
+    """Runs decided on that have not ended."""
+    return [p for p in decided if p.run_id not in state.settled]
+
+
+def limits(budget: BudgetSpec) -> dict[str, float]:
+    """The limits that are set, by kind."""
+    return budget.model_dump(exclude_none=True)
