@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import slow
+from conftest import slow, with_ray
 
 from recscale.ledger import Ledger
 from recscale.run import RunRecord
+
+pytestmark = with_ray
 
 SWEEP = """
 name: kill

@@ -12,11 +12,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from conftest import with_ray
 from local_cluster import REPOSITORY, LocalCluster, local_cluster
 from planted_study import planted
 from prometheus_client.parser import text_string_to_metric_families
 
 from recscale.ledger import Ledger
+
+pytestmark = with_ray
 
 SWEEP = """
 name: job

@@ -6,6 +6,7 @@ import json
 import signal
 from collections import Counter
 
+from conftest import with_ray
 from planted_study import DATA, record
 from test_engine import done, finish, started, starts, until
 
@@ -15,6 +16,8 @@ from recscale.planner import Planned, problem
 from recscale.planner.journal import decided, decisions, ended
 from recscale.run import RunConfig
 from recscale.specfile import parse_spec
+
+pytestmark = with_ray
 
 SWEEP = """
 name: hunt

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pyarrow.fs as pafs
 import pytest
-from conftest import slow
+from conftest import slow, with_ray
 
 from recscale.data.remote import cache, fetched, prepared
 from recscale.data.store import Store, StoreError
@@ -27,6 +27,8 @@ from recscale.ledger import Ledger
 from recscale.manifest import load_manifest
 from recscale.spec import SweepSpec
 from recscale.storage import StorageError, filesystem, trouble
+
+pytestmark = with_ray
 
 SWEEP = """
 name: away

@@ -1,20 +1,22 @@
 """The search on planted worlds: a tenth of the full grid's FLOPs against all of it.
 
-    python tests/benchmarks/replay_planted.py
+    python tests/benchmarks/replay_planted.py [--first 300] [--seeds 24] [--gammas 1,0.85,1.18]
 
 loss = 1.8 + (400 / N^.34 + 900 / D^.3)^gamma with .2 % of noise, on a full grid of N and D; the
 target is ten times dearer than the dearest run. The plain additive law is true at gamma 1 and
-mildly wrong otherwise.
+mildly wrong otherwise. One world says little: a mean is printed with its standard error. Where the
+law is true and its form is known, no choice of rows for a tenth of the FLOPs has an expected error
+below 1.72 times that of the full grid.
 """
 
-from typing import cast
+import argparse
 
 import numpy as np
 import pandas as pd
 
 from recscale.planner import replay
 
-SEEDS, PER_AXIS = 5, 12
+PER_AXIS = 12
 
 
 def world(gamma: float, seed: int) -> pd.DataFrame:
@@ -30,17 +32,25 @@ def world(gamma: float, seed: int) -> pd.DataFrame:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--first", type=int, default=300)
+    parser.add_argument("--seeds", type=int, default=24)
+    parser.add_argument("--gammas", default="1,0.85,1.18")
+    args = parser.parse_args()
     rows = []
-    for gamma in (1.0, 0.85, 1.18):
-        for seed in range(SEEDS):
+    for gamma in map(float, args.gammas.split(",")):
+        for seed in range(args.first, args.first + args.seeds):
             f = replay(world(gamma, seed), ["N", "D"], "C", budget=0.1, target="C > 1e21")
             rows.append(
                 {"gamma": gamma, "search": f["error"], "full grid": f["whole_table"]["error"]}
                 | {k: v["error"] for k, v in f["baselines"].items()}
             )
-    print("mean error at the target, %; search and baselines with a tenth of the grid's FLOPs")
-    means = cast(pd.DataFrame, pd.DataFrame(rows).groupby("gamma").mean())
-    print((100 * means).round(3).to_string())
+        print(".", end="", flush=True)
+    groups = (100 * pd.DataFrame(rows).set_index("gamma")).groupby("gamma")
+    print("\nmean error at the target, %; search and baselines with a tenth of the grid's FLOPs")
+    print(groups.mean().round(3).to_string())
+    print("standard errors of these means")
+    print(groups.sem().round(3).to_string())
 
 
 if __name__ == "__main__":
