@@ -12,7 +12,7 @@ import math
 from typing import Literal
 
 from recscale.families import AnyModelConfig, Flop
-from recscale.values import Frozen
+from recscale.values import Frozen, Precision
 
 
 class TrainConfig(Frozen):
@@ -29,6 +29,7 @@ class TrainConfig(Frozen):
     sgd_after: float | None = None
     """Share of the steps after which SGD takes over from Adam; None: never."""
     sgd_rate: float | None = None
+    precision: Precision = "float32"
     probes: tuple[str, ...] = ()
     seed: int
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -40,6 +40,7 @@ Count = Annotated[int, BeforeValidator(plain_number), Field(ge=1)]
 Positive = Annotated[float, BeforeValidator(plain_number), Field(gt=0)]
 Probability = Annotated[float, BeforeValidator(plain_number), Field(ge=0, lt=1)]
 Fraction = Annotated[float, BeforeValidator(plain_number), Field(gt=0, le=1)]
+Precision = Literal["float32", "bfloat16"]
 
 CountAxis = Annotated[tuple[Count, ...], BeforeValidator(as_axis)]
 DepthAxis = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(as_axis)]

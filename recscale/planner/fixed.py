@@ -218,6 +218,7 @@ def training(
         eval_points=t.eval_points,
         diverge_above=t.diverge_above,
         sgd_after=t.sgd_after,
+        precision=t.precision,
         probes=spec.probes,
         sgd_rate=t.sgd_rate if t.sgd_after else None,
         seed=seed,

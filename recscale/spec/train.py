@@ -18,6 +18,7 @@ from recscale.values import (
     FractionAxis,
     Frozen,
     Positive,
+    Precision,
     plain_number,
 )
 
@@ -49,6 +50,10 @@ class TrainSpec(Frozen):
     (2311.11351 switches once Adam has converged); null: never."""
     sgd_rate: Positive = 0.1
     """Its learning rate, under the same schedule."""
+    precision: Precision = "float32"
+    """Of the matrix products of training; `bfloat16` is torch's autocast, on CPU or GPU alike.
+    Weights, tables, optimiser state and every evaluation stay float32. Part of the identity of a
+    run: the same sweep with another precision is another set of runs."""
     diverge_above: Annotated[Positive, Field(gt=1)] = 2.0
     """A run whose loss exceeds this multiple of the base rate's entropy has diverged."""
 

@@ -92,6 +92,8 @@ class _Training:
         model = build(config.model, data, self.device.type)
         self.model = shard(model, config.train.sparse_rate, config.train.seed, self.device)
         self.optimizers = Optimizers(self.model, config.train)
+        half = config.train.precision == "bfloat16"
+        self.products = torch.autocast(self.device.type, torch.bfloat16, enabled=half)
         self.checkpoints: Checkpoints | None = None
         facts = None
         if host.checkpoints:
@@ -138,7 +140,8 @@ class _Training:
 
     def _step(self, step: int) -> None:
         self.optimizers.begin_step(rate(step, self.total, self.config.train.warmup))
-        loss, samples = self.task.loss(self.model, step)
+        with self.products:
+            loss, samples = self.task.loss(self.model, step)
         loss.backward()
         self.optimizers.end_step(step / self.total)
         self.pending += loss.detach() * samples
