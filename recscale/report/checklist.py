@@ -13,6 +13,11 @@ from recscale.spec import ResourcesSpec
 from recscale.words import number, quantity, time
 
 Rows = list[tuple[str, str]]
+PRECISION = {
+    "float32": "float32",
+    "bfloat16": "matrix products of training in bfloat16 (torch's autocast); weights, tables, "
+    "optimisers and evaluations in float32",
+}
 
 
 def checklist(f: Findings, held_out: str) -> list[tuple[str, Rows]]:
@@ -111,7 +116,8 @@ def _training(f: Findings) -> Rows:
         ("family", f.study.spec.model.family),
         ("batch", f"{t.batch_size:,} over all workers"),
         ("passes over the data", ", ".join(map(str, t.epochs))),
-        ("optimisers", "row-wise Adagrad on tables, Adam on the dense part; float32"),
+        ("optimisers", "row-wise Adagrad on tables, Adam on the dense part"),
+        ("precision", PRECISION[t.precision]),
         ("learning rates", f"dense {rate.dense:g}, sparse {rate.sparse:g}"
          + (f" at width {rate.width}, times {rate.width} / width" if rate.width else "")
          + f"; factors tried for "
