@@ -11,10 +11,12 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pyarrow.fs as pafs
 import pytest
 import torch
 import torch.multiprocessing as mp
 from architectures import architecture
+from fsspec.implementations.local import LocalFileSystem
 
 from recscale.data.store import Split, Store
 from recscale.planner import planned_runs
@@ -117,6 +119,26 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(which, runs, opened, tm
     assert resumed.resumed == 1
     assert len(host.heard) < len(whole.curve)
     assert quality(resumed) == quality(whole)
+
+
+class NoFolders(pafs.FSSpecHandler):
+    """A store of objects that lists no folders, as Google's does where nobody left a marker."""
+
+    def get_file_info_selector(self, selector: pafs.FileSelector) -> list[pafs.FileInfo]:
+        found = super().get_file_info_selector(selector)
+        return [info for info in found if info.type != pafs.FileType.Directory]
+
+
+def test_a_store_without_folders_keeps_the_newest_checkpoint_and_resumes_from_it(
+    runs, opened, tmp_path, monkeypatch
+):
+    store = pafs.PyFileSystem(NoFolders(LocalFileSystem()))
+    monkeypatch.setattr(checkpoint, "filesystem", lambda root: (store, str(root)))
+    with pytest.raises(Killed):
+        train(runs[0], opened, Mortal(tmp_path, dies_at=5))
+    kept = {p.parent.name for p in tmp_path.glob("step-*/facts.json")}
+    assert len(kept) == 1
+    assert train(runs[0], opened, Mortal(tmp_path)).resumed == 1
 
 
 def test_a_half_written_checkpoint_is_not_used(runs, opened, tmp_path):

@@ -141,9 +141,9 @@ class Checkpoints:
             if self.rank == 0:
                 # beside the tensors: a dict without tensors breaks loading on another world size
                 write(self.fs, f"{folder}/{FACTS}", facts.encode())
-                for old in self.fs.get_file_info(pafs.FileSelector(self.root)):
-                    if old.path != folder:
-                        remove(self.fs, old.path)
+                for old in _complete(self.fs, self.root):
+                    if old != folder:
+                        remove(self.fs, old)
         self.write_s = time.monotonic() - begun
 
     def _state(self) -> dict[str, Any]:
@@ -157,9 +157,23 @@ def latest(root: str | Path) -> str | None:
 
 
 def _latest(fs: pafs.FileSystem, root: str) -> str | None:
-    found = fs.get_file_info(pafs.FileSelector(root, allow_not_found=True))
-    steps = sorted((i.path for i in found if i.base_name.startswith(PREFIX)), reverse=True)
-    return next((path for path in steps if exists(fs, f"{path}/{FACTS}")), None)
+    complete = _complete(fs, root)
+    return max((path for path in complete if complete[path]), default=None)
+
+
+def _complete(fs: pafs.FileSystem, root: str) -> dict[str, bool]:
+    """The checkpoints under `root` and whether each is complete, by their files alone: object
+    stores list no folders (Google's do only where somebody left a marker)."""
+    found = fs.get_file_info(pafs.FileSelector(root, recursive=True, allow_not_found=True))
+    complete: dict[str, bool] = {}
+    for info in found:
+        at = info.path.rfind(f"/{PREFIX}")
+        if info.type != pafs.FileType.File or at < 0:
+            continue
+        step, _, name = info.path[at + 1 :].partition("/")
+        path = f"{info.path[:at]}/{step}"
+        complete[path] = complete.get(path, False) or name == FACTS
+    return complete
 
 
 @cache
