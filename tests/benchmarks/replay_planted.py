@@ -6,10 +6,12 @@ loss = 1.8 + (400 / N^.34 + 900 / D^.3)^gamma with .2 % of noise, on a full grid
 target is ten times dearer than the dearest run. The plain additive law is true at gamma 1 and
 mildly wrong otherwise. One world says little: a mean is printed with its standard error. Where the
 law is true and its form is known, no choice of rows for a tenth of the FLOPs has an expected error
-below 1.72 times that of the full grid.
+below 1.72 times that of the full grid; where its bend is not known (gamma is fitted too), 2.08
+times.
 """
 
 import argparse
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -47,10 +49,11 @@ def main() -> None:
             )
         print(".", end="", flush=True)
     groups = (100 * pd.DataFrame(rows).set_index("gamma")).groupby("gamma")
+    mean, error = cast(pd.DataFrame, groups.mean()), cast(pd.DataFrame, groups.sem())
     print("\nmean error at the target, %; search and baselines with a tenth of the grid's FLOPs")
-    print(groups.mean().round(3).to_string())
+    print(mean.round(3).to_string())
     print("standard errors of these means")
-    print(groups.sem().round(3).to_string())
+    print(error.round(3).to_string())
 
 
 if __name__ == "__main__":

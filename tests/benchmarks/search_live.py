@@ -1,4 +1,4 @@
-"""Live: at an equal FLOP budget, whose runs foretell a run 25 times larger best?
+"""Live: at an equal FLOP budget, whose runs foretell a run 30 times larger best?
 
     python tests/benchmarks/search_live.py [--seeds 0,1,2] [--share 0.25] [--storage DIR]
 
@@ -36,12 +36,12 @@ from recscale.specfile import parse_spec
 AXES: dict[str, list[float]] = {
     "embedding_dim": [4, 8, 16],
     "mlp_width": [8, 16, 32],
-    "data_fraction": [0.006, 0.0125, 0.025, 0.05, 0.1],
+    "data_fraction": [0.005, 0.01, 0.02, 0.04, 0.08],
 }
 LARGE: dict[str, list[float]] = {"embedding_dim": [16], "mlp_width": [64], "data_fraction": [1.0]}
 SWEEP = """
 name: {name}
-data: {{source: synthetic, rows: 2400000, users: 2000, items: 1000, seed: {seed}}}
+data: {{source: synthetic, rows: 2880000, users: 2000, items: 1000, seed: {seed}}}
 model: {{family: dlrm, embedding_dim: {embedding_dim}, mlp_width: {mlp_width}, sequence_length: 6}}
 train:
   data_fraction: {data_fraction}
