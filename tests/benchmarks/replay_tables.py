@@ -61,7 +61,7 @@ def main() -> None:
 def _needed(part: pd.DataFrame, way: str) -> np.ndarray:
     """The least budget of each table at which `way` matches the plain law of every row."""
     reached = part["budget"].where(part[way] <= part["whole"], 1.0)
-    return reached.groupby(part["table"]).min().to_numpy()
+    return np.asarray(reached.groupby(part["table"]).min())
 
 
 def _row(name: str, away: int, table: pd.DataFrame, budgets: list[float]):
