@@ -17,6 +17,7 @@ TRAIN: dict[str, Any] = dict(
     data_fraction=0.3, batch_size=64, epochs=1, dense_rate=3e-3, sparse_rate=0.1, rate_factor=1.0,
     warmup=0.05, eval_points=2, diverge_above=2.0, seed=0,
 )  # fmt: skip
+SAMPLED = ("decoder", dict(negatives=16, negatives_by="popularity", correction=True))
 
 
 @pytest.fixture(scope="module")
@@ -24,20 +25,20 @@ def clicks(store: Path) -> Store:
     return Store.open(store)
 
 
-def both(name: str, store: Store, **changes: Any) -> list[Outcome]:
+def both(name: str, store: Store, sizes: dict[str, Any], **changes: Any) -> list[Outcome]:
     """The run in float32 and in bfloat16."""
     outcomes = []
     for precision in ("float32", "bfloat16"):
         settings = TrainConfig(**{**TRAIN, **changes, "precision": precision})
         data = store.manifest.fingerprint
-        config = RunConfig(data=data, model=architecture(name), train=settings)
+        config = RunConfig(data=data, model=architecture(name, **sizes), train=settings)
         outcomes.append(train(config, store, PlainHost()))
     return outcomes
 
 
-@pytest.mark.parametrize("name", [*SIZES, *SEQUENCES])
-def test_every_family_learns_the_same_in_bfloat16(name, clicks, sequence_store):
-    single, half = both(name, sequence_store if name in SEQUENCES else clicks)
+@pytest.mark.parametrize("name, sizes", [*((n, {}) for n in (*SIZES, *SEQUENCES)), SAMPLED])
+def test_every_family_learns_the_same_in_bfloat16(name, sizes, clicks, sequence_store):
+    single, half = both(name, sequence_store if name in SEQUENCES else clicks, sizes)
     assert half.status == "done"
     assert half.curve[-1].train_loss != single.curve[-1].train_loss
     assert half.curve[-1].train_loss == pytest.approx(single.curve[-1].train_loss, rel=0.03)
@@ -48,7 +49,7 @@ def test_every_family_learns_the_same_in_bfloat16(name, clicks, sequence_store):
 def test_evaluations_are_in_float32_whatever_trains(name, clicks, sequence_store):
     """Rates so small that nothing is learnt: the same weights, measured in the same way."""
     store = sequence_store if name in SEQUENCES else clicks
-    single, half = both(name, store, dense_rate=1e-15, sparse_rate=1e-15)
+    single, half = both(name, store, {}, dense_rate=1e-15, sparse_rate=1e-15)
     assert half.curve[-1].train_loss != single.curve[-1].train_loss
     assert half.curve[-1].eval_loss == pytest.approx(single.curve[-1].eval_loss, rel=1e-9)
 
