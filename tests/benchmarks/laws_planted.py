@@ -1,8 +1,9 @@
 """Coverage of prediction intervals where the truth is known, by kind of world and number of runs.
 
     python tests/benchmarks/laws_planted.py [--seeds 20] [--runs 16 24 40 100]
+        [--exponents 0.2 0.5] [--floors 0.5 2.5]      # as recommenders' are: 0.05 0.3 and 0.1 0.6
 
-Worlds, drawn anew for every seed (exponents .2 to .5, floor .5 to 2.5, noise .2 to 1 %):
+Worlds, drawn anew for every seed (exponents and floor between those given, noise .2 to 1 %):
 true: the additive law itself. bend: with waves of .1 to 1.3 % along N, D and N/D that no formula
 has. form: shortages that add up by another power, gamma .6 to 1.4. early: cheap runs off by up to
 20 %, less with every decade of compute, as badly tuned small runs are. The law is fitted to runs
@@ -23,11 +24,11 @@ LEVEL = 0.9
 TESTS = 12
 
 
-def world(kind: str, n: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def world(kind: str, n: int, seed: int, exponents, floors) -> tuple[pd.DataFrame, pd.DataFrame]:
     """n runs to fit and TESTS dearer ones to foretell."""
     rng = np.random.default_rng([seed, n, KINDS.index(kind)])
     N, D = 10 ** rng.uniform(6, 8.5, 4 * n), 10 ** rng.uniform(7, 9.5, 4 * n)
-    (alpha, beta), E = rng.uniform(0.2, 0.5, 2), rng.uniform(0.5, 2.5)
+    (alpha, beta), E = rng.uniform(*exponents, 2), rng.uniform(*floors)
     a, b = rng.uniform(0.3, 1.5, 2)
     g = rng.uniform(0.6, 1.4) if kind == "form" else 1.0
     terms = (a * (N / 1e6) ** -alpha) ** (1 / g) + (b * (D / 1e7) ** -beta) ** (1 / g)
@@ -50,12 +51,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--runs", type=int, nargs="+", default=[16, 24, 40, 100])
+    parser.add_argument("--exponents", type=float, nargs=2, default=[0.2, 0.5])
+    parser.add_argument("--floors", type=float, nargs=2, default=[0.5, 2.5])
     args = parser.parse_args()
     rows = []
     for kind in KINDS:
         for n in args.runs:
             for seed in range(args.seeds):
-                cheap, dear = world(kind, n, seed)
+                cheap, dear = world(kind, n, seed, args.exponents, args.floors)
                 law = fit(cheap, "additive", ["N", "D"])
                 if law.status is Status.UNDERDETERMINED:
                     continue
