@@ -24,11 +24,11 @@ LEVEL = 0.9
 TESTS = 12
 
 
-def world(kind: str, n: int, seed: int, exponents, floors) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """n runs to fit and TESTS dearer ones to foretell."""
+def world(kind: str, n: int, seed: int, exponents: list[float], floors: list[float]):
+    """n runs to fit and TESTS dearer ones to foretell, two frames."""
     rng = np.random.default_rng([seed, n, KINDS.index(kind)])
     N, D = 10 ** rng.uniform(6, 8.5, 4 * n), 10 ** rng.uniform(7, 9.5, 4 * n)
-    (alpha, beta), E = rng.uniform(*exponents, 2), rng.uniform(*floors)
+    (alpha, beta), E = rng.uniform(*exponents, size=2), rng.uniform(*floors, size=1)[0]
     a, b = rng.uniform(0.3, 1.5, 2)
     g = rng.uniform(0.6, 1.4) if kind == "form" else 1.0
     terms = (a * (N / 1e6) ** -alpha) ** (1 / g) + (b * (D / 1e7) ** -beta) ** (1 / g)
