@@ -14,20 +14,36 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.fs as pafs
+from pydantic import ValidationError
 
 from recscale.run import RunRecord
-from recscale.storage import filesystem, guarded, read
+from recscale.storage import StorageError, filesystem, guarded, read
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SUFFIX = ".jsonl"
+
+
+@contextmanager
+def of_this_version(place: str) -> Iterator[None]:
+    """Raises StorageError for facts at `place` that this version does not know."""
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise StorageError(
+            f"{place}: the ledger was written by another version of recscale ({error.title}, {key}: "
+            f"{first['msg']}); read it with that version, or give the sweep another name or `storage`"
+        ) from error
 
 
 @dataclass
@@ -118,13 +134,14 @@ class Ledger:
         with self.fs.open_input_file(path) as source:
             source.seek(file.size)
             data = source.read()
-        file.size += len(data)
-        *whole, file.tail = (file.tail + data).split(b"\n")
+        *whole, tail = (file.tail + data).split(b"\n")
         entries = [e for line in whole if (e := _parse(line)) is not None]
+        with of_this_version(self.place):
+            file.attempts += [
+                RunRecord.model_validate(e["record"]) for e in entries if e["kind"] == "run"
+            ]
         file.entries += entries
-        file.attempts += [
-            RunRecord.model_validate(e["record"]) for e in entries if e["kind"] == "run"
-        ]
+        file.size, file.tail = file.size + len(data), tail
 
     def attempts(self) -> list[RunRecord]:
         """Every recorded attempt, failures and repeats included, in the order of time."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from recscale.ledger import Ledger
+from recscale.ledger import Ledger, of_this_version
 from recscale.manifest import Manifest
 from recscale.planner import Planned, Spend, pace, spent
 from recscale.planner.journal import decided, decisions, plan_of, planned_of
@@ -57,12 +57,17 @@ class Study:
         if not plans:
             raise StudyError(f"{where}: no sweep was started here; `recscale run SWEEP` starts one")
         plan = plans[-1]
-        planned = tuple(planned_of(plan["runs"]) + decided(entries))
+        with of_this_version(ledger.place):
+            spec, data = (
+                SweepSpec.model_validate(plan["spec"]),
+                Manifest.model_validate(plan["data"]),
+            )
+            planned = tuple(planned_of(plan["runs"]) + decided(entries))
         ids = {p.run_id for p in planned}
         records = ledger.records()
         return cls(
-            spec=SweepSpec.model_validate(plan["spec"]),
-            data=Manifest.model_validate(plan["data"]),
+            spec=spec,
+            data=data,
             planned=planned,
             attempts=tuple(ledger.attempts()),
             records=tuple(r for r in records if r.run_id in ids),

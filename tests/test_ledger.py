@@ -78,6 +78,19 @@ def test_a_torn_last_line_costs_nothing_else(tmp_path: Path, make, cut: int):
     assert {make(0).run_id, make(2).run_id} <= ids
 
 
+def test_a_ledger_of_another_version_is_named_and_left_alone(tmp_path: Path, make):
+    record = make(0).model_dump(mode="json")
+    record["measured"]["carbon_kg"] = 1.0
+    Ledger(tmp_path).append("run", record=record)
+    (written,) = tmp_path.glob("ledger/*.jsonl")
+    before = written.read_bytes()
+    reader = Ledger(tmp_path)
+    for _ in range(2):  # it is not read as empty the second time
+        with pytest.raises(StorageError, match=f"{tmp_path}.*another version.*carbon_kg.*storage"):
+            reader.records()
+    assert written.read_bytes() == before
+
+
 def test_a_reader_sees_what_is_appended_later(tmp_path: Path, make):
     reader, writer = Ledger(tmp_path), Ledger(tmp_path)
     assert reader.records() == []
