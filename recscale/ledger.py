@@ -39,10 +39,10 @@ def of_this_version(place: str) -> Iterator[None]:
         yield
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
+        what = f"{error.title}, {'.'.join(map(str, first['loc']))}: {first['msg']}"
         raise StorageError(
-            f"{place}: the ledger was written by another version of recscale ({error.title}, {key}: "
-            f"{first['msg']}); read it with that version, or give the sweep another name or `storage`"
+            f"{place}: the ledger was written by another version of recscale ({what}); read it "
+            "with that version, or give the sweep another name or `storage`"
         ) from error
 
 
