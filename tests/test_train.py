@@ -134,11 +134,15 @@ def test_a_store_without_folders_keeps_the_newest_checkpoint_and_resumes_from_it
 ):
     store = pafs.PyFileSystem(NoFolders(LocalFileSystem()))
     monkeypatch.setattr(checkpoint, "filesystem", lambda root: (store, str(root)))
+    tmp_path = tmp_path / "step-1" / "run"  # whose own name must not be taken for a checkpoint's
+    tmp_path.mkdir(parents=True)
+    (tmp_path / "stray").touch()
     with pytest.raises(Killed):
         train(runs[0], opened, Mortal(tmp_path, dies_at=5))
     kept = {p.parent.name for p in tmp_path.glob("step-*/facts.json")}
     assert len(kept) == 1
     assert train(runs[0], opened, Mortal(tmp_path)).resumed == 1
+    assert (tmp_path / "stray").exists()
 
 
 def test_a_half_written_checkpoint_is_not_used(runs, opened, tmp_path):

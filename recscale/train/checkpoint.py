@@ -165,14 +165,13 @@ def _complete(fs: pafs.FileSystem, root: str) -> dict[str, bool]:
     """The checkpoints under `root` and whether each is complete, by their files alone: object
     stores list no folders (Google's do only where somebody left a marker)."""
     found = fs.get_file_info(pafs.FileSelector(root, recursive=True, allow_not_found=True))
+    below = len(root.rstrip("/")) + 1
     complete: dict[str, bool] = {}
     for info in found:
-        at = info.path.rfind(f"/{PREFIX}")
-        if info.type != pafs.FileType.File or at < 0:
-            continue
-        step, _, name = info.path[at + 1 :].partition("/")
-        path = f"{info.path[:at]}/{step}"
-        complete[path] = complete.get(path, False) or name == FACTS
+        step, _, name = info.path[below:].partition("/")
+        if info.type == pafs.FileType.File and step.startswith(PREFIX):
+            path = info.path[:below] + step
+            complete[path] = complete.get(path, False) or name == FACTS
     return complete
 
 
