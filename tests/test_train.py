@@ -122,7 +122,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(which, runs, opened, tm
 
 
 class NoFolders(pafs.FSSpecHandler):
-    """A store of objects that lists no folders, as Google's does where nobody left a marker."""
+    """A store of objects that lists no folders."""
 
     def get_file_info_selector(self, selector: pafs.FileSelector) -> list[pafs.FileInfo]:
         found = super().get_file_info_selector(selector)

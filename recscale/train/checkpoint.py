@@ -162,8 +162,8 @@ def _latest(fs: pafs.FileSystem, root: str) -> str | None:
 
 
 def _complete(fs: pafs.FileSystem, root: str) -> dict[str, bool]:
-    """The checkpoints under `root` and whether each is complete, by their files alone: object
-    stores list no folders (Google's do only where somebody left a marker)."""
+    """The checkpoints under `root` and whether each is complete, by their files alone: an
+    object store need not list folders."""
     found = fs.get_file_info(pafs.FileSelector(root, recursive=True, allow_not_found=True))
     below = len(root.rstrip("/")) + 1
     complete: dict[str, bool] = {}
