@@ -141,7 +141,7 @@ class Checkpoints:
             if self.rank == 0:
                 # beside the tensors: a dict without tensors breaks loading on another world size
                 write(self.fs, f"{folder}/{FACTS}", facts.encode())
-                for old in _complete(self.fs, self.root):
+                for old in _checkpoints(self.fs, self.root):
                     if old != folder:
                         remove(self.fs, old)
         self.write_s = time.monotonic() - begun
@@ -157,11 +157,11 @@ def latest(root: str | Path) -> str | None:
 
 
 def _latest(fs: pafs.FileSystem, root: str) -> str | None:
-    complete = _complete(fs, root)
+    complete = _checkpoints(fs, root)
     return max((path for path in complete if complete[path]), default=None)
 
 
-def _complete(fs: pafs.FileSystem, root: str) -> dict[str, bool]:
+def _checkpoints(fs: pafs.FileSystem, root: str) -> dict[str, bool]:
     """The checkpoints under `root` and whether each is complete, by their files alone: an
     object store need not list folders."""
     found = fs.get_file_info(pafs.FileSelector(root, recursive=True, allow_not_found=True))

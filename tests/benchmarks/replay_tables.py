@@ -50,12 +50,12 @@ def main() -> None:
             name = "search" if way == "error" else way
             more = np.mean(needed["error"] > share)
             print(f"  {name}: {np.median(share):.3g}; the search needs more on {more:.0%}")
-        full = part[np.isclose(part["budget"].to_numpy(), 0.1)]
-        print("at a budget of 10%, error of the search over that of")
-        for way in (*WAYS, "whole", "whole_gp"):
-            ratio = np.exp(np.log(full["error"] / full[way]).mean())
-            worse = np.mean(full["error"] > full[way])
-            print(f"  {way}: {ratio:.2f} (geometric); worse on {worse:.0%}")
+        for budget, full in part.groupby("budget"):
+            print(f"at a budget of {budget:.0%}, error of the search over that of")
+            for way in (*WAYS, "whole", "whole_gp"):
+                ratio = np.exp(np.log(full["error"] / full[way]).mean())
+                worse = np.mean(full["error"] > full[way])
+                print(f"  {way}: {ratio:.2f} (geometric); worse on {worse:.0%}")
 
 
 def _needed(part: pd.DataFrame, way: str) -> np.ndarray:
