@@ -1,19 +1,21 @@
 """Prediction intervals: the law, what real losses do beside it, and the noise of one run.
 
-    log loss = log f(x; theta) + d(log x) + noise,   d ~ GP(0, amplitude^2 RBF(length))
+    log loss = log f(x; theta) + s(x) (d(log x) + noise),   d ~ GP(0, amplitude^2 RBF(length))
 
 No formula is exact, and resampling its constants cannot show by how much: bands made that way
 cover a quarter to two thirds of new runs when 90 % is asked. Here theta has weak priors, d has
 a handful of amplitudes and lengths, the noise a handful of sizes, and each combination counts
 by how well it foretold dearer runs from cheaper ones (rolling origin: the cheapest 40, 60 and
-80 % predict the rest). An additive law is let bend as the gamma law does, around gamma = 1: how
-shortages add up is the part of the formula that is least sure. Last, the whole spread is scaled
-by what those forecasts missed by, each origin judged by weights of the others. Kennedy and
-O'Hagan 2001 for the model, Gneiting and Raftery 2007 for the log score.
+80 % predict the rest). s is 1, or falls as runs grow: short runs of small models keep further
+from any law than large ones do. An additive law is let bend as the gamma law does, around
+gamma = 1: how shortages add up is the part of the formula that is least sure. Last, the whole
+spread is scaled by what those forecasts missed by, each origin judged by weights of the others.
+Kennedy and O'Hagan 2001 for the model, Gneiting and Raftery 2007 for the log score.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 LENGTHS = (0.4, 0.75, 1.3)  # decades
 AMPLITUDES = (0.003, 0.01, 0.03, 0.1)  # share of the range of log loss over the runs
 NOISES = (0.25, 0.6, 1.2)  # times the robust spread of the residuals
+SETTLING = (0.0, 0.3)  # decades by which s falls for each decade of a run's size
+FOLDS = 4.0  # the most by which s differs from that of a run of median size
 ORIGINS = (0.4, 0.6, 0.8)
 EVIDENCE = 3  # runs an origin counts for at most: its errors share one extrapolation
 PRIOR = 2.0  # origins that the spread being right beforehand counts for
@@ -103,8 +107,8 @@ def _bending(law: ScalingLaw) -> tuple[Form, np.ndarray]:
 
 
 def combinations() -> np.ndarray:
-    """(h, 3) of length, amplitude, noise."""
-    return np.array([(a, b, c) for a in LENGTHS for b in AMPLITUDES for c in NOISES])
+    """(h, 4) of length, amplitude, noise, settling."""
+    return np.array(list(itertools.product(LENGTHS, AMPLITUDES, NOISES, SETTLING)))
 
 
 def _trust(form: Form, theta, x, logy) -> np.ndarray:
@@ -171,34 +175,38 @@ def posterior(form: Form, theta, x, logy, w, new, scales: Scales, keep: np.ndarr
     """Mean and variance (h, m) of log loss of new runs, one row per kept combination.
 
     For each length the kernel is diagonalised once; amplitudes, noises and the Gauss-Newton
-    steps of log theta then cost no factorisation.
+    steps of log theta then cost no factorisation. Residuals over s are an ordinary process.
     """
     combos = combinations()[keep]
     mu, sd = form.prior(np.exp(logy))
     mean, var = np.empty((len(combos), len(new))), np.empty((len(combos), len(new)))
+    root = np.sqrt(w)
+    turned = {}
     for length in np.unique(combos[:, 0]):
-        rows = np.flatnonzero(combos[:, 0] == length)
-        root = np.sqrt(w)
-        kernel = _rbf(x, x, length) * root[:, None] * root
-        values, q = np.linalg.eigh(kernel)
-        values = np.maximum(values, 0.0)
-        cross = _rbf(new, x, length) * root @ q  # (m, n), rotated
+        values, q = np.linalg.eigh(_rbf(x, x, length) * root[:, None] * root)
+        turned[length] = np.maximum(values, 0.0), q, _rbf(new, x, length) * root @ q
+    for length, settling in itertools.product(LENGTHS, SETTLING):
+        rows = np.flatnonzero((combos[:, 0] == length) & (combos[:, 3] == settling))
+        if not len(rows):
+            continue
+        values, q, cross = turned[length]
+        s, s_new = _settled(x, x, settling), _settled(new, x, settling)
         amp2 = (combos[rows, 1] * scales.range) ** 2
         noise2 = (combos[rows, 2] * scales.noise) ** 2
         inverse = 1.0 / (amp2[:, None] * values + noise2[:, None])  # (b, n)
-        qt = q.T * root
+        qt = q.T * (root / s)
         eta = _map(form, theta, x, logy, qt, inverse, mu, sd)
         r, jac = _log_residuals(form, eta, x, logy)
         r, jac = r @ qt.T, jac @ qt.T
         hess = np.einsum("bkn,bn,bln->bkl", jac, inverse, jac) + np.diag(sd**-2.0)
         f, _ = form.evaluate(np.exp(eta), new)
         g = _log_jacobian(form, eta, new)
-        gain = amp2[:, None, None] * cross * inverse[:, None, :]  # (b, m, n)
-        mean[rows] = np.log(np.maximum(f, 1e-300)) - np.einsum("bmn,bn->bm", gain, r)
-        rest = g - np.einsum("bmn,bkn->bkm", gain, jac)
+        gain = amp2[:, None, None] * cross * inverse[:, None, :]  # (b, m, n), of residuals over s
+        mean[rows] = np.log(np.maximum(f, 1e-300)) - s_new * np.einsum("bmn,bn->bm", gain, r)
+        rest = g - s_new * np.einsum("bmn,bkn->bkm", gain, jac)
         own = amp2[:, None] - np.einsum("bmn,mn->bm", gain * amp2[:, None, None], cross)
         spread = np.einsum("bkm,bkm->bm", rest, np.linalg.solve(hess, rest))
-        var[rows] = np.maximum(own, 0.0) + spread + noise2[:, None]
+        var[rows] = (np.maximum(own, 0.0) + noise2[:, None]) * s_new**2 + spread
     return mean, var
 
 
@@ -246,6 +254,12 @@ def _log_jacobian(form: Form, eta, x) -> np.ndarray:
 def _rbf(a: np.ndarray, b: np.ndarray, length: float) -> np.ndarray:
     d = ((a[:, None, :] - b[None]) ** 2).sum(-1) / np.log(10) ** 2
     return np.exp(-0.5 * d / length**2)
+
+
+def _settled(x: np.ndarray, known: np.ndarray, settling: float) -> np.ndarray:
+    """s (m,) of runs at log points x (m, p); a run's size is the product of its variables."""
+    grown = x.sum(1) - np.median(known.sum(1))
+    return np.exp(np.clip(-settling * grown, -np.log(FOLDS), np.log(FOLDS)))
 
 
 def _mixture(mean, sd, share, level: float):
