@@ -1,8 +1,8 @@
 """Live: at an equal FLOP budget, whose runs foretell a run 30 times larger best?
 
-    python tests/benchmarks/search_live.py [--seeds 10,11,12] [--share 0.25] [--storage DIR]
+    python tests/benchmarks/search_live.py [--seeds 20,21,22,23,24,25] [--share .25] [--storage DIR]
 
-On three synthetic worlds the search, the largest grid that fits (three values or more of each
+On synthetic worlds the search, the largest grid that fits (three values or more of each
 axis) and Tune's own random search (tune.choice over the same axes) each have the same share of the
 whole grid's FLOPs, with real training through Ray. The law fitted to each one's runs then predicts
 a run that is dearer than any of them could be, which is trained afterwards. The same command goes
@@ -122,7 +122,7 @@ def foretold(run_dir: str, spec, at: dict[str, float]) -> tuple[float, float, fl
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--seeds", default="10,11,12")
+    parser.add_argument("--seeds", default="20,21,22,23,24,25")
     parser.add_argument("--share", type=float, default=0.25)
     parser.add_argument("--storage", default=f"{tempfile.gettempdir()}/recscale-search-live")
     args = parser.parse_args()
