@@ -67,6 +67,24 @@ def test_prediction_intervals_cover_new_runs_beyond_the_data():
     assert 0.8 < np.mean(hits) <= 1.0
 
 
+def test_where_runs_settle_as_they_grow_dear_ones_are_foretold_narrowly():
+    hits, widths = [], []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        N, D = 10 ** rng.uniform(5, 8, 48), 10 ** rng.uniform(6, 9, 48)
+        N, D = np.r_[N, 3e8, 1e9], np.r_[D, 3e9, 1e10]  # the last two are to be foretold
+        scatter = 0.02 * (N * D / 1e11) ** -0.3  # 2 % for the smallest, .03 % for those
+        loss = 1.5 + 0.6 * (N / 1e6) ** -0.3 + 0.8 * (D / 1e7) ** -0.25
+        loss *= np.exp(scatter * rng.standard_normal(50))
+        frame = pd.DataFrame({"N": N, "D": D, "loss": loss})
+        held = frame[48:]
+        answer = fit(frame[:48], "additive", ["N", "D"]).predict(held, 0.9)
+        hits += list((answer["low"] <= held["loss"]) & (held["loss"] <= answer["high"]))
+        widths += list(np.log(answer["high"] / answer["low"]))
+    assert np.mean(hits) > 0.8
+    assert np.mean(widths) < 0.025  # .034 where all runs are taken to scatter alike
+
+
 def test_a_prediction_is_wider_than_what_the_constants_alone_allow():
     frame = planted(100, 1, bend=0.01)
     law = fit(frame, "additive")
