@@ -61,9 +61,7 @@ class RunConfig(Frozen):
     @property
     def tuning_group(self) -> str:
         """Equal for runs that differ in learning-rate factor and seed only."""
-        literals = self.model_dump(mode="json")
-        del literals["train"]["rate_factor"], literals["train"]["seed"]
-        return json.dumps(literals, sort_keys=True)
+        return self.model_dump_json(exclude={"train": {"rate_factor", "seed"}})
 
 
 class Cost(Frozen):

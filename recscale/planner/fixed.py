@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from recscale.cost import estimate, machines, steps
@@ -30,7 +31,7 @@ class Planned:
     cost: Cost
     reason: str
 
-    @property
+    @cached_property  # a search asks for that of every run at each decision
     def run_id(self) -> str:
         return self.config.run_id
 
