@@ -2,8 +2,9 @@
 
     log loss = log f(x; theta) + d(log x) + noise,   d ~ GP(0, amplitude^2 RBF(length))
 
-The model is that of `recscale.laws.discrepancy`, which makes the intervals people read. Here the
-law is linear in log theta about its posterior mode, so that the variance of every candidate, and
+The model is that of `recscale.laws.discrepancy`, which makes the intervals people read, with s = 1:
+here it is distance from the frontier that widens the noise of a run (`planner.value.OFF`). The law
+is linear in log theta about its posterior mode, so that the variance of every candidate, and
 how far it would fall at the target if the candidate were run, cost one Cholesky factor each.
 A run's variance does not depend on its loss: runs under way count by their place alone.
 """
