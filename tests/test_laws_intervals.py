@@ -77,8 +77,8 @@ def test_where_runs_settle_as_they_grow_dear_ones_are_foretold_narrowly():
         loss = 1.5 + 0.6 * (N / 1e6) ** -0.3 + 0.8 * (D / 1e7) ** -0.25
         loss *= np.exp(scatter * rng.standard_normal(50))
         frame = pd.DataFrame({"N": N, "D": D, "loss": loss})
-        held = frame[48:]
-        answer = fit(frame[:48], "additive", ["N", "D"]).predict(held, 0.9)
+        held = frame.iloc[48:]
+        answer = fit(frame.iloc[:48], "additive", ["N", "D"]).predict(held, 0.9)
         hits += list((answer["low"] <= held["loss"]) & (held["loss"] <= answer["high"]))
         widths += list(np.log(answer["high"] / answer["low"]))
     assert np.mean(hits) > 0.8
