@@ -185,10 +185,8 @@ def posterior(form: Form, theta, x, logy, w, new, scales: Scales, keep: np.ndarr
     for length in np.unique(combos[:, 0]):
         values, q = np.linalg.eigh(_rbf(x, x, length) * root[:, None] * root)
         turned[length] = np.maximum(values, 0.0), q, _rbf(new, x, length) * root @ q
-    for length, settling in itertools.product(LENGTHS, SETTLING):
+    for length, settling in np.unique(combos[:, [0, 3]], axis=0):
         rows = np.flatnonzero((combos[:, 0] == length) & (combos[:, 3] == settling))
-        if not len(rows):
-            continue
         values, q, cross = turned[length]
         s, s_new = _settled(x, x, settling), _settled(new, x, settling)
         amp2 = (combos[rows, 1] * scales.range) ** 2

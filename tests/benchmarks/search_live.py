@@ -163,7 +163,8 @@ def main() -> None:
             )  # fmt: skip
     table = pd.DataFrame(rows)
     print(table.round(4).to_string(index=False))
-    print(table.groupby("way")["error %"].agg(["mean", "median", "max"]).round(3).to_string())
+    errors = table.groupby("way")["error %"]
+    print(errors.agg(["count", "mean", "median", "max"]).round(3).to_string())
 
 
 if __name__ == "__main__":
