@@ -5,11 +5,12 @@
 No formula is exact, and resampling its constants cannot show by how much: bands made that way
 cover a quarter to two thirds of new runs when 90 % is asked. Here theta has weak priors, d has
 a handful of amplitudes and lengths, the noise a handful of sizes, and each combination counts
-by how well it foretold dearer runs from cheaper ones (rolling origin: the cheapest 40, 60 and
-80 % predict the rest). s is 1, or falls as runs grow: short runs of small models keep further
+by how well it foretold dearer runs from cheaper ones (rolling origin: the cheapest 40, 60, 80
+and 90 % predict the rest, so that near forecasts count beside far ones). s is 1, or falls as runs grow: short runs of small models keep further
 from any law than large ones do. An additive law is let bend as the gamma law does, around
 gamma = 1: how shortages add up is the part of the formula that is least sure. Last, the whole
-spread is scaled by what those forecasts missed by, each origin judged by weights of the others.
+spread is scaled by what those forecasts missed by, each origin judged by weights of the others,
+and the ends are Student's: the size of the residuals is itself known from few runs.
 Kennedy and O'Hagan 2001 for the model, Gneiting and Raftery 2007 for the log score.
 """
 
@@ -33,10 +34,11 @@ AMPLITUDES = (0.003, 0.01, 0.03, 0.1)  # share of the range of log loss over the
 NOISES = (0.25, 0.6, 1.2)  # times the robust spread of the residuals
 SETTLING = (0.0, 0.3)  # decades by which s falls for each decade of a run's size
 FOLDS = 4.0  # the most by which s differs from that of a run of median size
-ORIGINS = (0.4, 0.6, 0.8)
+ORIGINS = (0.4, 0.6, 0.8, 0.9)
 EVIDENCE = 3  # runs an origin counts for at most: its errors share one extrapolation
-PRIOR = 2.0  # origins that the spread being right beforehand counts for
+PRIOR = 0.5  # origins that the spread being right beforehand counts for
 MOST = 500  # runs the discrepancy is learnt from
+FREEDOM = 3  # the fewest degrees of freedom: below, Student's distribution has no variance
 OUTLIER = 3.0  # spreads beyond which a run's noise is taken as larger
 
 
@@ -57,6 +59,7 @@ class Forecaster:
         x, logy, w: (n, p), (n,), (n,).
         keep: (h,) mask of the combinations that count for something; share: theirs.
         factor: of the whole spread, from what was foretold and what came.
+        freedom: runs less constants, of Student's distribution.
     """
 
     form: Form
@@ -68,6 +71,7 @@ class Forecaster:
     keep: np.ndarray
     share: np.ndarray
     factor: float
+    freedom: int
 
 
 def forecaster(law: ScalingLaw) -> Forecaster:
@@ -86,7 +90,7 @@ def forecaster(law: ScalingLaw) -> Forecaster:
     keep = share > 1e-3 * share.max()
     return Forecaster(
         form, theta, x, logy, w, scales, keep, share[keep] / share[keep].sum(),
-        _factor(origins, scores),
+        _factor(origins, scores), max(len(logy) - len(theta), FREEDOM),
     )  # fmt: skip
 
 
@@ -95,7 +99,7 @@ def predictive(f: Forecaster, logx: np.ndarray, level: float):
     mean, var = posterior(f.form, f.theta, f.x, f.logy, f.w, logx, f.scales, f.keep)
     centre = f.share @ mean
     spread = centre + f.factor * (mean - centre)
-    return _mixture(spread, f.factor * np.sqrt(var), f.share, level)
+    return _mixture(spread, f.factor * np.sqrt(var), f.share, f.freedom, level)
 
 
 def _bending(law: ScalingLaw) -> tuple[Form, np.ndarray]:
@@ -260,16 +264,17 @@ def _settled(x: np.ndarray, known: np.ndarray, settling: float) -> np.ndarray:
     return np.exp(np.clip(-settling * grown, -np.log(FOLDS), np.log(FOLDS)))
 
 
-def _mixture(mean, sd, share, level: float):
-    """Median and central interval of a mixture of normals in log loss, exponentiated."""
-    from scipy.special import ndtr  # here: a fit without predictions starts sooner
+def _mixture(mean, sd, share, freedom: int, level: float):
+    """Median and central interval of a mixture of Student's in log loss, exponentiated."""
+    from scipy.special import stdtr, stdtrit  # here: a fit without predictions starts sooner
 
     ends = []
     for tail in (0.5, (1 - level) / 2, (1 + level) / 2):
-        a, b = (mean - 9 * sd).min(0), (mean + 9 * sd).max(0)
+        each = mean + sd * stdtrit(freedom, tail)  # the mixture's end lies among its parts'
+        a, b = each.min(0), each.max(0)
         for _ in range(60):
             mid = (a + b) / 2
-            under = (share[:, None] * ndtr((mid - mean) / sd)).sum(0) < tail
+            under = (share[:, None] * stdtr(freedom, (mid - mean) / sd)).sum(0) < tail
             a, b = np.where(under, mid, a), np.where(under, b, mid)
         ends.append(np.exp((a + b) / 2))
     return ends[0], ends[1], ends[2]

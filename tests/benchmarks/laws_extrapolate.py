@@ -1,10 +1,11 @@
 """Error and coverage of predictions beyond the fitted compute, beside the standard recipe.
 
-    python tests/benchmarks/laws_extrapolate.py [--form additive]
+    python tests/benchmarks/laws_extrapolate.py [--form additive] [--tables FOLDER]
 
 For each public table of language-model runs the dearest 8 % by compute 6 N D are held out and the
 law is fitted to runs at least 2, 16 or 128 times cheaper. Standard recipe: log-Huber fit, pairs
-bootstrap, percentiles of the draws as the band. Tables: folder in RECSCALE_TABLES.
+bootstrap, percentiles of the draws as the band. Tables: folder in RECSCALE_TABLES. With --tables
+every CSV of a folder is taken instead: columns N, D, loss and, for several set-ups, group.
 """
 
 import argparse
@@ -35,6 +36,15 @@ def tables():
         yield f"porian {setup}", d.query("setup == @setup")
 
 
+def others(folder: Path):
+    """name, frame of each set-up in a folder of CSVs."""
+    for path in sorted(folder.glob("*.csv")):
+        frame = pd.read_csv(path)
+        setups = frame["group"] if "group" in frame else pd.Series("", index=frame.index)
+        for setup in setups.unique():
+            yield f"{path.stem} {setup}".strip(), frame[setups == setup]
+
+
 def winkler(actual, low, high):
     """Interval score of log loss: width plus 2 / (1 - level) times the distance outside."""
     a, lo, hi = np.log(actual), np.log(low), np.log(high)
@@ -46,9 +56,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--form", default="additive")
     parser.add_argument("--only", default="")
+    parser.add_argument("--tables", type=Path)
     args = parser.parse_args()
     rows = []
-    for name, frame in tables():
+    for name, frame in others(args.tables) if args.tables else tables():
         if args.only not in name:
             continue
         frame = frame.filter(["N", "D", "loss"]).dropna().reset_index(drop=True)
