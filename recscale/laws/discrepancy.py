@@ -6,11 +6,12 @@ No formula is exact, and resampling its constants cannot show by how much: bands
 cover a quarter to two thirds of new runs when 90 % is asked. Here theta has weak priors, d has
 a handful of amplitudes and lengths, the noise a handful of sizes, and each combination counts
 by how well it foretold dearer runs from cheaper ones (rolling origin: the cheapest 40, 60, 80
-and 90 % predict the rest, so that near forecasts count beside far ones). s is 1, or falls as runs grow: short runs of small models keep further
-from any law than large ones do. An additive law is let bend as the gamma law does, around
-gamma = 1: how shortages add up is the part of the formula that is least sure. Last, the whole
-spread is scaled by what those forecasts missed by, each origin judged by weights of the others,
-and the ends are Student's: the size of the residuals is itself known from few runs.
+and 90 % predict the rest, so that near forecasts count beside far ones). s is 1, or falls as runs
+grow: short runs of small models keep further from any law than large ones do. An additive law is
+let bend as the gamma law does, around gamma = 1: how shortages add up is the part of the formula
+that is least sure. Last, the whole spread is scaled by what those forecasts missed by, each origin
+judged by weights of the others, and the ends are Student's: the size of the residuals is itself
+known from few runs.
 Kennedy and O'Hagan 2001 for the model, Gneiting and Raftery 2007 for the log score.
 """
 
