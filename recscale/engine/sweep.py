@@ -13,6 +13,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -213,14 +214,15 @@ class _Watch(tune.Callback):
     def on_trial_error(
         self, iteration: int, trials: Sequence[Any], trial: Any, **info: Any
     ) -> None:
-        error = str(trial.get_error() or "")
+        # Tune's own file of every attempt's error, on this machine: trial.get_error() reads a copy
+        # in the storage, which is there some seconds later only
+        error = Path(trial.error_file).read_text()
         try:
-            place = re.search(r"StorageError: (.+)", error)
+            place = re.search(r"StorageError: (.+)", error.rpartition("Failure # ")[2])
             if place:  # no run's fault, and every other run would meet it
                 raise StorageError(place[1])
-            if not error:  # it died without a word, or a full disk has swallowed the word
-                check_room(self.searcher.run_dir)
-            self.searcher.fail(trial.trial_id, error or "the worker died")
+            check_room(self.searcher.run_dir)  # a full disk kills in many words
+            self.searcher.fail(trial.trial_id, error)
         except StorageError as trouble:
             self.trouble = trouble
             raise
