@@ -5,14 +5,16 @@
 No formula is exact, and resampling its constants cannot show by how much: bands made that way
 cover a quarter to two thirds of new runs when 90 % is asked. Here theta has weak priors, d has
 a handful of amplitudes and lengths, the noise a handful of sizes, and each combination counts
-by how well it foretold dearer runs from cheaper ones (rolling origin: the cheapest 40, 60, 80
-and 90 % predict the rest, so that near forecasts count beside far ones). s is 1, or falls as runs
-grow: short runs of small models keep further from any law than large ones do. An additive law is
-let bend as the gamma law does, around gamma = 1: how shortages add up is the part of the formula
-that is least sure. Last, the whole spread is scaled by what those forecasts missed by, each origin
-judged by weights of the others, and the ends are Student's: the size of the residuals is itself
-known from few runs.
-Kennedy and O'Hagan 2001 for the model, Gneiting and Raftery 2007 for the log score.
+by how well it foretold dearer runs from cheaper ones (rolling origin: the cheapest 40, 50, ...
+90 % predict the rest). For a new run those forecasts count most that reached as far beyond their
+runs as it lies beyond all: what serves twice the compute need not serve a hundred times. s is 1,
+or falls as runs grow: short runs of small models keep further from any law than large ones do. An
+additive law is let bend as the gamma law does, around gamma = 1: how shortages add up is the part
+of the formula that is least sure. Last, the whole spread is scaled by what those forecasts missed
+by, each made with the weights that the runs known by then gave, and the ends are Student's: the
+size of the residuals is itself known from few runs.
+Kennedy and O'Hagan 2001 for the model, Gneiting and Raftery 2007 for the log score, Dawid 1984
+for judging forecasts by what was known when they were made.
 """
 
 from __future__ import annotations
@@ -32,12 +34,14 @@ if TYPE_CHECKING:
 
 LENGTHS = (0.4, 0.75, 1.3)  # decades
 AMPLITUDES = (0.003, 0.01, 0.03, 0.1)  # share of the range of log loss over the runs
-NOISES = (0.25, 0.6, 1.2)  # times the robust spread of the residuals
+NOISES = (0.06, 0.25, 1.2)  # times the robust spread of the residuals, most of it often misfit
 SETTLING = (0.0, 0.3)  # decades by which s falls for each decade of a run's size
 FOLDS = 4.0  # the most by which s differs from that of a run of median size
-ORIGINS = (0.4, 0.6, 0.8, 0.9)
+ORIGINS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+NEAR = 0.15  # decades beyond the known runs, under which distances are alike
+ALIKE = 1.0  # log of the ratio of two distances at which forecasts count .6 for one another
 EVIDENCE = 3  # runs an origin counts for at most: its errors share one extrapolation
-PRIOR = 2.0  # origins that the spread being right beforehand counts for
+PRIOR = 3.0  # origins that the spread being right beforehand counts for
 MOST = 500  # runs the discrepancy is learnt from
 FREEDOM = 3  # the fewest degrees of freedom: below, Student's distribution has no variance
 OUTLIER = 3.0  # spreads beyond which a run's noise is taken as larger
@@ -52,14 +56,30 @@ class Scales:
 
 
 @dataclass(frozen=True)
+class Past:
+    """What each combination of hyper-parameters foretold from one origin, and what came.
+
+    Attributes:
+        known: the cheapest runs that the forecasts were made from.
+        error, var: (h, m) mean foretold less what was measured, in log loss, and its variance.
+        score: (h, m) log density of what was measured.
+        decades: (m,) beyond the largest known run.
+    """
+
+    known: int
+    error: np.ndarray
+    var: np.ndarray
+    score: np.ndarray
+    decades: np.ndarray
+
+
+@dataclass(frozen=True)
 class Forecaster:
-    """What predictions at any point share: the runs in order of cost, and what each combination
-    of hyper-parameters counts for.
+    """What predictions at any point share: the runs in order of cost, and past forecasts of them.
 
     Attributes:
         x, logy, w: (n, p), (n,), (n,).
-        keep: (h,) mask of the combinations that count for something; share: theirs.
-        factor: of the whole spread, from what was foretold and what came.
+        past: one for each rolling origin.
         freedom: runs less constants, of Student's distribution.
     """
 
@@ -69,14 +89,12 @@ class Forecaster:
     logy: np.ndarray
     w: np.ndarray
     scales: Scales
-    keep: np.ndarray
-    share: np.ndarray
-    factor: float
+    past: list[Past]
     freedom: int
 
 
 def forecaster(law: ScalingLaw) -> Forecaster:
-    """Rolling-origin forecasts of a law's own runs, weighed."""
+    """Rolling-origin forecasts of a law's own runs."""
     p = law.points
     order = np.argsort(p.rank, kind="stable")
     if p.n > MOST:  # the kernel's cost grows with the cube; every so many runs say the same
@@ -85,22 +103,21 @@ def forecaster(law: ScalingLaw) -> Forecaster:
     w = w * _trust(law.model, law.theta, x, logy)
     scales = _scales(law.model, law.theta, x, logy, w)
     form, theta = _bending(law)
-    origins = _rolling(form, theta, x, logy, w, scales)
-    scores = np.array([_score(*o) for o in origins]).reshape(-1, len(combinations()))
-    share = _weights(scores)
-    keep = share > 1e-3 * share.max()
-    return Forecaster(
-        form, theta, x, logy, w, scales, keep, share[keep] / share[keep].sum(),
-        _factor(origins, scores), max(len(logy) - len(theta), FREEDOM),
-    )  # fmt: skip
+    past = _rolling(form, theta, x, logy, w, scales)
+    freedom = max(len(logy) - len(theta), FREEDOM)
+    return Forecaster(form, theta, x, logy, w, scales, past, freedom)
 
 
 def predictive(f: Forecaster, logx: np.ndarray, level: float):
     """mean, low, high (m,) of one new run at each of m log points."""
-    mean, var = posterior(f.form, f.theta, f.x, f.logy, f.w, logx, f.scales, f.keep)
-    centre = f.share @ mean
-    spread = centre + f.factor * (mean - centre)
-    return _mixture(spread, f.factor * np.sqrt(var), f.share, f.freedom, level)
+    decades = _beyond(logx, f.x)
+    share, factor = _weights(f.past, len(f.x), decades), _factor(f.past, decades)
+    keep = (share > 1e-3 * share.max(0)).any(1)
+    share = share[keep] / share[keep].sum(0)
+    mean, var = posterior(f.form, f.theta, f.x, f.logy, f.w, logx, f.scales, keep)
+    centre = (share * mean).sum(0)
+    spread = centre + factor * (mean - centre)
+    return _mixture(spread, factor * np.sqrt(var), share, f.freedom, level)
 
 
 def _bending(law: ScalingLaw) -> tuple[Form, np.ndarray]:
@@ -131,49 +148,56 @@ def _scales(form: Form, theta, x, logy, w) -> Scales:
     return Scales(float(max(span, 1e-6)), float(max(spread, 1e-5 * span, 1e-9)))
 
 
-def _rolling(form: Form, theta, x, logy, w, scales: Scales):
-    """Per origin: what each combination foretold of the dearer runs, and what they measured.
-
-    Returns:
-        list of (mean (h, m), variance (h, m), log loss (m,)).
-    """
+def _rolling(form: Form, theta, x, logy, w, scales: Scales) -> list[Past]:
+    """What each combination foretold of the dearer runs, and what they measured."""
     n, every = len(logy), np.ones(len(combinations()), bool)
-    out = []
-    for share in ORIGINS:
-        cut = int(round(share * n))
-        if cut < 3 or n - cut < 1:
+    past = []
+    for known in dict.fromkeys(int(round(share * n)) for share in ORIGINS):
+        if not 3 <= known < n:
             continue
-        known = x[:cut], logy[:cut], w[:cut]
-        mean, var = posterior(form, theta, *known, x[cut:], scales, every)
-        out.append((mean, var / np.minimum(w[cut:], 1.0), logy[cut:]))
-    return out
+        runs = x[:known], logy[:known], w[:known]
+        mean, var = posterior(form, theta, *runs, x[known:], scales, every)
+        error, var = mean - logy[known:], var / np.minimum(w[known:], 1.0)
+        score = -0.5 * (error**2 / var + np.log(2 * np.pi * var))
+        past.append(Past(known, error, var, score, _beyond(x[known:], x[:known])))
+    return past
 
 
-def _score(mean, var, actual) -> np.ndarray:
-    """Log score of each combination at one origin, (h,)."""
-    log_density = -0.5 * ((actual - mean) ** 2 / var + np.log(2 * np.pi * var))
-    return log_density.mean(1) * min(len(actual), EVIDENCE)
+def _beyond(x: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Decades (m,) from the largest known run; a run's size is the product of its variables."""
+    return np.maximum(x.sum(1) - known.sum(1).max(), 0.0) / np.log(10)
 
 
-def _weights(scores: np.ndarray) -> np.ndarray:
-    """Share (h,) of each combination from its scores (origins, h)."""
-    total = scores.sum(0)
-    share = np.exp(total - total.max())
-    return share / share.sum()
+def _weights(past: list[Past], known: int, decades: np.ndarray) -> np.ndarray:
+    """Share (h, m) of each combination for m new runs, by its scores on the first known runs."""
+    total = np.zeros((len(combinations()), len(decades)))
+    for p in past:
+        alike = _alike(p.decades[: known - p.known], decades)
+        count = np.minimum(alike.sum(0), EVIDENCE)
+        total += p.score[:, : known - p.known] @ (alike / alike.sum(0)) * count
+    share = np.exp(total - total.max(0))
+    return share / share.sum(0)
 
 
-def _factor(origins, scores: np.ndarray) -> float:
-    """By how much to widen or narrow: squared errors over what was expected, and PRIOR ones."""
-    squares, count = PRIOR, PRIOR
-    for i, (mean, var, actual) in enumerate(origins):
-        others = np.delete(scores, i, 0)
-        share = _weights(others if len(others) else scores)
-        centre = share @ mean
-        expected = share @ (var + (mean - centre) ** 2)
-        part = min(len(actual) / EVIDENCE, 1.0)
-        squares += part * float(((actual - centre) ** 2 / expected).mean())
-        count += part
-    return float(np.sqrt(squares / count))
+def _factor(past: list[Past], decades: np.ndarray) -> np.ndarray:
+    """By how much to widen or narrow the spread of m new runs, (m,): squared errors over what was
+    expected, and PRIOR ones. The first origin has none before it to be weighed by, nor counts."""
+    squares = count = np.full(len(decades), PRIOR)
+    for i, p in enumerate(past[1:], 1):
+        share = _weights(past[:i], p.known, decades).T
+        error = share @ p.error  # (m, runs foretold)
+        expected = share @ (p.var + p.error**2) - error**2
+        alike = _alike(p.decades, decades).T
+        part = np.minimum(alike.sum(1) / EVIDENCE, 1.0)
+        squares = squares + part * (error**2 / expected * alike).sum(1) / alike.sum(1)
+        count = count + part
+    return np.sqrt(squares / count)
+
+
+def _alike(past: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """By how much each past forecast (n,) counts for each new one (m,), by distance, (n, m)."""
+    ratio = np.log((past[:, None] + NEAR) / (new + NEAR))
+    return np.exp(-0.5 * (ratio / ALIKE) ** 2)
 
 
 def posterior(form: Form, theta, x, logy, w, new, scales: Scales, keep: np.ndarray):
@@ -266,7 +290,10 @@ def _settled(x: np.ndarray, known: np.ndarray, settling: float) -> np.ndarray:
 
 
 def _mixture(mean, sd, share, freedom: int, level: float):
-    """Median and central interval of a mixture of Student's in log loss, exponentiated."""
+    """Median and central interval of a mixture of Student's in log loss, exponentiated.
+
+    mean, sd, share: (h, m).
+    """
     from scipy.special import stdtr, stdtrit  # here: a fit without predictions starts sooner
 
     ends = []
@@ -275,7 +302,7 @@ def _mixture(mean, sd, share, freedom: int, level: float):
         a, b = each.min(0), each.max(0)
         for _ in range(60):
             mid = (a + b) / 2
-            under = (share[:, None] * stdtr(freedom, (mid - mean) / sd)).sum(0) < tail
+            under = (share * stdtr(freedom, (mid - mean) / sd)).sum(0) < tail
             a, b = np.where(under, mid, a), np.where(under, b, mid)
         ends.append(np.exp((a + b) / 2))
     return ends[0], ends[1], ends[2]

@@ -53,7 +53,7 @@ class ScalingLaw:
         (1.77, 1.83)
         >>> law.predict({"N": 1e10, "D": 1e11}, level=0.9).round(2)  # a decade beyond the runs
            mean   low  high  decades
-        0  2.63  2.57  2.69     1.01
+        0  2.62  2.57  2.68     1.01
         >>> law.slopes({"N": 1e8, "D": 1e9})[["variable", "slope"]].round(3)  # per doubling
           variable  slope
         0        N -0.162
