@@ -67,6 +67,17 @@ def test_prediction_intervals_cover_new_runs_beyond_the_data():
     assert 0.8 < np.mean(hits) <= 1.0
 
 
+def test_quiet_runs_a_little_beyond_the_data_are_foretold_by_what_near_forecasts_missed():
+    hits = []
+    for seed in range(50, 74):
+        frame = planted(60, seed, noise=0.0005, bend=0.01)  # quiet runs, 1 % off any formula
+        frame = frame.iloc[np.argsort(frame.N * frame.D)]
+        held = frame.iloc[54:58]
+        answer = fit(frame.iloc[:54], "additive").predict(held, 0.9)
+        hits += list((answer["low"] <= held["loss"]) & (held["loss"] <= answer["high"]))
+    assert np.mean(hits) > 0.75  # .67 where far forecasts set the bands of near runs
+
+
 def test_where_runs_settle_as_they_grow_dear_ones_are_foretold_narrowly():
     hits, widths = [], []
     for seed in range(12):

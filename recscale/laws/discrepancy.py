@@ -61,9 +61,9 @@ class Past:
 
     Attributes:
         known: the cheapest runs that the forecasts were made from.
-        error, var: (h, m) mean foretold less what was measured, in log loss, and its variance.
-        score: (h, m) log density of what was measured.
-        decades: (m,) beyond the largest known run.
+        error, var: (h, r) mean foretold less what was measured, in log loss, and its variance.
+        score: (h, r) log density of what was measured.
+        decades: (r,) beyond the largest known run.
     """
 
     known: int
@@ -180,12 +180,15 @@ def _weights(past: list[Past], known: int, decades: np.ndarray) -> np.ndarray:
 
 
 def _factor(past: list[Past], decades: np.ndarray) -> np.ndarray:
-    """By how much to widen or narrow the spread of m new runs, (m,): squared errors over what was
-    expected, and PRIOR ones. The first origin has none before it to be weighed by, nor counts."""
+    """By how much to widen or narrow the spread of m new runs, (m,).
+
+    Squared errors over what was expected, and PRIOR ones. The first origin has no earlier one to
+    be weighed by and does not count.
+    """
     squares = count = np.full(len(decades), PRIOR)
     for i, p in enumerate(past[1:], 1):
         share = _weights(past[:i], p.known, decades).T
-        error = share @ p.error  # (m, runs foretold)
+        error = share @ p.error  # (m, r)
         expected = share @ (p.var + p.error**2) - error**2
         alike = _alike(p.decades, decades).T
         part = np.minimum(alike.sum(1) / EVIDENCE, 1.0)
@@ -195,7 +198,7 @@ def _factor(past: list[Past], decades: np.ndarray) -> np.ndarray:
 
 
 def _alike(past: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """By how much each past forecast (n,) counts for each new one (m,), by distance, (n, m)."""
+    """By how much each past forecast (r,) counts for each new run (m,), by distance, (r, m)."""
     ratio = np.log((past[:, None] + NEAR) / (new + NEAR))
     return np.exp(-0.5 * (ratio / ALIKE) ** 2)
 
