@@ -146,7 +146,8 @@ class Additive(Form):
     def curvature(self, theta, logx, s: np.ndarray, jac: np.ndarray) -> np.ndarray:
         p = self.p
         out = np.zeros((len(theta), 2 * p + 1, 2 * p + 1))
-        moved = -np.matmul(jac[:, 1:] * s[:, None, :], logx - self.centre)  # (b, 2p, p)
+        z = (self.centre - logx).T
+        moved = np.matmul(jac[:, 1:], (s[:, None, :] * z).transpose(0, 2, 1))  # (b, 2p, p)
         for i in range(p):
             out[:, 1 + i, p + 1 + i] = out[:, p + 1 + i, 1 + i] = moved[:, i, i]
             out[:, p + 1 + i, p + 1 + i] = moved[:, p + i, i]

@@ -44,7 +44,8 @@ class Peaked(Form):
     def curvature(self, theta, logx, s: np.ndarray, jac: np.ndarray) -> np.ndarray:
         p = self.p
         out = np.zeros((len(theta), 3 * p + 1, 3 * p + 1))
-        moved = -np.matmul(jac[:, p + 1 :] * s[:, None, :], logx - self.centre)
+        z = (self.centre - logx).T
+        moved = np.matmul(jac[:, p + 1 :], (s[:, None, :] * z).transpose(0, 2, 1))
         for i in range(p):
             a, e = p + 1 + i, 2 * p + 1 + i
             out[:, a, e] = out[:, e, a] = moved[:, i, i]

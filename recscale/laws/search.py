@@ -11,8 +11,8 @@ ROUGH = 8.0  # median residual over delta above which the objective has many sma
 JITTERED = 40  # extra starts there
 RESTARTS = 12
 SAME = 0.3  # of the median residual: starts this near a known minimum lie in its basin
+ROUGH_STEPS = 3  # before the best start of a replicate is chosen
 BLOCK = 128  # replicates at a time: their arrays stay in the processor's cache
-ROUGH_STEPS = 8  # before the best start of a replicate is chosen
 
 
 @dataclass(frozen=True)
@@ -111,11 +111,21 @@ def replicates(form: Form, logx, logy, weights, delta: float, minima: np.ndarray
 
 
 def _block(form, logx, logy, weights, delta, minima) -> np.ndarray:
+    """Optimum theta (r, k) of each replicate, from its best start a few steps on.
+
+    Where the noise is far above delta, the valley next to a start is seldom the lowest: there
+    the minimum is followed down from a threshold as wide as the noise.
+    """
     own = form.starts_each(logx, np.exp(logy), weights)
     known = np.broadcast_to(minima[:2], (len(logy), *minima[:2].shape))
     theta = np.concatenate([known, own], 1)
     r, s, k = theta.shape
     wide = np.repeat(logy, s, 0), np.repeat(weights, s, 0), delta
-    theta, value = polish(form, theta.reshape(-1, k), logx, *wide, tol=1e-3, iterations=ROUGH_STEPS)
+    theta, value = polish(form, theta.reshape(-1, k), logx, *wide, iterations=ROUGH_STEPS)
     theta = theta.reshape(r, s, k)[np.arange(r), value.reshape(r, s).argmin(1)]
-    return polish(form, theta, logx, logy, weights, delta, tol=1e-9, iterations=60)[0]
+    threshold = np.median(np.abs(residuals(form, minima[:1], logx, logy[0])[0]))
+    if threshold > ROUGH * delta:
+        while threshold > 2.0 * delta:
+            theta, _ = polish(form, theta, logx, logy, weights, threshold, tol=1e-3, iterations=15)
+            threshold /= 2.0
+    return polish(form, theta, logx, logy, weights, delta, tol=1e-8, iterations=60)[0]
