@@ -120,7 +120,8 @@ def test_intervals_widen_with_distance_and_level():
 
 def test_bootstrap_is_reproducible_and_each_replicate_is_at_its_own_optimum():
     from recscale.laws.polish import objective
-    from recscale.laws.search import optimum, replicates
+    from recscale.laws.replicates import replicates
+    from recscale.laws.search import optimum
 
     law = fit(planted(80, 3, noise=0.01), "additive")
     assert law.bootstrap(20, seed=7).equals(law.bootstrap(20, seed=7))

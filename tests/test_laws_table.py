@@ -11,7 +11,7 @@ import pytest
 from recscale.laws import LawError, fit, fit_table
 from recscale.laws.facts import to_json
 from recscale.laws.polish import objective, polish
-from recscale.laws.search import replicates
+from recscale.laws.replicates import replicates
 
 TABLES = Path(os.environ.get("RECSCALE_TABLES", Path(__file__).parents[1] / "../shared/tables"))
 

@@ -16,7 +16,8 @@ import pandas as pd
 from recscale.laws.forms import Form
 from recscale.laws.nouns import LawError
 from recscale.laws.polish import polish, residuals
-from recscale.laws.search import Optimum, replicates
+from recscale.laws.replicates import replicates
+from recscale.laws.search import Optimum
 
 if TYPE_CHECKING:
     from recscale.laws.law import ScalingLaw

@@ -87,6 +87,19 @@ def polish(
         return _descend(form, theta, logx, logy, weights, delta, tol, iterations)
 
 
+def follow(form: Form, theta, logx, logy, weights, delta, threshold, tol, iterations) -> np.ndarray:
+    """theta (b, k) followed down from a threshold above the noise to near delta.
+
+    Under a wide threshold the objective is smooth and has few valleys. Arguments as of `polish`.
+    """
+    while threshold > 2.0 * delta:
+        theta, _ = polish(
+            form, theta, logx, logy, weights, threshold, tol=tol, iterations=iterations
+        )
+        threshold /= 3.0
+    return theta
+
+
 def _descend(form: Form, theta, logx, logy, weights, delta: float, tol: float, iterations: int):
     theta = np.clip(theta, form.lower, form.upper)
     weights = np.broadcast_to(weights, (len(theta), len(logx)))

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from recscale.laws import Status, fit
-from recscale.laws.search import replicates
+from recscale.laws.replicates import replicates
 
 # Median widths of 95 % intervals of alpha_N that other methods reached on a planted law like this
 # one with 16 runs, each beside the others; above 60 runs every method covers.

@@ -21,7 +21,7 @@ from scipy.optimize import minimize
 
 from recscale.laws import fit
 from recscale.laws.polish import objective
-from recscale.laws.search import replicates
+from recscale.laws.replicates import replicates
 
 HERE = Path(__file__).resolve()
 TABLES = Path(os.environ.get("RECSCALE_TABLES", HERE.parents[3] / "shared" / "tables"))
