@@ -166,20 +166,32 @@ def test_the_published_intervals_come_again_from_the_published_resamples():
 
 
 def test_replicates_of_noisy_runs_are_searched_past_the_many_small_valleys():
-    """Residuals tens of times delta make the objective nearly a sum of absolute values: four
-    replicates in five are within a thousandth of the best of a far wider search of each."""
+    """Residuals tens of times delta make the objective nearly a sum of absolute values: 19 in 20
+    replicates are within a thousandth of the best of a far wider search of each."""
     variables = ["N", "D", "unique_tokens"]
     law = fit(published("datablations.csv"), "additive", variables)
     p, rng = law.points, np.random.default_rng(0)
     logy = np.log(p.y)
-    weights = rng.multinomial(p.n, np.full(p.n, 1 / p.n), 32).astype(float)
+    weights = rng.multinomial(p.n, np.full(p.n, 1 / p.n), 64).astype(float)
     theta = replicates(law.model, p.logx, logy, weights, law.delta, law.minima)
     value = objective(law.model, theta, p.logx, logy, weights, law.delta)
-    near = theta[:, None] * np.exp(0.3 * rng.standard_normal((32, 12, theta.shape[1])))
+    near = theta[:, None] * np.exp(0.3 * rng.standard_normal((64, 12, theta.shape[1])))
     others, wide = near.reshape(-1, theta.shape[1]), np.repeat(weights, 12, 0)
     for delta in (0.1, 0.01, law.delta):
         others, best = polish(law.model, others, p.logx, logy, wide, delta)
-    assert (value <= best.reshape(32, 12).min(1) * 1.001).mean() >= 0.8
+    assert (value <= best.reshape(64, 12).min(1) * 1.001).mean() >= 0.95
+
+
+def test_replicates_adopt_a_lower_end_that_another_has_found():
+    """With the outliers left in, Epoch's runs have two basins of nearly equal depth: no replicate
+    of 500 is left where the end of another is lower for it."""
+    law = fit(published("epoch_chinchilla.csv"), "additive", ["N", "D"])
+    p, rng = law.points, np.random.default_rng(0)
+    logy = np.log(p.y)
+    weights = rng.multinomial(p.n, np.full(p.n, 1 / p.n), 500).astype(float)
+    theta = replicates(law.model, p.logx, logy, weights, law.delta, law.minima)
+    each = np.stack([objective(law.model, theta, p.logx, logy, w, law.delta) for w in weights])
+    assert (np.diag(each) <= each.min(1) * (1 + 1e-3)).mean() >= 0.995
 
 
 def test_outliers_move_the_published_law_and_that_is_reported():

@@ -10,13 +10,15 @@ from recscale.laws.search import ROUGH
 
 FIRST_STEPS = 3  # before the best of a replicate's starts is chosen
 BLOCK = 128  # replicates at a time: their arrays stay in the processor's cache
-SCOUTS = 400  # wide starts, shared by all replicates
+SHARED = 1000  # ends that all replicates try
+SCOUTS = 400  # ends of wide starts beside them
 FAR = 0.8  # sd of a scout's start about a replicate's end, in log theta
 AT_BOUND = 0.1  # how often a scout starts at each bound of a constant
-PICKS = 3
+PICKS = 3  # of the lowest ends, each followed down
 ROUNDS = 10
 SETTLED = 0.01  # of the replicates: fewer than these gained by more than GAIN
 GAIN = 1e-3
+SAME = 1e-9  # objectives no further apart are one minimum's
 
 
 def replicates(form: Form, logx, logy, weights, delta: float, minima: np.ndarray) -> np.ndarray:
@@ -41,10 +43,10 @@ def replicates(form: Form, logx, logy, weights, delta: float, minima: np.ndarray
     if np.isinf(delta):
         return theta
     noise = float(np.median(np.abs(residuals(form, minima[:1], logx, logy)[0])))
-    if noise <= ROUGH * delta:
-        return theta
-    found = _scouts(form, theta, logx, logy, weights, delta, noise)
-    return _share(form, theta, value, np.concatenate([minima, found]), logx, logy, weights, delta)
+    rough = noise > ROUGH * delta
+    data = logx, logy, weights, delta
+    found = np.concatenate([minima, _scouts(form, theta, *data, noise)]) if rough else minima
+    return _share(form, theta, value, found, *data, rough)
 
 
 def _blocks(r: int) -> Iterator[slice]:
@@ -78,27 +80,32 @@ def _scouts(form, theta, logx, logy, weights, delta, noise: float) -> np.ndarray
     return start
 
 
-def _share(form, theta, value, found, logx, logy, weights, delta) -> np.ndarray:
-    """Optimum theta (r, k) once the lowest of all ends no longer lead a replicate lower.
+def _share(form, theta, value, found, logx, logy, weights, delta, rough: bool) -> np.ndarray:
+    """Optimum theta (r, k) once no replicate goes lower from the ends of others.
 
     Replicates of one data set differ in weights alone, so the objective of every end in every
-    replicate is one product of matrices.
+    replicate is one product of matrices. A replicate that some end is lower in goes on from the
+    lowest few; if rough all do, for a valley's lowest point in one is not quite that in another.
     """
-    k = theta.shape[1]
-    pool = np.concatenate([found, theta])
+    pool = np.concatenate([found, theta[:SHARED]])
     for _ in range(ROUNDS):
+        few = min(PICKS, len(pool))
         losses = huber(residuals(form, pool, logx, logy)[0], delta).T
-        before, value = value, value.copy()
+        before = value.copy()
         for rows in _blocks(len(theta)):
-            w = weights[rows]
-            picks = np.argpartition(w @ losses, PICKS - 1, 1)[:, :PICKS]
-            data = logx, logy, np.repeat(w, PICKS, 0), delta
+            there = weights[rows] @ losses
+            lower = there.min(1) < value[rows] * (1 - SAME)
+            at = rows.start + np.flatnonzero(lower | rough)
+            if not len(at):
+                continue
+            picks = np.argpartition(there[at - rows.start], few - 1, 1)[:, :few]
+            data = logx, logy, np.repeat(weights[at], few, 0), delta
             t, v = polish(form, pool[picks.ravel()], *data, tol=1e-8, iterations=60)
-            at = np.arange(len(w)), v.reshape(-1, PICKS).argmin(1)
-            t, v = t.reshape(-1, PICKS, k)[at], v.reshape(-1, PICKS)[at]
-            theta[rows] = np.where((v < value[rows])[:, None], t, theta[rows])
-            value[rows] = np.minimum(v, value[rows])
+            best = np.arange(len(at)), v.reshape(-1, few).argmin(1)
+            t, v = t.reshape(len(at), few, -1)[best], v.reshape(-1, few)[best]
+            theta[at] = np.where((v < value[at])[:, None], t, theta[at])
+            value[at] = np.minimum(v, value[at])
         if (value < before * (1 - GAIN)).mean() < SETTLED:
             break
-        pool = theta.copy()
+        pool = theta[:SHARED].copy()
     return theta
