@@ -6,8 +6,8 @@ import numpy as np
 
 from recscale.laws.forms import Form
 from recscale.laws.polish import follow, huber, polish, residuals
-from recscale.laws.search import ROUGH
 
+NOISY = 5.0  # median residual over delta above which every replicate tries the ends of others
 FIRST_STEPS = 3  # before the best of a replicate's starts is chosen
 BLOCK = 128  # replicates at a time: their arrays stay in the processor's cache
 SHARED = 1000  # ends that all replicates try
@@ -16,7 +16,7 @@ FAR = 0.8  # sd of a scout's start about a replicate's end, in log theta
 AT_BOUND = 0.1  # how often a scout starts at each bound of a constant
 PICKS = 3  # of the lowest ends, each followed down
 ROUNDS = 10
-SETTLED = 0.01  # of the replicates: fewer than these gained by more than GAIN
+SETTLED = 0.002  # of the replicates: fewer than these gained by more than GAIN
 GAIN = 1e-3
 SAME = 1e-9  # objectives no further apart are one minimum's
 
@@ -24,9 +24,9 @@ SAME = 1e-9  # objectives no further apart are one minimum's
 def replicates(form: Form, logx, logy, weights, delta: float, minima: np.ndarray) -> np.ndarray:
     """Optimum theta (r, k) of every resampled data set.
 
-    Each replicate starts from its own grid and from the data's minima. Where the noise is far
-    above delta there are many small valleys, and those lowest in one replicate are often lowest
-    in another: there every replicate also tries the ends of all.
+    Each starts from its own grid and from the data's minima, and goes on from the end of another
+    where that is lower. Where the noise is far above delta there are many small valleys: there all
+    try the ends of others, and of wide starts that were followed down from above the noise.
 
     Args:
         logy: (n,), or (r, n) for residual resampling, by least squares only (delta inf).
@@ -43,10 +43,10 @@ def replicates(form: Form, logx, logy, weights, delta: float, minima: np.ndarray
     if np.isinf(delta):
         return theta
     noise = float(np.median(np.abs(residuals(form, minima[:1], logx, logy)[0])))
-    rough = noise > ROUGH * delta
+    noisy = noise > NOISY * delta
     data = logx, logy, weights, delta
-    found = np.concatenate([minima, _scouts(form, theta, *data, noise)]) if rough else minima
-    return _share(form, theta, value, found, *data, rough)
+    found = np.concatenate([minima, _scouts(form, theta, *data, noise)]) if noisy else minima
+    return _share(form, theta, value, found, *data, noisy)
 
 
 def _blocks(r: int) -> Iterator[slice]:
@@ -80,22 +80,23 @@ def _scouts(form, theta, logx, logy, weights, delta, noise: float) -> np.ndarray
     return start
 
 
-def _share(form, theta, value, found, logx, logy, weights, delta, rough: bool) -> np.ndarray:
+def _share(form, theta, value, found, logx, logy, weights, delta, noisy: bool) -> np.ndarray:
     """Optimum theta (r, k) once no replicate goes lower from the ends of others.
 
     Replicates of one data set differ in weights alone, so the objective of every end in every
     replicate is one product of matrices. A replicate that some end is lower in goes on from the
-    lowest few; if rough all do, for a valley's lowest point in one is not quite that in another.
+    lowest few; if noisy all do, for a valley's lowest point in one is not quite that in another.
     """
     pool = np.concatenate([found, theta[:SHARED]])
     for _ in range(ROUNDS):
         few = min(PICKS, len(pool))
-        losses = huber(residuals(form, pool, logx, logy)[0], delta).T
+        each = [residuals(form, pool[some], logx, logy)[0] for some in _blocks(len(pool))]
+        losses = huber(np.concatenate(each), delta).T
         before = value.copy()
         for rows in _blocks(len(theta)):
             there = weights[rows] @ losses
             lower = there.min(1) < value[rows] * (1 - SAME)
-            at = rows.start + np.flatnonzero(lower | rough)
+            at = rows.start + np.flatnonzero(lower | noisy)
             if not len(at):
                 continue
             picks = np.argpartition(there[at - rows.start], few - 1, 1)[:, :few]
