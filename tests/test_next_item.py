@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
 from architectures import architecture
 from built import Built
 from data_files import prepared, sequence_log
 from torch.nn import functional as F
+from workers import spawn
 
 from recscale.data.store import Store
 from recscale.families.sequence import SequenceConfig
@@ -193,15 +192,11 @@ def test_shares_of_a_batch_add_up_to_its_gradient(sequence_store):
     torch.testing.assert_close(halves, whole, rtol=1e-4, atol=1e-6)
 
 
-def _rank(rank, world, port, path, runs, out):
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", rank=rank, world_size=world)
+def worker(rank, world, path, runs, out):
     host = PlainHost(rank=rank, world=world)
     found = [quality(train(run, Store.open(path), host)) for run in runs]
     if rank == 0:
         torch.save(found, out)
-    torch.distributed.destroy_process_group()
 
 
 def quality(outcome) -> list[list[float]]:
@@ -216,8 +211,7 @@ def test_two_workers_train_what_one_does(sequence_store, tmp_path):
         run(sequence_store, "hstu-untied", **changes),
         run(sequence_store, "decoder", **SAMPLED, **changes),
     ]
-    args = (2, 29_100 + os.getpid() % 300, sequence_store.path, runs, tmp_path / "two.pt")
-    mp.spawn(_rank, args, nprocs=2)
+    spawn(worker, 2, sequence_store.path, runs, tmp_path / "two.pt")
     for one, two in zip(runs, torch.load(tmp_path / "two.pt", weights_only=True), strict=True):
         alone = quality(train(one, sequence_store, PlainHost()))
         for a, b in zip(alone, two, strict=True):

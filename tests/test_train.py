@@ -14,9 +14,9 @@ from pathlib import Path
 import pyarrow.fs as pafs
 import pytest
 import torch
-import torch.multiprocessing as mp
 from architectures import architecture
 from fsspec.implementations.local import LocalFileSystem
+from workers import spawn
 
 from recscale.data.store import Split, Store
 from recscale.planner import planned_runs
@@ -252,11 +252,8 @@ def test_information_abundance_and_effective_rank_of_known_spectra():
     assert collapsed.information_abundance == collapsed.effective_rank == pytest.approx(1)
 
 
-def _rank(rank, world, port, store, runs, folder, dies_at, out):
-    """One worker of a group. Rank 0 leaves the curves in `out`, every rank what it read."""
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", rank=rank, world_size=world)
+def worker(rank, world, store, runs, folder, dies_at, out):
+    """One of a group. Rank 0 leaves the curves in `out`, every rank what it read."""
     opened = Store.open(store)
     seen = _watched(opened.manifest.n_train)
     results, read = [], []
@@ -271,12 +268,10 @@ def _rank(rank, world, port, store, runs, folder, dies_at, out):
     torch.save(read, f"{out}.{rank}")
     if rank == 0:
         torch.save(results, out)
-    torch.distributed.destroy_process_group()
 
 
 def group(world, store, runs, folder, out, dies_at=None) -> list[list[tuple]]:
-    port = 29_500 + os.getpid() % 400 + world
-    mp.spawn(_rank, (world, port, store, runs, folder, dies_at, out), nprocs=world)
+    spawn(worker, world, store, runs, folder, dies_at, out)
     return torch.load(out, weights_only=True)
 
 
