@@ -7,7 +7,7 @@ import numpy as np
 from recscale.laws.forms import Form
 from recscale.laws.polish import follow, huber, polish, residuals
 
-NOISY = 5.0  # median residual over delta above which every replicate tries the ends of others
+INSIDE = 5  # points within delta, for each constant: of fewer, the valleys are small and many
 FIRST_STEPS = 3  # before the best of a replicate's starts is chosen
 BLOCK = 128  # replicates at a time: their arrays stay in the processor's cache
 SHARED = 1000  # ends that all replicates try
@@ -25,8 +25,8 @@ def replicates(form: Form, logx, logy, weights, delta: float, minima: np.ndarray
     """Optimum theta (r, k) of every resampled data set.
 
     Each starts from its own grid and from the data's minima, and goes on from the end of another
-    where that is lower. Where the noise is far above delta there are many small valleys: there all
-    try the ends of others, and of wide starts that were followed down from above the noise.
+    where that is lower. Where noise leaves few points within delta of the law there are many small
+    valleys: there all try the ends of others, and of wide starts followed from above the noise.
 
     Args:
         logy: (n,), or (r, n) for residual resampling, by least squares only (delta inf).
@@ -42,11 +42,12 @@ def replicates(form: Form, logx, logy, weights, delta: float, minima: np.ndarray
         theta[rows], value[rows] = _best_start(form, *data, minima[:2])
     if np.isinf(delta):
         return theta
-    noise = float(np.median(np.abs(residuals(form, minima[:1], logx, logy)[0])))
-    noisy = noise > NOISY * delta
+    off = np.abs(residuals(form, minima[:1], logx, logy)[0])
+    noisy = (off <= delta).sum() < INSIDE * theta.shape[1]
     data = logx, logy, weights, delta
-    found = np.concatenate([minima, _scouts(form, theta, *data, noise)]) if noisy else minima
-    return _share(form, theta, value, found, *data, noisy)
+    if noisy:
+        minima = np.concatenate([minima, _scouts(form, theta, *data, float(np.median(off)))])
+    return _share(form, theta, value, minima, *data, noisy)
 
 
 def _blocks(r: int) -> Iterator[slice]:
