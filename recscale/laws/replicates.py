@@ -58,12 +58,18 @@ def _best_start(form, logx, logy, weights, delta, minima) -> tuple[np.ndarray, n
     """theta (r, k) and objective (r,) from each replicate's best start a few steps on."""
     own = form.starts_each(logx, np.exp(logy), weights)
     known = np.broadcast_to(minima, (len(logy), *minima.shape))
-    theta = np.concatenate([known, own], 1)
-    r, s, k = theta.shape
-    wide = np.repeat(logy, s, 0), np.repeat(weights, s, 0), delta
-    theta, value = polish(form, theta.reshape(-1, k), logx, *wide, iterations=FIRST_STEPS)
-    theta = theta.reshape(r, s, k)[np.arange(r), value.reshape(r, s).argmin(1)]
+    starts = np.concatenate([known, own], 1)
+    theta, _ = _lowest(form, starts, logx, logy, weights, delta, iterations=FIRST_STEPS)
     return polish(form, theta, logx, logy, weights, delta, tol=1e-8, iterations=60)
+
+
+def _lowest(form, starts, logx, logy, weights, delta, **how) -> tuple[np.ndarray, np.ndarray]:
+    """theta (r, k) and objective (r,) of the lowest that `polish` reaches from starts (r, s, k)."""
+    r, s, k = starts.shape
+    each = np.repeat(logy, s, 0), np.repeat(weights, s, 0)
+    theta, value = polish(form, starts.reshape(-1, k), logx, *each, delta, **how)
+    best = np.arange(r), value.reshape(r, s).argmin(1)
+    return theta.reshape(r, s, k)[best], value.reshape(r, s)[best]
 
 
 def _scouts(form, theta, logx, logy, weights, delta, noise: float) -> np.ndarray:
@@ -91,20 +97,18 @@ def _share(form, theta, value, found, logx, logy, weights, delta, noisy: bool) -
     pool = np.concatenate([found, theta[:SHARED]])
     for _ in range(ROUNDS):
         few = min(PICKS, len(pool))
-        each = [residuals(form, pool[some], logx, logy)[0] for some in _blocks(len(pool))]
-        losses = huber(np.concatenate(each), delta).T
+        off = [residuals(form, pool[some], logx, logy)[0] for some in _blocks(len(pool))]
+        losses = huber(np.concatenate(off), delta).T
         before = value.copy()
         for rows in _blocks(len(theta)):
             there = weights[rows] @ losses
-            lower = there.min(1) < value[rows] * (1 - SAME)
-            at = rows.start + np.flatnonzero(lower | noisy)
-            if not len(at):
+            on = np.flatnonzero(noisy | (there.min(1) < value[rows] * (1 - SAME)))
+            if not len(on):
                 continue
-            picks = np.argpartition(there[at - rows.start], few - 1, 1)[:, :few]
-            data = logx, logy, np.repeat(weights[at], few, 0), delta
-            t, v = polish(form, pool[picks.ravel()], *data, tol=1e-8, iterations=60)
-            best = np.arange(len(at)), v.reshape(-1, few).argmin(1)
-            t, v = t.reshape(len(at), few, -1)[best], v.reshape(-1, few)[best]
+            starts = pool[np.argpartition(there[on], few - 1, 1)[:, :few]]
+            at, each = rows.start + on, np.broadcast_to(logy, (len(on), len(logx)))
+            data = logx, each, weights[at], delta
+            t, v = _lowest(form, starts, *data, tol=1e-8, iterations=60)
             theta[at] = np.where((v < value[at])[:, None], t, theta[at])
             value[at] = np.minimum(v, value[at])
         if (value < before * (1 - GAIN)).mean() < SETTLED:

@@ -5,10 +5,10 @@
 Every published table of more than 60 runs (RECSCALE_TABLES) that determines the form, beside a
 wider search that follows `AROUND` starts about each replicate's end down from a threshold of 0.1
 and then tries the `LOWEST` of all those ends in every replicate. Where noise is far above delta the
-objective has many small valleys. "short": replicates that end more than a thousandth above the
-best found. "width": of the narrowest 95 % interval of E and the exponents, as
-a share of the width that the best found give; below 1 the interval reported is too narrow. The
-wider search is a floor, not the truth: it too can end above the minimum.
+objective has many small valleys. "short": replicates that end more than a thousandth above the best
+found. "width": of the narrowest 95 % interval of E and the exponents, as a share of the width that
+the best found give; below 1 the interval reported is too narrow. The wider search is a floor, not
+the truth: it too can end above the minimum.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import time
 import numpy as np
 from laws_optimum import DELTA, cases
 
-from recscale.laws import fit
+from recscale.laws import Status, fit
 from recscale.laws.intervals import SMALL
 from recscale.laws.points import check
 from recscale.laws.polish import huber, objective, polish, residuals
@@ -62,7 +62,7 @@ def main() -> None:
             continue
         for form_name in forms:
             law, rng = fit(frame, form_name, variables, loss=loss), np.random.default_rng(0)
-            if law.status == "underdetermined":
+            if law.status is Status.UNDERDETERMINED:
                 continue
             form, points = law.model, law.points
             logx, logy = points.logx, np.log(points.y)
