@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 from recscale.storage import filesystem, read
 from recscale.values import Frozen
@@ -23,6 +24,10 @@ class TableFacts(Frozen):
     """Share of distinct raw values that share their id with another one after hashing."""
     unseen_rate: float = 0.0
     """Share of evaluation rows whose value never occurs in the training part."""
+    mean_length: float = 1.0
+    """Values of a training row: 1, but for bags of list columns."""
+    weighted: bool = False
+    """Whether the log gives the weights with which a bag is pooled; otherwise it is its mean."""
 
 
 class Floor(Frozen):
@@ -60,6 +65,13 @@ class Manifest(Frozen):
     """Reason -> rows dropped."""
     notes: dict[str, str] = {}
     """Choices that a reader of a result must know, such as how negatives were drawn."""
+    warnings: tuple[str, ...] = ()
+    """What may spoil a result, a sentence each: said by `prepare`, `plan` and the report."""
+    baselines: dict[str, float] = {}
+    """Evaluation loss (nats a sample) of what needs no training, such as `constant rate`; see
+    `recscale.data.baselines`."""
+    time_unit: Literal["s", "ms", "us", "ns"] = "s"
+    """What one step of the store's `time` is: the finest that the log needs."""
     floor: Floor | None = None
 
     def table(self, name: str) -> TableFacts:

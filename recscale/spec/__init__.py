@@ -9,10 +9,12 @@ from recscale.spec.data import (
     CriteoData,
     DataSpec,
     EventsData,
+    FileFormat,
     Holdout,
     Negatives,
     PublishedData,
     SyntheticData,
+    TextFormat,
 )
 from recscale.spec.search import LawSpec, SearchSpec, TargetSpec, middle
 from recscale.spec.sweep import FOOTING, TRAINING_AXES, SweepSpec
@@ -26,6 +28,7 @@ __all__ = [
     "CriteoData",
     "DataSpec",
     "EventsData",
+    "FileFormat",
     "Holdout",
     "LawSpec",
     "LearningRate",
@@ -36,6 +39,7 @@ __all__ = [
     "SweepSpec",
     "SyntheticData",
     "TargetSpec",
+    "TextFormat",
     "TrainSpec",
     "middle",
 ]

@@ -82,7 +82,14 @@ class Columns(Frozen):
     domain: str | None = None
     """The domain that an event belongs to, such as a shop's department: for probe `transfer`."""
     sparse: tuple[str, ...] = ()
+    """Categorical columns; a list column is a bag of values that the model pools."""
+    weights: dict[str, str] = {}
+    """List column under `sparse` -> the list column of its values' weights in the pool; without
+    an entry a bag is pooled as its mean."""
     dense: tuple[str, ...] = ()
+    history: str | None = None
+    """Of task click: a list column of the items that the user took before the row, oldest first,
+    in place of the history that is made from the events themselves."""
 
     @model_validator(mode="after")
     def _distinct(self) -> Columns:
@@ -108,11 +115,37 @@ class Negatives(Frozen):
     """`popularity`: in proportion to how often the item had occurred by then."""
 
 
+class TextFormat(Frozen):
+    """The dialect of text files that are not plain CSV."""
+
+    separator: str = ","
+    quote: str | None = '"'
+    """null: no value is quoted."""
+    header: bool | tuple[str, ...] = True
+    """Whether the first line names the columns; a list names those of files without such a line."""
+    nulls: tuple[str, ...] = ("",)
+    """Unquoted words that stand for a missing value."""
+
+
+FileFormat = Literal["auto", "csv", "tsv", "parquet", "arrow", "jsonl", "delta"]
+
+
 class EventsData(_Data):
-    """Bring your own: Parquet or CSV, one event a row."""
+    """Bring your own: Parquet, Arrow, Delta, JSON lines or CSV, one event a row."""
 
     source: Literal["events"]
     path: str
+    """A file, a folder (nested and Hive-partitioned ones too), or a glob."""
+    format: FileFormat | TextFormat = "auto"
+    """What the files are; `auto` goes by their names and what they begin with. A mapping states
+    the dialect of text: `{separator: ";", quote: null, header: [user, item, at], nulls: [NA]}`."""
+    time_format: str | None = None
+    """How the time column is read where its values do not say so: `seconds`, `milliseconds`,
+    `microseconds`, `nanoseconds`, `day_first`, `month_first`, or a strptime pattern such as
+    `%d/%m/%Y %H:%M`."""
+    positive: str | None = None
+    """Of task click: which rows are positives, as a comparison of one column with a number, such as
+    `rating >= 4`; the other rows are negatives, and none are sampled."""
     columns: Columns
     task: Literal["click", "next_item"] = "click"
     negatives: Negatives = Negatives()
@@ -138,6 +171,9 @@ class PublishedData(_Data):
     path: str
     """A file, a folder, or a glob: of `amazon` a file a domain."""
     task: Literal["click", "next_item"] = "next_item"
+    positive: str | None = None
+    """Of task click: which ratings are positives, such as `rating >= 4`; the others are negatives,
+    and none are sampled."""
     negatives: Negatives = Negatives()
     seed: Annotated[int, Field(ge=0)] = 0
     """Of the sampled negatives."""
