@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -217,6 +218,11 @@ class PublishedData(_Data):
                 "time; set holdout.leave_one_out: true, or bring a log with times as source events"
             )
         return self
+
+
+def positive_column(data: EventsData | PublishedData) -> str | None:
+    """The column that `positive` compares: what stands before its comparison sign."""
+    return re.split(r"[<>=!]", data.positive, maxsplit=1)[0].strip() if data.positive else None
 
 
 DataSpec = Annotated[
