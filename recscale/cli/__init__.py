@@ -12,9 +12,10 @@ from typing import Any
 import click
 
 from recscale.cli.help import explain
+from recscale.cli.new import new
 from recscale.cli.results import ask, report, status
 from recscale.cli.shell import refuse
-from recscale.cli.sweeps import new, plan, prepare, run
+from recscale.cli.sweeps import plan, prepare, run
 from recscale.cli.tables import fit, replay
 
 TRAINING = ("run", "prepare")  # verbs whose processes may use every core

@@ -1,10 +1,9 @@
-"""The verbs of a sweep file: new, prepare, plan, run."""
+"""The verbs of a sweep file: prepare, plan, run."""
 
 from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -14,27 +13,6 @@ from recscale.cli.shell import EXHAUSTED, FAILED, INTERRUPTED, as_json, load, op
 if TYPE_CHECKING:
     from recscale.engine.ready import Sweep
     from recscale.study import Study
-
-EXAMPLES = Path(__file__).parents[2] / "sweeps"
-
-
-@click.command()
-@click.argument("name")
-@click.option("--like", default="demo", show_default=True, help="The example to copy.")
-def new(name: str, like: str) -> None:
-    """Copy an example sweep to edit.
-
-    Example: recscale new mine --like demo
-    """
-    source, target = EXAMPLES / f"{like}.yaml", Path(f"{name}.yaml")
-    if not source.exists():
-        known = ", ".join(sorted(p.stem for p in EXAMPLES.glob("*.yaml")))
-        refuse(f"--like {like}: no such example; allowed: {known}")
-    if target.exists():
-        refuse(f"{target} exists; choose another name or remove it")
-    lines = source.read_text().splitlines(keepends=True)
-    target.write_text("".join(f"name: {name}\n" if s.startswith("name:") else s for s in lines))
-    click.echo(f"{target} written; edit it, then: recscale plan {target}")
 
 
 @click.command()

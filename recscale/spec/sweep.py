@@ -26,6 +26,7 @@ from recscale.values import (
 Probe = Literal["long_tail", "cold_start", "robustness", "transfer", "trajectory"]
 
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 TRAINING_AXES = ("epochs", "data_fraction")  # the axes that are no part of an architecture
 FOOTING = ("forward_flop", "samples")
 """What the laws of several families have in common: compute per sample, and samples."""
@@ -41,7 +42,7 @@ class SweepSpec(Frozen):
 
     model_config = ConfigDict(serialize_by_alias=True)
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    name: Annotated[str, Field(pattern=NAME)]
     """Of the sweep and of its folder under `storage`: letters, digits, `_`, `-` and dots."""
     data: DataSpec
     """Which log, and how it becomes a task."""
