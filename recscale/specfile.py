@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 from collections.abc import Sequence
@@ -77,6 +78,12 @@ def parse_spec(text: str, name: str = "sweep") -> SweepSpec:
 def dump_spec(spec: SweepSpec) -> str:
     """The sweep as YAML that `parse_spec` reads back to an equal object."""
     return yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False)
+
+
+def scalar(text: str) -> str:
+    """A text as a value or key of YAML, quoted where it would be read as something else."""
+    plain = re.fullmatch(r"[A-Za-z_./][\w./-]*", text) and yaml.safe_load(text) == text
+    return text if plain else json.dumps(text, ensure_ascii=False)
 
 
 def expand(path: str, key: str) -> str:

@@ -53,6 +53,8 @@ def _target(name: str) -> Path:
 
 def _copied(target: Path, like: str) -> str:
     """An example under another name. What its head says of its own runs stays behind."""
+    from recscale.specfile import scalar
+
     examples = {p.stem: p for p in sorted(EXAMPLES.glob("*.yaml"))}
     if like not in examples:
         refuse(f"--like {like}: no such example; allowed: {', '.join(examples)}")
@@ -61,7 +63,7 @@ def _copied(target: Path, like: str) -> str:
     return (
         f"# {target.stem}: begun as a copy of the example {like}, and not run yet.\n"
         f"#   recscale plan {target}      recscale help KEY says what a key means\n"
-    ) + re.sub(r"(?m)^name:.*$", f"name: {target.stem}", body, count=1)
+    ) + re.sub(r"(?m)^name:.*$", f"name: {scalar(target.stem)}", body, count=1)
 
 
 def _guessed(target: Path, log: str) -> tuple[str, list[str]]:

@@ -12,6 +12,7 @@ from recscale.cli.shell import EXHAUSTED, FAILED, INTERRUPTED, as_json, load, op
 
 if TYPE_CHECKING:
     from recscale.engine.ready import Sweep
+    from recscale.manifest import Manifest
     from recscale.study import Study
 
 
@@ -24,12 +25,19 @@ def prepare(sweep: str) -> None:
     """
     ready = open_sweep(load(sweep))
     from recscale.manifest import load_manifest
+    from recscale.report.data_text import data_lines
 
     data = load_manifest(ready.store)
-    click.echo(f"{ready.store}")
-    click.echo(f"{data.n_train:,} training and {data.n_eval:,} evaluation rows")
-    for reason, rows in data.dropped.items():
-        click.echo(f"dropped {rows:,} rows: {reason}")
+    click.echo("\n".join([ready.store, *data_lines(data)]))
+    _warn(data)
+
+
+def _warn(data: Manifest) -> None:
+    """Says what may spoil a result, last, where it is seen."""
+    from recscale.report.data_text import warning_lines
+
+    for line in warning_lines(data):
+        click.secho(line, fg="yellow", bold=True)
 
 
 @click.command()
@@ -41,10 +49,12 @@ def plan(sweep: str, as_json: bool) -> None:
     Example: recscale plan sweeps/demo.yaml
     """
     from recscale.ledger import Ledger, finished
+    from recscale.manifest import load_manifest
 
     ready = open_sweep(load(sweep))
+    data = load_manifest(ready.store)
     if ready.problem is not None:
-        _plan_search(ready, as_json)
+        _plan_search(ready, data, as_json)
         return
     settled = set(finished(Ledger(ready.run_dir).records())) & {p.run_id for p in ready.planned}
     if as_json:
@@ -53,7 +63,7 @@ def plan(sweep: str, as_json: bool) -> None:
         runs = [
             {"run_id": p.run_id}
             | {k: getattr(p.cost, k) for k in keys + more}
-            | {"done": p.run_id in settled, "reason": p.reason}
+            | {"done": p.run_id in settled, "reason": p.reason, "warnings": data.warnings}
             for p in ready.planned
         ]
         click.echo(json.dumps(runs, indent=1))
@@ -65,9 +75,10 @@ def plan(sweep: str, as_json: bool) -> None:
     console = Console()
     console = console if console.is_terminal else Console(width=200)
     console.print(plan_table(ready.planned, settled))
+    _warn(data)
 
 
-def _plan_search(ready: Sweep, as_json: bool) -> None:
+def _plan_search(ready: Sweep, data: Manifest, as_json: bool) -> None:
     """The next decision of a search and what its budget should buy."""
     from recscale.engine.ready import standing
     from recscale.planner import Launch, decide_search
@@ -94,6 +105,7 @@ def _plan_search(ready: Sweep, as_json: bool) -> None:
             "interval": {"level": 0.9, "now": ahead.now, "expected": ahead.half},
             "more_runs": ahead.runs,
             "full_grid": {"runs": n, **vars(whole)},
+            "warnings": data.warnings,
         }
         click.echo(json.dumps(facts, indent=1))
         return
@@ -105,6 +117,7 @@ def _plan_search(ready: Sweep, as_json: bool) -> None:
         console.print(plan_table(runs, set()))
     for line in search_lines(problem, decision, ahead, n, whole):
         click.echo(line)
+    _warn(data)
 
 
 @click.command()

@@ -9,16 +9,16 @@ import re
 import textwrap
 from typing import Any
 
-import yaml
-
 from recscale.data.guess import Guess, Roles, guess
 from recscale.data.layout import DataError
 from recscale.data.sample import Sample, look
 from recscale.manifest import Manifest, TableFacts
 from recscale.planner import PlanError, planned_runs
 from recscale.spec import TextFormat
-from recscale.specfile import parse_spec
+from recscale.specfile import parse_spec, scalar
 
+STEPS = 100
+"""Steps of the shortest run, where the log has the rows for them at batches of 8 and more."""
 WIDE = 96  # columns of the file
 HOLDOUT = 0.1
 """Of the rows; also what the draft says under `holdout`."""
@@ -40,7 +40,7 @@ def draft(name: str, path: str, file: str) -> tuple[str, list[str]]:
         f"# {name}: a first sweep of {path},",
         f"# {_rows(sample)}. Its columns are guessed: check what is marked unsure, then",
         f"#   recscale plan {file}      recscale help KEY says what a key means",
-        f"name: {name}",
+        f"name: {scalar(name)}",
         *_data(path, sample, roles),
     ]
     spend = _spend("\n".join([*head, *_rest(sample, roles, "{usd: 1}")]), sample, roles)
@@ -70,7 +70,7 @@ def _rows(sample: Sample) -> str:
 
 
 def _data(path: str, sample: Sample, roles: Roles) -> list[str]:
-    lines = ["data:", "  source: events", f"  path: {_scalar(path)}"]
+    lines = ["data:", "  source: events", f"  path: {scalar(path)}"]
     stated = _format(sample, roles)
     if stated != "auto":
         lines.append(_noted(f"  format: {stated}", "how the files are read", sample.doubt))
@@ -78,18 +78,18 @@ def _data(path: str, sample: Sample, roles: Roles) -> list[str]:
     lines.append(_noted(f"  task: {roles.task}", roles.why_task + other))
     if roles.time_format:
         (time,) = roles.of("time")
-        lines.append(_noted(f"  time_format: {_scalar(roles.time_format)}", time.why, time.unsure))
+        lines.append(_noted(f"  time_format: {scalar(roles.time_format)}", time.why, time.unsure))
     if roles.positive:
         (g,) = roles.of("positive")
-        lines.append(_noted(f"  positive: {_scalar(roles.positive)}", g.why, g.unsure))
+        lines.append(_noted(f"  positive: {scalar(roles.positive)}", g.why, g.unsure))
     lines += ["  columns:"]
     for part in ("user", "item", "time", "label", "history"):
         for g in roles.of(part):
-            lines.append(_noted(f"    {part}: {_scalar(g.column)}", g.why, g.unsure))
+            lines.append(_noted(f"    {part}: {scalar(g.column)}", g.why, g.unsure))
     lines += _features(roles)
     for g in roles.of("left out"):
         unsure = f"; unsure: {g.unsure}" if g.unsure else ""
-        lines.append(f"    # left out: {_scalar(g.column)}, {g.why}{unsure}")
+        lines.append(f"    # left out: {scalar(g.column)}, {g.why}{unsure}")
     lines.append(_noted("  holdout: {last: 10%}", "the newest tenth, which evaluates every run"))
     return lines
 
@@ -100,13 +100,13 @@ def _features(roles: Roles) -> list[str]:
     for part in ("sparse", "dense"):
         found = roles.of(part)
         if roles.task == "next_item":
-            shown = ", ".join(_scalar(g.column) for g in found)
+            shown = ", ".join(scalar(g.column) for g in found)
             lines += [f"    # {part}: [{shown}]   (read by task click alone)"] if found else []
             continue
         lines += [f"    {part}:"] if found else []
-        lines += [_noted(f"      - {_scalar(g.column)}", g.why, g.unsure) for g in found]
+        lines += [_noted(f"      - {scalar(g.column)}", g.why, g.unsure) for g in found]
     if roles.weights and roles.task == "click":
-        pairs = ", ".join(f"{_scalar(a)}: {_scalar(b)}" for a, b in roles.weights.items())
+        pairs = ", ".join(f"{scalar(a)}: {scalar(b)}" for a, b in roles.weights.items())
         lines.append(_noted(f"    weights: {{{pairs}}}", "lists as long as their bags"))
     return lines
 
@@ -115,7 +115,9 @@ def _rest(sample: Sample, roles: Roles, budget: str) -> list[str]:
     """Model, training, search and budget, small enough for a first look at so many rows."""
     rows = sample.rows
     step = sum(rows >= n for n in (30_000, 1_000_000, 30_000_000))
-    shares = ("[0.5, 1.0]", "[0.25, 0.5, 1.0]", "[0.1, 0.3, 1.0]", "[0.01, 0.03, 0.1]")[step]
+    shares = ([0.5, 1.0], [0.25, 0.5, 1.0], [0.1, 0.3, 1.0], [0.01, 0.03, 0.1])[step]
+    least = shares[0] * rows * (1 - HOLDOUT)
+    batch = 2 ** min(10, max(3, math.floor(math.log2(max(1, least / STEPS)))))
     if roles.task == "click":
         dims = ("[4, 8]", "[4, 8, 16]", "[8, 16, 32]", "[8, 16, 32]")[step]
         widths = ("[16, 32]", "[16, 32, 64]", "[32, 64, 128]", "[64, 128, 256]")[step]
@@ -136,6 +138,7 @@ def _rest(sample: Sample, roles: Roles, budget: str) -> list[str]:
         *model,
         "train:",
         _noted(f"  data_fraction: {shares}", "an axis: does more data pay?"),
+        _noted(f"  batch_size: {batch}", f"{least / batch:,.0f} steps at the smallest fraction"),
         _noted("  seeds: 2", "how far equal runs scatter; less is no difference"),
         _noted("search: {strategy: axes}", "one axis at a time round the middle values"),
         _noted(f"budget: {budget}", "about twice what the plan should cost; never crossed"),
@@ -167,16 +170,6 @@ def _format(sample: Sample, roles: Roles) -> str:
 
 def _is_text(sample: Sample) -> bool:
     return all(str(t) == "string" for t in sample.columns.schema.types)
-
-
-_PLAIN = re.compile(r"[A-Za-z_./][\w./-]*")
-
-
-def _scalar(text: str) -> str:
-    """A text as YAML, quoted where it would be read as something else, also inside of brackets."""
-    if _PLAIN.fullmatch(text) and yaml.safe_load(text) == text:
-        return text
-    return json.dumps(text, ensure_ascii=False)
 
 
 def _spend(text: str, sample: Sample, roles: Roles) -> str:

@@ -66,7 +66,8 @@ WEIGHTS = {"weight", "weights", "score", "scores", "w"}
 EVENTS = {"event", "behavior", "behaviour", "action", "interaction"}
 HAPPENINGS = {
     "view", "pv", "click", "cart", "addtocart", "buy", "purchase", "transaction", "fav", "like",
-    "impression", "listen", "play", "skip", "order", "clickout", "share", "remove", "remove_from_cart",
+    "impression", "listen", "play", "skip", "order", "clickout", "share", "remove",
+    "remove_from_cart",
 }  # fmt: skip
 """Values that say what kind of event a row is."""
 
@@ -84,7 +85,7 @@ def strength(name: str, words: dict[str, int]) -> int:
     found = words_of(name)
     joined = "".join(found)
     best = max((words[w] for w in found if w in words), default=0)
-    whole = [w for w in words if joined in (w, f"{w}id", f"{w}idx", f"id{w}", f"{w}code")]
+    whole = [w for w in words if joined in (w, f"{w}id", f"{w}idx", f"id{w}", f"is{w}")]
     if whole:
         return max(best, *(words[w] for w in whole)) + 4
     if best and FEATURES & {*found}:

@@ -83,18 +83,26 @@ def profile(name: str, column: pa.ChunkedArray | pa.Array) -> Profile:
     filled = len(given) / max(1, rows)
     if not len(given):
         return Profile(name, declared, "empty", rows, 0.0, 0, "", given)
-    example = str(given[0].as_py())
+    example = _shown(given[0])
     if kind == "list":
         elements = pc.list_flatten(given)
-        distinct = len(pc.unique(elements)) if _kind(elements.type) != "nested" else 0
+        distinct = len(pc.unique(elements.drop_null()))
         return Profile(name, declared, kind, rows, filled, distinct, example, given)
     if kind == "nested":
         return Profile(name, declared, kind, rows, filled, 0, example, given)
     distinct, whole = len(pc.unique(given)), False
     if kind in ("number", "text") and (numbers := _numbers(given)) is not None:
-        kind, given = "number", pa.array(numbers)
+        numbers = numbers[np.isfinite(numbers)]
+        kind, given = "number" if len(numbers) else "empty", pa.array(numbers)
         whole = bool((numbers == np.floor(numbers)).all())
     return Profile(name, declared, kind, rows, filled, distinct, example, given, whole, nulls)
+
+
+def _shown(value: pa.Scalar) -> str:
+    try:
+        return str(value.as_py())
+    except (OverflowError, ValueError):  # a time outside of Python's years
+        return str(value.cast(pa.string()).as_py())
 
 
 def _plain(array: pa.Array) -> pa.Array:
@@ -103,6 +111,8 @@ def _plain(array: pa.Array) -> pa.Array:
     if pa.types.is_dictionary(array.type):
         array = array.cast(array.type.value_type)
     kind = array.type
+    if pa.types.is_decimal(kind):  # not every kernel takes all of them
+        return pa.array([None if v is None else float(v) for v in array.to_pylist()], pa.float64())
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or "binary" in str(kind):
         return pa.array([None if v is None else v.hex() for v in array.to_pylist()], pa.string())
     return array
@@ -115,7 +125,7 @@ def _kind(kind: pa.DataType) -> Kind:
     if t.is_timestamp(kind) or t.is_date(kind):
         return "moment"
     if t.is_list(kind) or t.is_large_list(kind) or t.is_fixed_size_list(kind):
-        return "list"
+        return "list" if _kind(kind.value_type) in ("number", "text", "empty") else "nested"
     if t.is_string(kind) or t.is_large_string(kind) or t.is_string_view(kind):
         return "text"
     return "empty" if t.is_null(kind) else "nested"
@@ -126,10 +136,9 @@ def _numbers(given: pa.Array) -> np.ndarray | None:
     if pa.types.is_string(given.type) and (words := _truths(given)) is not None:
         return words
     try:
-        numbers = given.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+        return given.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     except pa.ArrowInvalid:
         return None
-    return numbers if np.isfinite(numbers).all() else np.nan_to_num(numbers)
 
 
 def _truths(given: pa.Array) -> np.ndarray | None:
@@ -174,7 +183,8 @@ def clock(column: Profile, named_time: bool) -> Clock | None:
     """How the column tells times, None where it does not. Numbers that count from no known start
     are times only where the name says so."""
     if column.kind == "moment":
-        low, high = (str(v)[:10] for v in _ends(column.values))
+        ends = pc.min_max(column.values)
+        low, high = (_shown(ends[end])[:10] for end in ("min", "max"))
         coarse = column.type.startswith("date")
         return Clock(f"{column.type}, {low} to {high}", None, None, coarse)
     if column.kind == "number":
@@ -182,17 +192,12 @@ def clock(column: Profile, named_time: bool) -> Clock | None:
     return _of_text(column) if column.kind == "text" else None
 
 
-def _ends(values: pa.Array) -> tuple[object, object]:
-    ends = pc.min_max(values)
-    return ends["min"].as_py(), ends["max"].as_py()
-
-
 def _of_numbers(column: Profile, named_time: bool) -> Clock | None:
     numbers = column.numbers
     low, high = float(numbers.min()), float(numbers.max())
     for pattern in PACKED.get(len(f"{high:.0f}"), ()) if column.whole else ():
         days = _read(pattern, [f"{v:0{len(f'{high:.0f}')}.0f}" for v in np.unique(numbers)])
-        if days and 1990 <= days[0].year and days[-1].year <= 2049:
+        if days and days[0].year >= 1990 and days[-1].year <= 2049:
             coarse = not pattern.endswith("S")
             return Clock(f"packed as {pattern}, {_days(*days)}", pattern, None, coarse)
     for unit, scale in UNITS:

@@ -93,17 +93,16 @@ def _dialect(file: Path) -> tuple[FileFormat | TextFormat, str | None]:
         text = stream.read(HEAD).decode("utf-8-sig", errors="replace")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if text.lstrip().startswith("{"):
-        return (
-            "auto" if plain_name(file).endswith((".jsonl", ".ndjson", ".json")) else "jsonl"
-        ), None
+        told = plain_name(file).endswith((".jsonl", ".ndjson", ".json"))
+        return ("auto" if told else "jsonl"), None
     text = text[: text.rfind("\n") + 1] or text
     separator = _separator(text)
     if separator is None:
         shown = text.strip().split("\n")[0][:60]
         raise DataError(
             f"{file}: no separator divides its lines, such as {shown!r}, into equally many values "
-            "(tried tab, comma, ;, | and ::); a log is one event a line with a separator, or "
-            "Parquet, Arrow or JSON lines"
+            "(tried tab, comma, ;, | and ::); a log is one event a line, or Parquet, Arrow or "
+            "JSON lines (one user a line, the oldest item first, is data.source: sequences)"
         )
     quote = '"' if separator in ",;|" else None
     first, *rest = itertools.islice(_cells(text, separator), 2000)
