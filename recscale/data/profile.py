@@ -92,7 +92,9 @@ def profile(name: str, column: pa.ChunkedArray | pa.Array) -> Profile:
         return Profile(name, declared, kind, rows, filled, 0, example, given)
     distinct, whole = len(pc.unique(given)), False
     if kind in ("number", "text") and (numbers := _numbers(given)) is not None:
-        numbers = numbers[np.isfinite(numbers)]
+        if not np.isfinite(numbers).all():
+            numbers = numbers[np.isfinite(numbers)]
+            distinct = len(np.unique(numbers))
         kind, given = "number" if len(numbers) else "empty", pa.array(numbers)
         whole = bool((numbers == np.floor(numbers)).all())
     return Profile(name, declared, kind, rows, filled, distinct, example, given, whole, nulls)
@@ -167,13 +169,13 @@ SINCE, UNTIL = 6.3e8, 2.5e9
 PACKED = {8: ("%Y%m%d", "%y%m%d%H"), 10: ("%Y%m%d%H",), 12: ("%Y%m%d%H%M",), 14: ("%Y%m%d%H%M%S",)}
 """Digits of a packed date -> its patterns."""
 _ISO = (
-    r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d+)?)?)?"
+    r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([T ]\d{1,2}:\d\d(:\d\d([.,]\d+)?)?)?"
     r"( ?(Z|UTC|[+-]\d\d(:?\d\d)?))?"
 )
-_SLASHED = r"(\d{1,2})[/.-](\d{1,2})[/.-]\d{4}(,? \d{1,2}:\d\d(:\d\d)?( ?[AaPp][Mm])?)?"
+_SLASHED = r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4}|\d\d)(,? \d{1,2}:\d\d(:\d\d)?( ?[AaPp][Mm])?)?"
 WRITTEN = (
-    "%Y/%m/%d", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%Y.%m.%d", "%a %b %d %H:%M:%S %z %Y",
-    "%b %d, %Y", "%B %d, %Y", "%d %b %Y", "%d %b %Y, %H:%M", "%d-%b-%Y", "%d-%b-%Y %H:%M:%S",
+    "%a %b %d %H:%M:%S %z %Y", "%b %d, %Y", "%B %d, %Y", "%d %b %Y", "%d %b %Y, %H:%M",
+    "%d-%b-%Y", "%d-%b-%Y %H:%M:%S",
 )  # fmt: skip
 """Patterns that are tried on text of another form."""
 _LOOKED_AT = 500  # texts tried against a pattern
