@@ -45,6 +45,7 @@ class TextTable:
         """dropped: where lines with another number of fields are counted; without it they are
         refused. Raises DataError for a file whose columns cannot be told."""
         self.file, self._dialect, self._dropped = file, dialect, dropped
+        self.separator = dialect.separator
         self._quote = (dialect.quote or "").encode()
         separator = dialect.separator.encode()
         self._packed = len(separator) > 1
@@ -241,7 +242,7 @@ def _grammar(separator: bytes, quote: bytes) -> re.Pattern[bytes]:
 
 def dialect_of(file: Path) -> TextFormat | None:
     """What the name says of a text file; None where it says nothing."""
-    name = plain_name(file)
+    name = plain_name(file).lower()
     if name.endswith(".csv"):
         return CSV
     return TSV if name.endswith((".tsv", ".tab", ".inter")) else None

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recscale.data.build import Progress
+from recscale.data.dialects import RAGGED
 from recscale.data.layout import DataError, open_array
 from recscale.data.spill import Spill
 from recscale.data.tables import log_batches
@@ -72,11 +73,12 @@ def read_events(data: EventsData | PublishedData, folder: Path, progress: Progre
     dropped: Counter[str] = Counter()
     raw_rows = 0
     with Spill(folder, {places[name]: (dtype, None) for name, dtype in dtypes.items()}) as spill:
-        for file, batch in log_batches(data):
+        for file, batch in log_batches(data, dropped=dropped):
             raw_rows += len(batch)
             rows = _usable(batch, columns, codes, "label" in dtypes, dropped, file)
             spill.append({places[name]: values for name, values in rows.items()})
             progress(raw_rows, None)
+    raw_rows += dropped[RAGGED]
     arrays = {name: open_array(folder, place).view(np.ndarray) for name, place in places.items()}
     if not len(arrays["time"]):
         raise DataError(

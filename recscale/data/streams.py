@@ -49,9 +49,10 @@ def kind_of(file: Path) -> str:
 
 
 def plain_name(file: Path) -> str:
-    """The name in small letters without the ending of a compression."""
-    name = file.name.lower()
-    return next((name.removesuffix(e) for e in ENDINGS if name.endswith(e)), name)
+    """The name without the ending of a compression."""
+    name = file.name
+    ending = next((e for e in ENDINGS if name.lower().endswith(e)), "")
+    return name[: len(name) - len(ending)]
 
 
 def open_bytes(file: Path) -> BinaryIO:
