@@ -29,8 +29,7 @@ def log_batches(data: EventsData | PublishedData) -> Iterator[tuple[Path, pa.Rec
 
 def _batches(file: Path, columns: Columns) -> Iterator[pa.RecordBatch]:
     """The chosen columns of one file, a chunk at a time; text of a CSV stays text."""
-    wanted = [columns.user, columns.item, columns.time, *columns.sparse, *columns.dense]
-    wanted += [c for c in (columns.label, columns.domain) if c]
+    wanted = list(dict.fromkeys(columns.parts.values()))
     try:
         if file.name.endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz")):
             parse = pacsv.ParseOptions(delimiter="\t" if ".tsv" in file.name else ",")
@@ -55,13 +54,8 @@ def _batches(file: Path, columns: Columns) -> Iterator[pa.RecordBatch]:
 
 
 def _check_columns(file: Path, present: list[str], columns: Columns) -> None:
-    parts = {"user": columns.user, "item": columns.item, "time": columns.time}
-    parts |= {"label": columns.label} if columns.label else {}
-    parts |= {"domain": columns.domain} if columns.domain else {}
-    parts |= {f"sparse[{i}]": c for i, c in enumerate(columns.sparse)}
-    parts |= {f"dense[{i}]": c for i, c in enumerate(columns.dense)}
     problems = []
-    for part, name in parts.items():
+    for part, name in columns.parts.items():
         if name not in present:
             near = difflib.get_close_matches(name, present, 1, 0.5)
             hint = f"; did you mean {near[0]!r}?" if near else ""
