@@ -217,7 +217,7 @@ def _manifest(roles: Roles, rows: int, n_train: int) -> Manifest:
         n_eval=max(1, rows - n_train),
         tables=tuple(table(g, name) for g, name in named),
         dense=tuple(g.column for g in roles.of("dense")),
-        history="item",
+        history="item" if roles.of("item") else None,
         history_mean_length=20,
         raw_rows=rows,
     )
