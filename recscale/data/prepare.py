@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from recscale.data import criteo, events, synthetic, walks
+from recscale.data.baselines import baselines
 from recscale.data.build import Built, Progress, arrange
 from recscale.data.files import input_files
 from recscale.data.layout import VERSION, DataError, fingerprint, open_array
@@ -96,6 +97,7 @@ def _build(data: DataSpec, folder: Path, progress: Progress) -> None:
         built = events.build(data, folder, progress)
     arrange(folder, built.n_train, data.order, by_user=data.task == "next_item")
     manifest = _manifest(data, folder, built)
+    manifest = manifest.model_copy(update={"baselines": baselines(folder, manifest)})
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1))
 
 
