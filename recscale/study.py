@@ -121,16 +121,15 @@ class Study:
         """The runs that are done and no better than a baseline, whether or not they enter."""
         return [r for r in self.records if r.worse_than]
 
-    def nothing_enters(self) -> str:
-        """Why no run enters the law, where none does."""
-        lost = self._lost()
-        return f"{lost}: none is left" if lost else "no run has ended yet"
-
-    def _lost(self) -> str:
-        """How many runs baselines keep out of the law; empty where they keep out none."""
+    def no_law(self, why: str = "") -> str:
+        """Why the runs determine no law, and before it how many of them baselines keep out of it;
+        by default, why none enters."""
         from recscale.frame import lost_words
 
-        return "" if self.spec.law.below_baseline else lost_words(self.records)
+        lost = "" if self.spec.law.below_baseline else lost_words(self.records)
+        if lost:
+            return f"{lost}: {why or 'none is left'}"
+        return why or "no run has ended yet"
 
     def law(self) -> ScalingLaw:
         """The law that the sweep asks for, over the runs that may enter it. A law that the runs
@@ -142,8 +141,7 @@ class Study:
             raise LawError("several families have no law in common; each part has its own")
         frame = self.frame()
         if not any(frame["enters_law"]):
-            raise LawError(self.nothing_enters())
-        lost = self._lost()
+            raise LawError(self.no_law())
         try:
             law = fit(
                 frame.loc[frame["enters_law"].astype(bool)],
@@ -153,9 +151,9 @@ class Study:
                 cost="train_flop",
             )
         except LawError as error:
-            raise LawError(f"{lost}: {error}" if lost else str(error)) from error
-        if lost and law.status is Status.UNDERDETERMINED:
-            return replace(law, reason=f"{lost}: {law.reason}")
+            raise LawError(self.no_law(str(error))) from error
+        if law.status is Status.UNDERDETERMINED:
+            return replace(law, reason=self.no_law(law.reason))
         return law
 
     def eta_s(self) -> float | None:

@@ -187,7 +187,7 @@ def budget_of(study: Study, compute: str) -> float:
         return amount
     found = entering(study)
     if not found:
-        raise LawError(study.nothing_enters())
+        raise LawError(study.no_law())
     return amount * max(r.spent.train_flop for r in found)
 
 
