@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recscale.data.build import Progress
+from recscale.data.dialects import RAGGED
 from recscale.data.layout import DataError, open_array
 from recscale.data.lists import ListColumns, Lists, Shapes, Where, exploded, read_lists
 from recscale.data.spill import Spill
@@ -86,7 +87,7 @@ def read_events(data: EventsData | PublishedData, folder: Path, progress: Progre
         Spill(folder, {places[name]: (dtype, None) for name, dtype in dtypes.items()}) as spill,
         ListColumns(folder, columns) as lists,
     ):
-        for where, batch in _events(data, labelled):
+        for where, batch in _events(data, labelled, dropped):
             raw_rows += len(batch)
             rows = _usable(batch, columns, codes, labelled, dropped, where, shapes)
             rows = lists.append(rows, usable)
@@ -94,6 +95,7 @@ def read_events(data: EventsData | PublishedData, folder: Path, progress: Progre
             usable += len(rows["time"])
             progress(raw_rows, None)
     places |= lists.places
+    raw_rows += dropped[RAGGED]
     arrays = {name: open_array(folder, place).view(np.ndarray) for name, place in places.items()}
     if not len(arrays["time"]):
         raise DataError(
@@ -104,11 +106,11 @@ def read_events(data: EventsData | PublishedData, folder: Path, progress: Progre
 
 
 def _events(
-    data: EventsData | PublishedData, labelled: bool
+    data: EventsData | PublishedData, labelled: bool, dropped: Counter[str]
 ) -> Iterator[tuple[Where, pa.RecordBatch]]:
     """Batches of one event a row."""
     here, first = None, 1
-    for file, batch in log_batches(data):
+    for file, batch in log_batches(data, dropped=dropped):
         first = first if file == here else 1
         yield from exploded(batch, data.columns, labelled, Where(file, first))
         here, first = file, first + len(batch)

@@ -28,6 +28,7 @@ class ClickSpec(ModelSpec):
         "combined": ("embedding_rows", "embedding_dim", "mlp_width"),
     }
     embedding_dim: CountAxis = (16,)
+    """Dimension of every table; a multiple of 4."""
     embedding_rows: RowsAxis = (None,)
     """Rows per table (hash size); ids beyond it wrap round. null: the whole vocabulary."""
     multi_embedding: CountAxis = (1,)
@@ -36,6 +37,7 @@ class ClickSpec(ModelSpec):
     sequence_depth: DepthAxis = (0,)
     """Causal transformer blocks over the user's history; 0 is mean pooling."""
     sequence_width: CountAxis = (32,)
+    """Width of those blocks."""
     sequence_length: CountAxis = (20,)
     """Last items of the history that a model sees."""
 
