@@ -93,7 +93,7 @@ def taobao(w: World) -> str:
 
 def avazu(w: World) -> str:
     columns = {
-        "id": w.rng.permutation(10**8)[:N] if False else w.rng.integers(10**17, 10**18, N),
+        "id": w.rng.integers(10**17, 10**18, N),
         "click": w.click,
         "hour": [int(m) for m in w.moments("%y%m%d%H")],
         "C1": w.choice("1005", "1002"),
@@ -228,6 +228,16 @@ def gowalla(w: World) -> str:
         "spot": w.item * 311,
     }  # fmt: skip
     return write("loc-gowalla_totalCheckins.txt.gz", columns, "\t", header=False)
+
+
+def test_criteo_is_known_without_names():
+    w = World()
+    ids = {f"C{i}": w.texts(w.rng.integers(0, 50, N), "{:08x}") for i in range(26)}
+    numbers = {f"I{i}": w.rng.integers(0, 90, N) for i in range(13)}
+    write("train.txt", {"label": w.click, **numbers, **ids}, "\t", header=False)
+    assert call("new", "mine", "--from", "train.txt").exit_code == 0
+    assert load_spec("mine.yaml").data.source == "criteo"
+    assert call("plan", "mine.yaml").exit_code == 0
 
 
 Case = tuple[Callable[[World], str], str, dict[str, str | None], str]

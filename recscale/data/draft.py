@@ -7,9 +7,10 @@ import json
 import math
 import re
 import textwrap
+from dataclasses import replace
 from typing import Any
 
-from recscale.data.guess import Guess, Roles, guess
+from recscale.data.guess import Guess, Roles, criteo, guess
 from recscale.data.layout import DataError
 from recscale.data.sample import Sample, look
 from recscale.manifest import Manifest, TableFacts
@@ -32,16 +33,20 @@ def draft(name: str, path: str, file: str) -> tuple[str, list[str]]:
     Raises DataError for what is no log, or lacks a user, an item or times.
     """
     sample = look(path)
+    known = criteo(sample.columns) if sample.doubt else None
     try:
-        roles = guess(sample.columns, named=sample.doubt is None)
+        roles = known or guess(sample.columns, named=sample.doubt is None)
     except DataError as error:
         raise DataError(f"--from {path}: {error}") from None
+    data = _criteo(path, roles) if known else _data(path, sample, roles)
+    if known:
+        sample = replace(sample, doubt=None)
     head = [
         f"# {name}: a first sweep of {path},",
         f"# {_rows(sample)}. Its columns are guessed: check what is marked unsure, then",
         f"#   recscale plan {file}      recscale help KEY says what a key means",
         f"name: {scalar(name)}",
-        *_data(path, sample, roles),
+        *data,
     ]
     spend = _spend("\n".join([*head, *_rest(sample, roles, "{usd: 1}")]), sample, roles)
     return "\n".join([*head, *_rest(sample, roles, spend), ""]), _said(path, sample, roles)
@@ -67,6 +72,15 @@ def _said(path: str, sample: Sample, roles: Roles) -> list[str]:
 def _rows(sample: Sample) -> str:
     seen, rows = len(sample.columns), f"{'' if sample.exact else 'about '}{sample.rows:,} rows"
     return rows if seen == sample.rows else f"{rows}, {seen:,} of them looked at"
+
+
+def _criteo(path: str, roles: Roles) -> list[str]:
+    return [
+        "data:",
+        _noted("  source: criteo", roles.why_task),
+        f"  path: {scalar(path)}",
+        _noted("  holdout: {last: 10%}", "the last tenth, which evaluates every run"),
+    ]
 
 
 def _data(path: str, sample: Sample, roles: Roles) -> list[str]:
@@ -203,7 +217,7 @@ def _manifest(roles: Roles, rows: int, n_train: int) -> Manifest:
         n_eval=max(1, rows - n_train),
         tables=tuple(table(g, name) for g, name in named),
         dense=tuple(g.column for g in roles.of("dense")),
-        history="item",
+        history="item" if roles.of("item") else None,
         history_mean_length=20,
         raw_rows=rows,
     )

@@ -56,8 +56,7 @@ def _problems(table: Table, data: EventsData) -> list[str]:
 
 def _named(data: EventsData) -> dict[str, str]:
     """Key of the sweep -> the column that it names."""
-    columns = data.columns
-    named = {f"data.columns.{part}": name for part, name in columns.parts.items()}
+    named = {f"data.columns.{part}": name for part, name in data.columns.parts.items()}
     compared = positive_column(data)
     return named | ({"data.positive": compared} if compared else {})
 

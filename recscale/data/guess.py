@@ -60,6 +60,28 @@ class Roles:
         return [g for g in self.guesses if g.unsure]
 
 
+def criteo(table: pa.Table) -> Roles | None:
+    """The parts of Criteo's columns, where the sample has their layout without names: a label, 13
+    integers, 26 hexadecimal ids."""
+    if table.num_columns != 40:
+        return None
+    columns = [profile(n, table[n]) for n in table.column_names]
+    hexadecimal = [str(v) for p in columns[14:] for v in p.values[:100].to_pylist()]
+    if not (columns[0].binary and all(re.fullmatch(r"[0-9a-fA-F.]{1,10}", v) for v in hexadecimal)):
+        return None
+    label = Guess(
+        "label", columns[0].name, f"0 or 1, {100 * columns[0].numbers.mean():.3g} % are 1"
+    )
+    dense = [Guess("dense", p.name, "numbers") for p in columns[1:14]]
+    sparse = [Guess("sparse", p.name, _differ(p)) for p in columns[14:]]
+    return Roles(
+        guesses=(label, *dense, *sparse),
+        task="click",
+        why_task="as Criteo publishes its logs: a label, 13 integers and 26 ids a line",
+        profiles={p.name: p for p in columns},
+    )
+
+
 def guess(table: pa.Table, named: bool = True) -> Roles:
     """The parts of the columns of a sample.
 

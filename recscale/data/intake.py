@@ -94,8 +94,8 @@ def read_events(data: EventsData | PublishedData, folder: Path, progress: Progre
             spill.append({places[name]: values for name, values in rows.items()})
             usable += len(rows["time"])
             progress(raw_rows, None)
-    places |= lists.places
     raw_rows += dropped[RAGGED]
+    places |= lists.places
     arrays = {name: open_array(folder, place).view(np.ndarray) for name, place in places.items()}
     if not len(arrays["time"]):
         raise DataError(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import itertools
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +18,8 @@ import pyarrow.parquet as pq
 from recscale.data.dialects import dialect_of
 from recscale.data.files import input_files
 from recscale.data.layout import DataError
+from recscale.data.opened import Table, open_log
 from recscale.data.streams import COMPRESSED, kind_of, open_bytes, plain_name, readable
-from recscale.data.tables import open_table
 from recscale.spec import FileFormat, TextFormat
 
 ROWS = 30_000
@@ -26,6 +28,8 @@ FILES = 3
 """Files looked at: the first, one in the middle, the last."""
 HEAD = 1 << 20
 """Bytes of a text file by which its dialect is told."""
+EVEN = 0.95
+"""Share of the lines that must have as many values as most have."""
 SEPARATORS = ("\t", ",", ";", "|", "::")
 
 
@@ -50,22 +54,22 @@ def look(path: str) -> Sample:
     with readable(files[0]):
         kind = kind_of(files[0])
     format, doubt = ("auto", None) if kind not in COMPRESSED | {"text"} else _dialect(files[0])
-    last = len(files) - 1
+    tables = open_log(path, format, Counter())
+    last = len(tables) - 1
     places = sorted({last * k // (FILES - 1) for k in range(FILES)})
-    parts = [_rows(files[i], format) for i in places]
+    parts = [_rows(tables[i]) for i in places]
     try:
         columns = pa.concat_tables(parts, promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowTypeError):
         columns = parts[0]  # shards that disagree; preparing says how
     if not len(columns):
         raise DataError(f"data.path {path}: {files[0]} holds no rows to look at")
-    seen = len(columns) if len(places) == len(files) and all(len(p) < ROWS for p in parts) else None
-    exact = seen is not None or kind == "parquet"
-    return Sample(columns, seen or _count(files, kind, parts), exact, format, doubt)
+    whole = len(places) == len(tables) and all(len(p) < ROWS for p in parts)
+    rows = len(columns) if whole else _count(files, kind, parts)
+    return Sample(columns, rows, whole or kind == "parquet", format, doubt)
 
 
-def _rows(file: Path, format: FileFormat | TextFormat) -> pa.Table:
-    table = open_table(file, format)
+def _rows(table: Table) -> pa.Table:
     batches: list[pa.RecordBatch] = []
     for batch in table.batches():
         batches.append(batch)
@@ -117,20 +121,26 @@ def _dialect(file: Path) -> tuple[FileFormat | TextFormat, str | None]:
 
 
 def _separator(text: str) -> str | None:
-    """The separator that divides the first lines into most values, equally many in each."""
+    """The separator that divides the first lines into most values, nearly all in equally many."""
     widths = {
-        s: {len(cells) for cells in itertools.islice(_cells(text, s), 200)} for s in SEPARATORS
+        s: Counter(len(cells) for cells in itertools.islice(_cells(text, s), 200))
+        for s in SEPARATORS
     }
-    even = [s for s, found in widths.items() if len(found) == 1 and max(found) > 1]
-    return max(even, key=lambda s: max(widths[s]), default=None)
+    usual = {s: max(found, key=lambda w: found[w]) for s, found in widths.items() if found}
+    even = [s for s, w in usual.items() if w > 1 and widths[s][w] >= EVEN * widths[s].total()]
+    return max(even, key=lambda s: usual[s], default=None)
 
 
 def _cells(text: str, separator: str) -> Iterator[list[str]]:
     """The values of each line; those between tabs or longer separators are never quoted."""
     if separator in ("\t", "::"):
         return (line.split(separator) for line in text.split("\n") if line)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    return (row for row in rows if row)
+    return _quoted(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
+
+
+def _quoted(rows: Iterator[list[str]]) -> Iterator[list[str]]:
+    with contextlib.suppress(csv.Error):  # a value beyond the module's limit: the rows before do
+        yield from (row for row in rows if row)
 
 
 def _is_header(first: list[str], rest: list[list[str]]) -> bool:
