@@ -17,6 +17,7 @@ from recscale.spec.data import (
     PublishedData,
     SyntheticData,
     TextFormat,
+    positive_column,
 )
 from recscale.spec.positive import Comparison
 from recscale.spec.search import LawSpec, SearchSpec, TargetSpec, middle
@@ -48,4 +49,5 @@ __all__ = [
     "TextFormat",
     "TrainSpec",
     "middle",
+    "positive_column",
 ]

@@ -254,6 +254,11 @@ class PublishedData(_Data):
         return self
 
 
+def positive_column(data: EventsData | PublishedData) -> str | None:
+    """The column that `positive` compares."""
+    return data.compared.column if data.compared else None
+
+
 DataSpec = Annotated[
     SyntheticData | CriteoData | EventsData | PublishedData, Field(discriminator="source")
 ]
