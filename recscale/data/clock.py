@@ -11,15 +11,16 @@ from typing import Literal
 import numpy as np
 
 from recscale.data.layout import CHUNK_ROWS, DataError
-from recscale.data.times import DAY_SECONDS, FIRST, LAST, PER_SECOND, Times
+from recscale.data.times import DAY_SECONDS, FIRST, LAST, Times
 from recscale.data.timetext import NANOS, days
+from recscale.manifest import PER_SECOND
 from recscale.spec import TIME_UNITS
 
 Unit = Literal["s", "ms", "us", "ns"]
 
 FORMS = (
-    "read are: timestamps and dates; ISO text (2024-01-31 15:30:00.25+02:00); unix seconds, milli-, "
-    "micro- or nanoseconds; 20240131, 202401311530 and the like; and what data.time_format says: "
+    "read are: timestamps and dates; ISO text (2024-01-31 15:30:00.25+02:00); unix seconds, "
+    "milli-, micro- or nanoseconds; 20240131, 202401311530 and the like; and by data.time_format: "
     f"{', '.join(TIME_UNITS)}, day_first, month_first, or a strptime pattern such as %d/%m/%Y %H:%M"
 )
 
@@ -156,8 +157,8 @@ class Sizes:
         if early:
             rows = int(self._counts[early].sum())
             told += (
-                f"{column}: {rows:,} of the times, such as {self._examples[early[0]][1]}, lie close "
-                "to 1970; if they stand for times that are not known, leave them blank in the log",
+                f"{column}: {rows:,} of the times, such as {self._examples[early[0]][1]}, lie near "
+                "1970; if they stand for times that are not known, leave them blank in the log",
             )
         return Reading(PER_SECOND[_UNITS[most]], sizes, warnings=told)
 

@@ -2,11 +2,13 @@
 
 Task `click`: every row with its 0/1 label; or, without a label column, every row a positive with
 sampled negatives of the same user and moment. Task `next_item`: every row a target, label 1.
+With `positive`, the rows that it names are the positives and the others the negatives.
 A history is the user's positives of strictly earlier moments; a sequence is all of a user's
-events, those of one moment in file order.
+events, those of one moment in an arbitrary order that no file has a say in.
 
 Memory: about 50 bytes per event (time order, codes, group keys), as much again for a moment while
-columns are judged, and one chunk; the log itself and the store stay on disk.
+ties are ordered and columns are judged, 32 bytes per row that reads like another one, and one
+chunk; the log itself and the store stay on disk.
 """
 
 from __future__ import annotations
@@ -18,8 +20,9 @@ from pathlib import Path
 import numpy as np
 
 from recscale.data.build import Built, Progress, leave_one_out, reorder, split_rows
+from recscale.data.dropped import COPY
 from recscale.data.features import Owner, owner_of, signed_log1p, standardise
-from recscale.data.intake import DUPLICATE, Events, check_dropped, read_events
+from recscale.data.intake import Events, read_events, recode
 from recscale.data.layout import (
     CHUNK_ROWS,
     ROW_ARRAYS,
@@ -28,12 +31,14 @@ from recscale.data.layout import (
     present,
     remove_raw,
 )
-from recscale.data.moments import Grouped, first_of_each, moment_chunks
+from recscale.data.moments import Grouped, moment_chunks
 from recscale.data.negatives import Baskets, NegativeSampler
+from recscale.data.notes import choice_notes, label_notes, owner_notes, time_notes
 from recscale.data.ranks import interleave, rank_column
+from recscale.data.repeats import copies, first_seen, in_order
 from recscale.spec import EventsData, PublishedData
 
-RECIPE = 2
+RECIPE = 3
 """Of the whole of this preparation: other arrays from the same log need another number."""
 
 
@@ -65,10 +70,10 @@ class _Rows:
 def build(data: EventsData | PublishedData, folder: Path, progress: Progress) -> Built:
     """Writes the arrays of the log into `folder`. Raises DataError for data unfit for the spec."""
     events = read_events(data, folder, progress)
-    log = _in_time_order(events)
-    check_dropped(data, events)
+    log = _in_time_order(data, events)
+    events.dropped.check(data, events.raw_rows)
     sampler = None
-    if data.task == "click" and data.columns.label is None:
+    if data.task == "click" and "label" not in log.columns:
         sampler = NegativeSampler(log.item, int(log.item.max()) + 1, data.negatives, data.seed)
     label = log.columns.get("label")
     positive = None if label is None else np.flatnonzero(label[log.rows])
@@ -97,24 +102,35 @@ def build(data: EventsData | PublishedData, folder: Path, progress: Progress) ->
         tables=tables,
         dense=list(data.columns.dense),
         raw_rows=events.raw_rows,
-        dropped=dict(events.dropped),
-        notes=_notes(data, log, sampler is not None, owners, n),
+        dropped=dict(events.dropped.counts),
+        notes=choice_notes(data, events.clock)
+        | time_notes(events.clock, log.time, log.user)
+        | label_notes(data, None if label is None else label[log.rows], len(log.rows), n)
+        | owner_notes(owners),
+        warnings=events.warnings,
+        time_unit=events.clock.unit,
+        calendar=not events.clock.relative,
     )
 
 
-def _in_time_order(events: Events) -> _Log:
-    """Sorts by time, ties in file order, and keeps the first of equal (user, item, time)."""
+def _in_time_order(data: EventsData | PublishedData, events: Events) -> _Log:
+    """Sorts by time, without the copies of other rows, and numbers codes anew in that order.
+
+    Under a clock of days or hours two equal rows may well be two events, so none is taken for a
+    copy; and the places in a line of `sequences` are no times, so users stay in the file's order.
+    """
     columns = events.columns
-    rows = np.argsort(columns["time"], kind="stable")
-    time = columns["time"][rows]
-    keep = np.ones(len(rows), bool)
-    for chunk in moment_chunks(time, CHUNK_ROWS):
-        at = rows[chunk]
-        keep[chunk] = first_of_each(columns["item"][at], columns["user"][at], time[chunk])
-    if not keep.all():
-        events.dropped[DUPLICATE] += int((~keep).sum())
-        rows, time = rows[keep], time[keep]
-    return _Log(rows, time, columns["user"][rows], columns["item"][rows], columns)
+    if data.source == "sequences":
+        rows = np.argsort(columns["time"], kind="stable")
+    else:
+        rows, alike = in_order(events)
+        if not events.clock.coarse:
+            repeated = copies(data, events, rows, alike)
+            events.dropped.told(COPY, int(repeated.sum()))
+            rows = rows[~repeated]
+    for part, hashes in events.hashes.items():
+        recode(columns[part], first_seen(columns[part], rows, len(hashes)))
+    return _Log(rows, columns["time"][rows], columns["user"][rows], columns["item"][rows], columns)
 
 
 def _owners(data: EventsData | PublishedData, log: _Log) -> dict[str, Owner]:
@@ -207,43 +223,3 @@ def _standing(sold: Grouped, items: np.ndarray, start: np.ndarray) -> np.ndarray
     """
     begin, end = sold.before(items, start)
     return sold.event_at(np.maximum(end - 1, begin))
-
-
-def _notes(
-    data: EventsData | PublishedData, log: _Log, implicit: bool, owners: dict[str, Owner], n: int
-) -> dict[str, str]:
-    notes = {
-        "split": "rows of the moment at the boundary all evaluate; times without a zone are UTC",
-        "history": "the user's positives of strictly earlier moments (seconds)",
-    }
-    if data.task == "next_item":
-        notes["sequence"] = (
-            "all of a user's events in time order, those of one second in the order of the file; "
-            "evaluation events whose item never occurs in training are read as history but are no "
-            "targets (their share is the item table's unseen rate)"
-        )
-    if data.holdout.leave_one_out:
-        notes["split"] = (
-            "leave-one-out: every user's last event evaluates, and training holds later events of "
-            "other users; for comparison with literature, not for a law. Times without a zone are "
-            "UTC"
-        )
-    if data.columns.dense:
-        notes["dense"] = (
-            "sign(x) log(1 + |x|), then by mean and sd of the training rows; missing is 0"
-        )
-    if implicit:
-        k, negatives = data.negatives.per_positive, n - len(log.rows)
-        notes["negatives"] = (
-            f"{k} per positive, {data.negatives.distribution} over the items seen by the end of "
-            "the moment, none that the user takes in it, with replacement; "
-            f"{k * len(log.rows) - negatives} could not be drawn for want of such items"
-        )
-    for name, owner in owners.items():
-        part, column = name.split(".", 1)
-        notes[f"{part} {column}"] = {
-            Owner.USER: "belongs to the user: a negative keeps the value of its positive",
-            Owner.ITEM: "belongs to the item: positives and negatives get the item's value of "
-            "its last event before the moment (of its first event where there is none before)",
-        }[owner]
-    return notes

@@ -32,15 +32,15 @@ class Coded:
     """The distinct values of a column when all of it was read."""
 
     codes: np.ndarray
-    """int32 [as many as were given out], provisional code -> code; values that mean the same
-    share one. Codes rise with the hash."""
+    """int32 [as many as were given out], code given out -> code; values that mean the same share
+    one"""
     hashes: np.ndarray
     """uint64 [distinct], of each code's value: the same in every log"""
     warnings: tuple[str, ...]
 
 
 class Coder:
-    """Values -> provisional codes 0, 1, 2, ... in order of first appearance."""
+    """Values -> codes 0, 1, 2, ... in order of first appearance."""
 
     def __init__(self, whole: bool):
         """whole: numbers must be whole, as ids are."""
@@ -77,12 +77,9 @@ class Coder:
             meant = key.strip() if isinstance(key, str) else key
             meant = _number(meant) if numbers and isinstance(meant, str) else meant
             merged[code] = codes.setdefault(meant, len(codes))
-        hashes = np.fromiter((_hash(key) for key in codes), np.uint64, len(codes))
-        order = np.argsort(hashes, kind="stable")
-        place = np.empty(len(codes), np.int32)
-        place[order] = np.arange(len(codes), dtype=np.int32)
+        hashes = np.fromiter((hash_of(key) for key in codes), np.uint64, len(codes))
         warnings = [*_zeros(column, codes), *_padded(column, known, codes)]
-        return Coded(place[merged], hashes[order], tuple(warnings))
+        return Coded(merged, hashes, tuple(warnings))
 
 
 def check_categorical(kind: pa.DataType) -> None:
@@ -204,7 +201,8 @@ def _number(text: str) -> str:
     return "0" if text == "-0" else text
 
 
-def _hash(key: Key) -> int:
+def hash_of(key: Key) -> int:
+    """64 bits, the same for a value in every log."""
     data = b"text " + key.encode() if isinstance(key, str) else b"bytes " + key if key else b""
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 

@@ -14,7 +14,7 @@ SHOWN = 40
 
 
 class Unfit(ValueError):
-    """A column whose type or values cannot play its part; `str` of it follows "the column holds"."""
+    """A column whose type or values do not fit its part; the sentence follows "column holds"."""
 
 
 def plain(column: pa.Array) -> pa.Array:

@@ -1,5 +1,5 @@
-"""A batch of times, of any Arrow type or written form, as instants or as numbers of a unit that only
-the whole log tells (see `clock`)."""
+"""A batch of times, of any Arrow type or written form, as instants or as numbers of a unit that
+only the whole log tells (see `clock`)."""
 
 # pyright: reportAttributeAccessIssue=false
 # pyarrow.compute makes its functions at run time, so no checker sees them.
@@ -14,12 +14,12 @@ import pyarrow.compute as pc
 
 from recscale.data.plain import Unfit, example, is_text, plain, text_of
 from recscale.data.timetext import NANOS, parse_dates, parse_numbers, parse_pattern
+from recscale.manifest import PER_SECOND
 from recscale.spec import DAY_ORDERS, TIME_UNITS
 
-PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 DAY_SECONDS = 86_400
 FLOAT_DIGITS = 6
-"""Decimals kept of numbers in binary floats: a double holds unix seconds to a quarter microsecond."""
+"""Decimals kept of numbers in binary floats: a double has seconds of today to 0.24 microseconds."""
 FIRST, LAST = -62_135_596_800, 253_402_300_799
 """Seconds of the years 1 to 9999."""
 
@@ -50,7 +50,7 @@ class Times(NamedTuple):
         for mine, its in zip(self, other, strict=True):
             mine[rows] = its
 
-    def take(self, rows: np.ndarray) -> Times:
+    def take(self, rows: np.ndarray | slice) -> Times:
         return Times(*(part[rows] for part in self))
 
 

@@ -23,8 +23,12 @@ _CLOCK = (
     r" *(?P<half>[AaPp][Mm])? *(?P<zone>[Zz]|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?)?)?$"
 )
 _YEAR_FIRST = r"^(?P<year>[0-9]{4})[-/.](?P<month>[0-9]{1,2})[-/.](?P<day>[0-9]{1,2})" + _CLOCK
-_DAY_FIRST = r"^(?P<day>[0-9]{1,2})[-/. ](?P<month>[0-9]{1,2})[-/. ](?P<year>[0-9]{4}|[0-9]{2})" + _CLOCK
-_MONTH_FIRST = r"^(?P<month>[0-9]{1,2})[-/. ](?P<day>[0-9]{1,2})[-/. ](?P<year>[0-9]{4}|[0-9]{2})" + _CLOCK
+_DAY_FIRST = (
+    r"^(?P<day>[0-9]{1,2})[-/. ](?P<month>[0-9]{1,2})[-/. ](?P<year>[0-9]{4}|[0-9]{2})" + _CLOCK
+)
+_MONTH_FIRST = (
+    r"^(?P<month>[0-9]{1,2})[-/. ](?P<day>[0-9]{1,2})[-/. ](?P<year>[0-9]{4}|[0-9]{2})" + _CLOCK
+)
 
 AMBIGUOUS = re.compile(r"['\"]?[0-9]{1,2}[-/. ][0-9]{1,2}[-/. ][0-9]{2,4}\b")
 """Like 03/04/2019, of which a key must say whether it is in March."""
@@ -46,7 +50,9 @@ def parse_numbers(texts: pa.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     for row in np.flatnonzero(powers):  # rare: a table program wrote them
         value = float(texts[int(row)].as_py())
         readable[row] = abs(value) < 2.0**63
-        whole[row], fraction[row] = (int(value // 1), int(value % 1 * NANOS)) if readable[row] else (0, 0)
+        whole[row], fraction[row] = (
+            (int(value // 1), int(value % 1 * NANOS)) if readable[row] else (0, 0)
+        )
     return whole, fraction.astype(np.int32), readable
 
 
@@ -129,7 +135,9 @@ def _field(found: pa.StructArray, name: str) -> np.ndarray:
 def _fraction(found: pa.StructArray) -> np.ndarray:
     """int64 [n] of 1e-9; further digits are cut off."""
     digits = pc.utf8_slice_codeunits(pc.struct_field(found, "fraction"), 0, 9)
-    return pc.utf8_rpad(digits, 9, "0").fill_null("0").cast(pa.int64()).to_numpy(zero_copy_only=False)
+    return (
+        pc.utf8_rpad(digits, 9, "0").fill_null("0").cast(pa.int64()).to_numpy(zero_copy_only=False)
+    )
 
 
 def _offset(zone: pa.Array) -> tuple[np.ndarray, np.ndarray]:

@@ -170,8 +170,8 @@ def _time_format(value: str) -> str:
     except ValueError:
         pass
     raise ValueError(
-        f"time_format: {value!r} is none of {', '.join([*TIME_UNITS, *DAY_ORDERS])}, nor a strptime "
-        "pattern such as %d/%m/%Y %H:%M"
+        f"time_format: {value!r} is none of {', '.join([*TIME_UNITS, *DAY_ORDERS])}, nor a "
+        "strptime pattern such as %d/%m/%Y %H:%M"
     )
 
 

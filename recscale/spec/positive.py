@@ -17,7 +17,8 @@ OPERATORS: dict[str, Callable[[Any, float], Any]] = {
     "<": operator.lt,
 }
 _FORM = re.compile(
-    r"""\s*(?: `(?P<ticked>[^`]+)` | "(?P<quoted>[^"]+)" | '(?P<single>[^']+)' | (?P<bare>[^\s<>=!]+) )
+    r"""\s*(?: `(?P<ticked>[^`]+)` | "(?P<quoted>[^"]+)" | '(?P<single>[^']+)'
+             | (?P<bare>[^\s<>=!]+) )
         \s* (?P<operator> >=|<=|!=|==|=|>|< )
         \s* (?P<number> [+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)? ) \s*""",
     re.VERBOSE,
