@@ -230,6 +230,31 @@ def gowalla(w: World) -> str:
     return write("loc-gowalla_totalCheckins.txt.gz", columns, "\t", header=False)
 
 
+def odd_names(w: World) -> str:
+    """Names that YAML would read as something else, and words for missing numbers."""
+    columns = {
+        "user id": w.user, "yes": w.category, "item #": w.item, "null": w.category,
+        "1e5": w.category, "time: at": w.time, "{x}": w.category, "label": w.click,
+        "price, net": ["NA" if i % 7 == 0 else str(i % 90) for i in range(N)],
+    }  # fmt: skip
+    return write("odd names.csv", columns, ";")
+
+
+def hive(w: World) -> str:
+    for day in range(3):
+        folder = Path(f"parts/date=2026-08-0{day + 1}")
+        folder.mkdir(parents=True)
+        columns = {"user": w.user, "item": w.item, "at": w.time + day, "bought": w.click}
+        pq.write_table(pa.table(columns), folder / "p.parquet")
+    return "parts"
+
+
+def shards(w: World) -> str:
+    for i in range(4):
+        write(f"part-{i}.csv.gz", {"uid": w.user, "sku": w.item, "ts": w.time * 10**6 + i})
+    return "part-*.csv.gz"
+
+
 def test_criteo_is_known_without_names():
     w = World()
     ids = {f"C{i}": w.texts(w.rng.integers(0, 50, N), "{:08x}") for i in range(26)}
@@ -275,6 +300,11 @@ CASES: list[Case] = [
     (bags, "click",
      {"user": "user", "item": "item", "time": "ts", "label": "clicked", "history": "hist_items"},
      "weights: {tags: tag_weights}"),
+    (odd_names, "click", {"user": "user id", "item": "item #", "time": "time: at"},
+     '"nulls": ["", "NA"]'),
+    (hive, "click", {"user": "user", "item": "item", "time": "at", "label": "bought"},
+     "left out: date, another time"),
+    (shards, "next_item", {"user": "uid", "item": "sku", "time": "ts"}, "about 2,"),
     (lastfm, "next_item", {"user": "column_1", "item": "column_4", "time": "column_2"}, "unsure"),
     (gowalla, "next_item", {"user": "column_1", "item": "column_5", "time": "column_2"}, "unsure"),
 ]  # fmt: skip

@@ -149,9 +149,12 @@ def _outcome(columns: dict[str, Profile]) -> tuple[Guess | None, str | None]:
     flat = {n: p for n, p in columns.items() if p.kind == "number" and p.filled > 0.5}
     labels = {n: strength(n, names.LABEL) for n, p in flat.items() if p.distinct <= 2}
     label = max(labels, key=lambda n: labels[n], default=None)
-    if label is not None and labels[label] >= 4:
+    ratings = {n: strength(n, names.RATING) for n, p in flat.items() if p.distinct > 1}
+    rating = max(ratings, key=lambda n: ratings[n], default=None)
+    if label is not None and labels[label] >= max(4, ratings[rating] if rating else 0):
         p = flat[label]
-        others = sorted(n for n, s in labels.items() if s >= 4 and n != label)
+        others = sorted(n for n, s in labels.items() if s >= 4 and flat[n].distinct == 2)
+        others = [n for n in others if n != label]
         rate = float((p.numbers == p.numbers.max()).mean()) if p.distinct > 1 else None
         doubt = f"{', '.join(others)} could be the label too" if others else None
         if rate is None:
@@ -161,8 +164,6 @@ def _outcome(columns: dict[str, Profile]) -> tuple[Guess | None, str | None]:
             return Guess("positive", label, f"two values, {p.range}", doubt), above
         why = f"0 or 1, {100 * rate:.3g} % are 1" if rate is not None else f"only {p.example}"
         return Guess("label", label, why, doubt), None
-    ratings = {n: strength(n, names.RATING) for n, p in flat.items() if p.distinct > 1}
-    rating = max(ratings, key=lambda n: ratings[n], default=None)
     if rating is None or ratings[rating] < 5:
         return None, None
     p = flat[rating]
@@ -322,12 +323,10 @@ def _left_out(p: Profile, found: set[str]) -> Guess | None:
             why += "; weights of no bag that is as long"
     elif p.distinct == 1:
         why = f"one value, {p.example[:30]!r}"
-    elif p.kind == "moment" or clock(p, bool(strength(p.name, names.TIME) >= 8)):
+    elif clock(p, named_time=False):
         why = "another time"
     elif p.counts_rows:
         why = "row numbers"
-    elif (p.kind == "text" or p.whole) and p.share > NEARLY_UNIQUE and len(p.values) > FEW:
-        why = f"a value of its own in nearly every row ({_differ(p)})"
     elif _says_event(p, found):
         values = ", ".join(str(v) for v in p.values.unique().to_pylist()[:6])
         why = f"what kind of event a row is ({values})"
@@ -335,7 +334,14 @@ def _left_out(p: Profile, found: set[str]) -> Guess | None:
     elif names.OUTCOMES & found:
         why = "it may be known only after the label, and would tell it"
         doubt = "list it if it is known before"
+    elif _tells_rows_apart(p) and not (p.kind == "number" and names.AMOUNTS & found):
+        why = f"a value of its own in nearly every row ({_differ(p)})"
     return Guess("left out", p.name, why, doubt) if why else None
+
+
+def _tells_rows_apart(p: Profile) -> bool:
+    codes = p.kind == "text" or (p.kind == "number" and p.whole)
+    return codes and p.share > NEARLY_UNIQUE and len(p.values) > FEW
 
 
 def _says_event(p: Profile, found: set[str]) -> bool:

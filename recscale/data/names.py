@@ -41,6 +41,7 @@ RATING = {
 OUTCOMES = {
     *LABEL, *RATING, "share", "shared", "forward", "follow", "comment", "collect", "favorite",
     "favourite", "attribution", "cpo", "cost", "revenue", "dwell", "duration", "watch", "play",
+    "watched", "played", "listened", "viewed",
     "playtime", "stay", "view", "hate", "thumbsup", "helpful", "votes", "vote", "review", "order",
     "visit", "unsub", "progress", "profit", "refund", "cart", "funny", "useful", "cool",
 } - {"target", "y", "response", "score", "rate"}  # fmt: skip
@@ -50,7 +51,7 @@ FEATURES = {
     "title", "city", "count", "num", "number", "rank", "affinity", "embedding", "active", "level",
     "brand", "group", "segment", "country", "lang", "language", "domain", "model", "pos",
     "position", "size", "text", "tags", "genre", "genres", "color", "degree", "is", "nb",
-    "register", "score", "avg", "mean", "agent",
+    "register", "verified", "score", "avg", "mean", "agent",
 }  # fmt: skip
 """Words for properties of a user or an item, which are not who or what it is."""
 AMOUNTS = {

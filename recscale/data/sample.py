@@ -84,11 +84,16 @@ def _count(files: list[Path], kind: str, parts: list[pa.Table]) -> int:
         return sum(pq.read_metadata(f).num_rows for f in files)
     size = sum(f.stat().st_size for f in files)
     if kind.startswith("arrow"):
-        return round(size * sum(map(len, parts)) / max(1, sum(p.nbytes for p in parts)))
+        return _rounded(size * sum(map(len, parts)) / max(1, sum(p.nbytes for p in parts)))
     with open_bytes(files[0]) as stream:
         head = stream.read(HEAD)
     shrunk = len(zlib.compress(head)) / max(1, len(head)) if kind in COMPRESSED else 1.0
-    return round(size / shrunk * head.count(b"\n") / max(1, len(head)))
+    return _rounded(size / shrunk * head.count(b"\n") / max(1, len(head)))
+
+
+def _rounded(rows: float) -> int:
+    """An estimate, to two digits."""
+    return max(1, int(float(f"{rows:.2g}")))
 
 
 def _dialect(file: Path) -> tuple[FileFormat | TextFormat, str | None]:
@@ -96,6 +101,8 @@ def _dialect(file: Path) -> tuple[FileFormat | TextFormat, str | None]:
     with readable(file), open_bytes(file) as stream:
         text = stream.read(HEAD).decode("utf-8-sig", errors="replace")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if "\0" in text:
+        return "auto", None  # no text that is read; opening it says what is wrong
     if text.lstrip().startswith("{"):
         told = plain_name(file).endswith((".jsonl", ".ndjson", ".json"))
         return ("auto" if told else "jsonl"), None
@@ -144,13 +151,18 @@ def _quoted(rows: Iterator[list[str]]) -> Iterator[list[str]]:
 
 
 def _is_header(first: list[str], rest: list[list[str]]) -> bool:
-    """Whether the first line names the columns: it holds no number, unless it counts them, and
-    no value of the lines below."""
+    """Whether the first line names the columns: above most columns of numbers it holds none. Where
+    there is no such column, whether it holds no value of the lines below."""
     if first == [str(i) for i in range(len(first))]:
         return True
-    if any(_is_number(cell) for cell in first):
-        return False
-    columns = zip(*(r for r in rest if len(r) == len(first)), strict=True)
+    columns = list(zip(*(r for r in rest if len(r) == len(first)), strict=True))
+    above = [
+        _is_number(cell)
+        for cell, values in zip(first, columns, strict=False)
+        if all(_is_number(v) for v in values if v) and any(values)
+    ]
+    if above:
+        return sum(above) < len(above) / 2
     return not any(cell and cell in values for cell, values in zip(first, columns, strict=False))
 
 
