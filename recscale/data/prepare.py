@@ -149,9 +149,8 @@ def _build(data: DataSpec, folder: Path, progress: Progress) -> Manifest:
 def _manifest(data: DataSpec, folder: Path, built: Built) -> Manifest:
     label, time, n = open_array(folder, "label"), open_array(folder, "time"), built.n_train
     parts = (slice(0, n), slice(n, len(label)))
-    history = "item" if (folder / "history_items.npy").exists() else None
     mean_length = 0.0
-    if history:
+    if built.history:
         lengths = open_array(folder, "history_end")[:n] - open_array(folder, "history_begin")[:n]
         mean_length = float(np.mean(lengths))
     show = str if data.source in ("synthetic", "criteo", "sequences") else _utc
@@ -165,7 +164,7 @@ def _manifest(data: DataSpec, folder: Path, built: Built) -> Manifest:
         n_eval=len(label) - n,
         tables=tuple(built.tables),
         dense=tuple(built.dense),
-        history=history,
+        history=built.history,
         history_mean_length=mean_length,
         order=data.order,
         label_rate_train=float(np.mean(label[:n])),

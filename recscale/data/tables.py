@@ -28,9 +28,7 @@ Log = EventsData | PublishedData
 
 def columns_read(data: Log) -> tuple[str, ...]:
     """Names of the raw columns that the sweep reads, each once."""
-    c = data.columns
-    named = [c.user, c.item, c.time, c.label, c.domain, c.history, positive_column(data)]
-    named += [*c.sparse, *c.dense, *c.weights.values()]
+    named = [*data.columns.parts.values(), positive_column(data)]
     return tuple(dict.fromkeys(name for name in named if name is not None))
 
 

@@ -85,6 +85,6 @@ class DCNv2Config(ClickConfig):
         return Flop(body=2 * linear, attention=2 * attention, interaction=interaction, head=0)
 
     def activations(self, data: Manifest) -> int:
-        floats = sum(sum(w) for w in self.layer_widths(data)) + self.history_activations(data)
+        floats = sum(sum(w) for w in self.layer_widths(data)) + self.input_activations(data)
         cross = self.cross_layers * (2 * self.cross_width(data) + (self.cross_rank or 0))
         return 2 * (floats + self.multi_embedding * cross)

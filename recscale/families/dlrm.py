@@ -90,6 +90,6 @@ class DLRMConfig(ClickConfig):
         return Flop(body=2 * linear, attention=2 * attention, interaction=interaction, head=0)
 
     def activations(self, data: Manifest) -> int:
-        floats = sum(sum(w) for w in self.mlp_widths(data)) + self.history_activations(data)
+        floats = sum(sum(w) for w in self.mlp_widths(data)) + self.input_activations(data)
         n = self.interacting(data)
         return 2 * (floats + n * (self.embedding_dim + self.multi_embedding * n))

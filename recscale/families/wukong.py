@@ -97,7 +97,7 @@ class WukongConfig(ClickConfig):
         return Flop(body=2 * linear, attention=2 * attention, interaction=2 * interaction, head=0)
 
     def activations(self, data: Manifest) -> int:
-        floats = sum(sum(w) for w in self.end_widths(data)) + self.history_activations(data)
+        floats = sum(sum(w) for w in self.end_widths(data)) + self.input_activations(data)
         for n in self.entering(data):
             block = 2 * n * self.k + sum(self.block_widths(n))
             vectors = (n + self.k + 3 * (self.n_F + self.n_L)) * self.set_dim

@@ -95,10 +95,12 @@ class Columns(Frozen):
     domain: str | None = None
     """The domain that an event belongs to, such as a shop's department: for probe `transfer`."""
     sparse: tuple[str, ...] = ()
-    """Categorical columns; a list column is a bag of values that the model pools."""
+    """Categorical columns; a list column is a bag of values that the model pools, all of them
+    whatever their number, an empty one to zero."""
     weights: dict[str, str] = {}
-    """List column under `sparse` -> the list column of its values' weights in the pool; without
-    an entry a bag is pooled as its mean."""
+    """List column under `sparse` -> the list column of its values' weights in the pool. A bag with
+    weights w is pooled as the sum of w / sum |w| times its values' vectors; without an entry as
+    their mean, which is the same for equal weights."""
     dense: tuple[str, ...] = ()
     """Columns of numbers x: the model sees sign(x) log(1 + |x|), standardised on the training
     rows, and 0 where a value is missing."""
@@ -106,18 +108,32 @@ class Columns(Frozen):
     """Of task click: a list column of the items that the user took before the row, oldest first,
     in place of the history that is made from the events themselves."""
 
+    @property
+    def parts(self) -> dict[str, str]:
+        """Part, as it is written below `data.columns` -> the column that plays it."""
+        single = ("user", "item", "time", "label", "domain", "history")
+        parts = {part: getattr(self, part) for part in single if getattr(self, part)}
+        parts |= {f"sparse[{i}]": c for i, c in enumerate(self.sparse)}
+        parts |= {f"dense[{i}]": c for i, c in enumerate(self.dense)}
+        return parts | {f"weights.{c}": w for c, w in self.weights.items()}
+
     @model_validator(mode="after")
     def _distinct(self) -> Columns:
-        named = [self.user, self.item, self.time, self.label, self.domain]
-        named += [*self.sparse, *self.dense]
-        twice = sorted({c for c in named if c is not None and named.count(c) > 1})
+        # one column may hold the weights of several bags
+        named = [c for part, c in self.parts.items() if not part.startswith("weights.")]
+        named += set(self.weights.values())
+        twice = sorted({c for c in named if named.count(c) > 1})
         if twice:
             raise ValueError(f"the column {', '.join(twice)} is given two parts; name it once")
-        taken = sorted({"user", "item", "history"}.intersection(self.sparse))
-        if taken:
+        return self
+
+    @model_validator(mode="after")
+    def _weights_of_bags(self) -> Columns:
+        strange = sorted(set(self.weights) - set(self.sparse))
+        if strange:
             raise ValueError(
-                f"sparse: {', '.join(taken)} is the name of a table of its own (of the user, the "
-                "item, the history); rename the column in the log"
+                f"weights: {', '.join(strange)} is no column under sparse; weights belong to its "
+                "list columns"
             )
         return self
 
@@ -176,6 +192,15 @@ class EventsData(_Data):
     @property
     def domain(self) -> str | None:
         return self.columns.domain
+
+    @model_validator(mode="after")
+    def _histories_of_clicks(self) -> EventsData:
+        if self.columns.history and self.task != "click":
+            raise ValueError(
+                "columns.history belongs to task click; next_item learns from the events "
+                "themselves, or from rows whose item column lists a user's items"
+            )
+        return self
 
     @model_validator(mode="after")
     def _domains_of_sequences(self) -> EventsData:
