@@ -255,6 +255,18 @@ def shards(w: World) -> str:
     return "part-*.csv.gz"
 
 
+def one_user_a_row(w: World) -> str:
+    """As Yambda's `sequential`: lists of items with the times beside them."""
+    rows = [np.flatnonzero(w.user == u) for u in np.unique(w.user)]
+    table = pa.table({
+        "uid": np.unique(w.user), "timestamps": [(w.time[r] * 1000).tolist() for r in rows],
+        "item_ids": [w.item[r].tolist() for r in rows],
+        "is_organic": [w.click[r].tolist() for r in rows],
+    })  # fmt: skip
+    pq.write_table(table, "sequential.parquet")
+    return "sequential.parquet"
+
+
 def test_criteo_is_known_without_names():
     w = World()
     ids = {f"C{i}": w.texts(w.rng.integers(0, 50, N), "{:08x}") for i in range(26)}
@@ -305,6 +317,8 @@ CASES: list[Case] = [
     (hive, "click", {"user": "user", "item": "item", "time": "at", "label": "bought"},
      "left out: date, another time"),
     (shards, "next_item", {"user": "uid", "item": "sku", "time": "ts"}, "about 2,"),
+    (one_user_a_row, "next_item", {"user": "uid", "item": "item_ids", "time": "timestamps"},
+     "unix milliseconds"),
     (lastfm, "next_item", {"user": "column_1", "item": "column_4", "time": "column_2"}, "unsure"),
     (gowalla, "next_item", {"user": "column_1", "item": "column_5", "time": "column_2"}, "unsure"),
 ]  # fmt: skip

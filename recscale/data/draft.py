@@ -127,7 +127,7 @@ def _features(roles: Roles) -> list[str]:
 
 def _rest(sample: Sample, roles: Roles, budget: str) -> list[str]:
     """Model, training, search and budget, small enough for a first look at so many rows."""
-    rows = sample.rows
+    rows = round(sample.rows * roles.events)
     step = sum(rows >= n for n in (30_000, 1_000_000, 30_000_000))
     shares = ([0.5, 1.0], [0.25, 0.5, 1.0], [0.1, 0.3, 1.0], [0.01, 0.03, 0.1])[step]
     least = shares[0] * rows * (1 - HOLDOUT)
@@ -189,7 +189,7 @@ def _is_text(sample: Sample) -> bool:
 def _spend(text: str, sample: Sample, roles: Roles) -> str:
     """Twice what the runs of a draft cost by the closed forms, were the log like its sample."""
     spec = parse_spec(text)
-    rows = sample.rows
+    rows = round(sample.rows * roles.events)
     n_train = max(1, math.ceil(rows * (1 - HOLDOUT)))
     try:
         runs = planned_runs(spec, _manifest(roles, rows, n_train))

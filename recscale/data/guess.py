@@ -1,5 +1,8 @@
 """Which column of a log plays which part, guessed by names and values, with the reason for each."""
 
+# pyright: reportAttributeAccessIssue=false
+# pyarrow.compute makes its functions at run time, so no checker sees them.
+
 from __future__ import annotations
 
 import re
@@ -9,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from recscale.data import names
 from recscale.data.layout import DataError
@@ -49,6 +53,8 @@ class Roles:
     positive: str | None = None
     weights: dict[str, str] | None = None
     """Bag -> the column of its weights."""
+    events: float = 1.0
+    """Of a row: more than one where rows list items."""
     nulls: tuple[str, ...] = ()
     """Words that stand for missing values in columns of numbers."""
 
@@ -88,6 +94,7 @@ def guess(table: pa.Table, named: bool = True) -> Roles:
     named: whether the columns' names are the log's own.
     Raises DataError that names what is missing: a time, a user or an item.
     """
+    rows, table = len(table), _one_event_a_row(table)
     columns = {n: profile(n, table[n]) for n in table.column_names}
     time, told = _time(columns)
     free = {n: p for n, p in columns.items() if n != time.column}
@@ -111,8 +118,29 @@ def guess(table: pa.Table, named: bool = True) -> Roles:
         time_format=told.format,
         positive=positive,
         weights=weights,
+        events=len(table) / max(1, rows),
         nulls=tuple(sorted({w for n in numbers for w in columns[n].nulls})),
     )
+
+
+def _one_event_a_row(table: pa.Table) -> pa.Table:
+    """Rows that list their items taken apart, as preparing does: every list as long as theirs with
+    them. Any other table as it is."""
+    lists = [f.name for f in table.schema if pa.types.is_list(f.type)]
+    called = {n: strength(n, names.ITEM) for n in table.column_names}
+    items = [n for n in lists if called[n] >= names.SURE and not names.HISTORIES & {*words_of(n)}]
+    if not items or any(called[n] >= names.SURE for n in called.keys() - lists):
+        return table
+    item = max(items, key=lambda n: called[n])
+    lengths = _lengths(table[item])
+    apart = [n for n in lists if np.array_equal(_lengths(table[n]), lengths)]
+    row = pa.array(np.repeat(np.arange(len(table)), lengths))
+    flat = {n: pc.list_flatten(table[n]) if n in apart else table[n].take(row) for n in called}
+    return pa.table(flat)
+
+
+def _lengths(lists: pa.ChunkedArray | pa.Array) -> np.ndarray:
+    return pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
 
 
 def _why(outcome: Guess | None) -> str:
@@ -370,12 +398,7 @@ def _weights(features: Sequence[Guess], columns: dict[str, Profile]) -> dict[str
 
 def _as_long(bag: Profile, weights: Profile) -> bool:
     """Whether both have lists of the same lengths, and the second holds numbers."""
-    import pyarrow.compute as pc
-
     kind = weights.values.type.value_type
     if not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
         return False
-    if len(bag.values) != len(weights.values):
-        return False
-    lengths = [getattr(pc, "list_value_length")(p.values) for p in (bag, weights)]  # noqa: B009
-    return lengths[0].equals(lengths[1])
+    return np.array_equal(_lengths(bag.values), _lengths(weights.values))

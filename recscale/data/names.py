@@ -83,7 +83,7 @@ def words_of(name: str) -> list[str]:
 def strength(name: str, words: dict[str, int]) -> int:
     """How surely a name means a part: the best of its words, more with `id` or alone, much less as
     a property such as `item_category`; 0 for another part."""
-    found = words_of(name)
+    found = [w if w in words else w.removesuffix("s") for w in words_of(name)]
     joined = "".join(found)
     best = max((words[w] for w in found if w in words), default=0)
     whole = [w for w in words if joined in (w, f"{w}id", f"{w}idx", f"id{w}", f"is{w}")]
