@@ -10,9 +10,10 @@ import textwrap
 from dataclasses import replace
 from typing import Any
 
-from recscale.data.guess import Guess, Roles, criteo, guess
+from recscale.data.drafts.guess import criteo, guess
+from recscale.data.drafts.roles import Guess, Roles
+from recscale.data.drafts.sample import Sample, look
 from recscale.data.layout import DataError
-from recscale.data.sample import Sample, look
 from recscale.manifest import Manifest, TableFacts
 from recscale.planner import PlanError, planned_runs
 from recscale.spec import TextFormat
