@@ -312,6 +312,7 @@ CASES: list[Case] = [
     (bags, "click",
      {"user": "user", "item": "item", "time": "ts", "label": "clicked", "history": "hist_items"},
      "weights: {tags: tag_weights}"),
+    (bags, "click", {}, "left out: vector, vectors of numbers"),
     (odd_names, "click", {"user": "user id", "item": "item #", "time": "time: at"},
      '"nulls": ["", "NA"]'),
     (hive, "click", {"user": "user", "item": "item", "time": "at", "label": "bought"},
@@ -416,6 +417,7 @@ def without(column: str) -> str:
         (lambda: without("item_id"), "no column tells what was shown or taken"),
         (lambda: write("log.txt", {"a": ["1 2 3", "4 5 6 7"]}, header=False), "sequences"),
         (lambda: write("log.csv", {"user": [], "item": [], "time": []}), "no rows"),
+        (lambda: write("log.csv", {"user,item,time,x,x": ["1,2,3,4,5"]}), "two columns"),
         (lambda: write("log.json", {"a": ["[{}]"]}, header=False), "log.json"),
     ],
 )

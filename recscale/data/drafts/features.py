@@ -59,9 +59,7 @@ def _left_out(p: Profile, found: set[str]) -> Guess | None:
     elif p.kind == "nested" or (p.kind == "list" and not p.distinct):
         why = f"of type {p.type}, which no part takes"
     elif p.kind == "list" and pa.types.is_floating(p.values.type.value_type):
-        why = "lists of numbers with fractions, such as vectors"
-        if names.WEIGHTS & found:
-            why += "; weights of no bag that is as long"
+        why = "lists of numbers with fractions, and weights of no bag that is as long"
     elif p.distinct == 1:
         why = f"one value, {p.example[:30]!r}"
     elif clock(p, named_time=False):
@@ -99,13 +97,12 @@ def find_weights(features: Sequence[Guess], columns: dict[str, Profile]) -> dict
     lists = [n for n, p in columns.items() if p.kind == "list"]
     for bag in [g.column for g in features if g.part == "sparse" and g.column in lists]:
         for name in lists:
-            stem = [w for w in words_of(name) if w not in names.WEIGHTS]
-            if name != bag and stem != words_of(name) and _as_long(columns[bag], columns[name]):
-                shared = {*stem} & {*words_of(bag)} or {w.rstrip("s") for w in stem} & {
-                    w.rstrip("s") for w in words_of(bag)
-                }
-                if (shared or not stem) and name not in found.values():
-                    found[bag] = name
+            stem = {w.rstrip("s") for w in words_of(name) if w not in names.WEIGHTS}
+            named = names.WEIGHTS & {*words_of(name)}
+            of_bag = not stem or stem & {w.rstrip("s") for w in words_of(bag)}
+            free = name != bag and name not in found.values()
+            if named and of_bag and free and _as_long(columns[bag], columns[name]):
+                found[bag] = name
     return found
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -41,10 +42,10 @@ def criteo(table: pa.Table) -> Roles | None:
     )
 
 
-def guess(table: pa.Table, named: bool = True) -> Roles:
+def guess(table: pa.Table, named: bool = True, vectors: Sequence[str] = ()) -> Roles:
     """The parts of the columns of a sample.
 
-    named: whether the columns' names are the log's own.
+    named: whether the columns' names are the log's own. vectors: columns that were not read.
     Raises DataError that names what is missing: a time, a user or an item.
     """
     rows, table = len(table), _one_event_a_row(table)
@@ -61,6 +62,7 @@ def guess(table: pa.Table, named: bool = True) -> Roles:
     weights = find_weights(features, columns)
     features = [g for g in features if g.column not in weights.values()]
     features += [Guess("weights", w, f"weights of {bag}") for bag, w in weights.items()]
+    features += [Guess("left out", v, "vectors of numbers, which no part takes") for v in vectors]
     keys = [user, item, time, *(g for g in (outcome, history) if g)]
     numbers = [g.column for g in (*keys, *features) if g.part == "dense"]
     return Roles(

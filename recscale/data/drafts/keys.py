@@ -23,6 +23,8 @@ def find_time(columns: dict[str, Profile]) -> tuple[Guess, Clock]:
     for name, p in columns.items():
         by_name = strength(name, names.TIME)
         outcome = names.OUTCOMES & {*words_of(name)}
+        if not by_name and _named_as_id(name):
+            continue  # its numbers may have the size of unix times by chance
         told = clock(p, by_name >= 4 and not outcome) if p.kind != "empty" else None
         if told and p.filled > 0.5 and not (outcome and p.filled < 1):
             found.append(((told.doubt is None, not told.coarse, by_name), p, told))
@@ -38,6 +40,11 @@ def find_time(columns: dict[str, Profile]) -> tuple[Guess, Clock]:
     if told.coarse and not unsure:
         unsure = "many events share one moment, and their order within it is arbitrary"
     return Guess("time", p.name, told.words, unsure), told
+
+
+def _named_as_id(name: str) -> bool:
+    sure = max(strength(name, names.USER), strength(name, names.ITEM)) >= names.SURE
+    return sure or "id" in words_of(name)
 
 
 def find_outcome(columns: dict[str, Profile]) -> tuple[Guess | None, str | None]:
@@ -56,7 +63,7 @@ def find_outcome(columns: dict[str, Profile]) -> tuple[Guess | None, str | None]
         if rate is None:
             doubt = f"every row looked at has {p.example}; both outcomes are needed"
         if not p.binary:
-            above = f"{label} >= {p.numbers.max():g}"
+            above = _at_least(label, p.numbers.max())
             return Guess("positive", label, f"two values, {p.range}", doubt), above
         why = f"0 or 1, {100 * rate:.3g} % are 1" if rate is not None else f"only {p.example}"
         return Guess("label", label, why, doubt), None
@@ -65,9 +72,14 @@ def find_outcome(columns: dict[str, Profile]) -> tuple[Guess | None, str | None]
     p = flat[rating]
     level = _threshold(p.numbers)
     share = float((p.numbers >= level).mean())
-    quoted = rating if re.fullmatch(r"[A-Za-z_]\w*", rating) else f"`{rating}`"
     doubt = f"which ratings are positives is your choice; {100 * share:.3g} % are {level:g} or more"
-    return Guess("positive", rating, f"ratings, {p.range}", doubt), f"{quoted} >= {level:g}"
+    return Guess("positive", rating, f"ratings, {p.range}", doubt), _at_least(rating, level)
+
+
+def _at_least(column: str, level: float) -> str:
+    """As `data.positive` takes it."""
+    quoted = column if re.fullmatch(r"[A-Za-z_]\w*", column) else f"`{column}`"
+    return f"{quoted} >= {level:g}"
 
 
 def _threshold(ratings: np.ndarray) -> float:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recscale.data.dialects import dialect_of
+from recscale.data.drafts.names import WEIGHTS, words_of
 from recscale.data.files import input_files
 from recscale.data.layout import DataError
 from recscale.data.opened import Table, open_log
@@ -46,6 +47,8 @@ class Sample:
     """What `data.format` has to say."""
     doubt: str | None = None
     """What is not sure about `format`."""
+    vectors: tuple[str, ...] = ()
+    """Columns of vectors of numbers, which no part takes: they are not read."""
 
 
 def look(path: str) -> Sample:
@@ -55,9 +58,13 @@ def look(path: str) -> Sample:
         kind = kind_of(files[0])
     format, doubt = ("auto", None) if kind not in COMPRESSED | {"text"} else _dialect(files[0])
     tables = open_log(path, format, Counter())
+    names = tables[0].schema.names
+    if twins := sorted({n for n in names if names.count(n) > 1}):
+        raise DataError(f"{files[0]}: two columns are called {twins[0]!r}; rename one of them")
     last = len(tables) - 1
     places = sorted({last * k // (FILES - 1) for k in range(FILES)})
-    parts = [_rows(tables[i]) for i in places]
+    vectors = tuple(f.name for f in tables[0].schema if _is_vector(f))
+    parts = [_rows(tables[i], vectors) for i in places]
     try:
         columns = pa.concat_tables(parts, promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowTypeError):
@@ -66,16 +73,28 @@ def look(path: str) -> Sample:
         raise DataError(f"data.path {path}: {files[0]} holds no rows to look at")
     whole = len(places) == len(tables) and all(len(p) < ROWS for p in parts)
     rows = len(columns) if whole else _count(files, kind, parts)
-    return Sample(columns, rows, whole or kind == "parquet", format, doubt)
+    return Sample(columns, rows, whole or kind == "parquet", format, doubt, vectors)
 
 
-def _rows(table: Table) -> pa.Table:
+def _is_vector(field: pa.Field) -> bool:
+    """Lists of fractions that are not called weights: an embedding of 768 numbers a row is much to
+    read for nothing."""
+    if pa.types.is_fixed_size_list(field.type):
+        return True
+    lists = pa.types.is_list(field.type) or pa.types.is_large_list(field.type)
+    if not lists or WEIGHTS & {*words_of(field.name)}:
+        return False
+    return pa.types.is_floating(field.type.value_type)
+
+
+def _rows(table: Table, vectors: tuple[str, ...]) -> pa.Table:
+    names = [n for n in table.schema.names if n not in vectors]
     batches: list[pa.RecordBatch] = []
-    for batch in table.batches():
+    for batch in table.batches(names):
         batches.append(batch)
         if sum(map(len, batches)) >= ROWS:
             break
-    return pa.Table.from_batches(batches, batches[0].schema if batches else table.schema)[:ROWS]
+    return pa.Table.from_batches(batches, None if batches else table.schema)[:ROWS]
 
 
 def _count(files: list[Path], kind: str, parts: list[pa.Table]) -> int:
