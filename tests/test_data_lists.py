@@ -169,7 +169,7 @@ def test_chunks_and_training_order_do_not_part_a_row_from_its_bag(tmp_path, monk
         for store in (by_time, hashed)
     ]
     assert rows[0] == rows[1] and len(rows[0]) == N
-    for module in ("events", "tables", "ranks", "spans"):
+    for module in ("events", "binary", "ranks", "spans"):
         monkeypatch.setattr(f"recscale.data.{module}.CHUNK_ROWS", 37)
     (tmp_path / "pieces").mkdir()
     in_pieces = store_of(tmp_path / "pieces", bag_log(), **options)

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from recscale.data import criteo, events, synthetic, walks
+from recscale.data.baselines import baselines
 from recscale.data.build import Built, Progress, arrange
 from recscale.data.copies import refuse_copies
 from recscale.data.delta import delta_version
@@ -143,7 +144,8 @@ def _build(data: DataSpec, folder: Path, progress: Progress) -> Manifest:
     else:
         built = events.build(data, folder, progress)
     arrange(folder, built.n_train, data.order, by_user=data.task == "next_item")
-    return _manifest(data, folder, built)
+    manifest = _manifest(data, folder, built)
+    return manifest.model_copy(update={"baselines": baselines(folder, manifest)})
 
 
 def _manifest(data: DataSpec, folder: Path, built: Built) -> Manifest:

@@ -94,15 +94,19 @@ def _start(state: SearchState) -> Decision:
 def _more_start(state: SearchState) -> Decision:
     """Runs of the start failed: the nearest thing to what they would have told."""
     open_ = np.flatnonzero(state.open & state.fits)
+    lost = f"; {state.lost}" if state.lost else ""
     if not len(open_):
-        return Stop("too few runs came out and the budget holds no further one", exhausted=True)
+        return Stop(
+            f"too few runs came out and the budget holds no further one{lost}", exhausted=True
+        )
     tried = np.concatenate([state.logx, state.failed])
     x = state.problem.logx[open_]
     scale = np.maximum(np.ptp(state.problem.logx, axis=0), 1e-9)
-    cheap = np.argsort(state.price[open_], kind="stable")[: 8 * FEWEST]
+    dear = state.price[open_] / state.chance[open_]  # what one costs that comes out
+    cheap = np.argsort(dear, kind="stable")[: 8 * FEWEST]
     far = (((x[cheap, None] - tried[None]) / scale) ** 2).sum(2).min(1) if len(tried) else cheap
     best = int(open_[cheap[int(np.argmax(far * state.chance[open_][cheap]))]])
-    reason = f"start: only {len(state.loss)} runs have come out; another cheap one"
+    reason = f"start: only {len(state.loss)} runs have come out{lost}; another cheap one"
     return Launch(tuple(state.runs(best, reason)), reason, {"phase": "start"})
 
 

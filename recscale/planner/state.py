@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recscale.cost import estimate
-from recscale.frame import left_out
+from recscale.frame import left_out, lost_words
 from recscale.ledger import standing
 from recscale.planner.candidates import Problem, in_unit, values
 from recscale.planner.choose import Choice, Seen, chances, choose
@@ -75,17 +75,22 @@ class SearchState:
         self.open = ~blocked & (self.seed < spec.train.seeds)
 
     def _sample(self, records: Sequence[RunRecord], waiting: dict[str, Planned]) -> None:
-        """Finished runs that enter the law, those under way, those that failed."""
+        """Finished runs that enter the law, those under way, those that failed: a run that is no
+        better than a baseline tells the law as little as one that diverged, and so do its like."""
         problem, spec = self.problem, self.problem.spec
+        asked = spec.law.below_baseline
+        self.lost = "" if asked else lost_words(records)
+        """How many runs baselines keep out of the law, in words; empty where they keep out none."""
         flying = [(p.config.tuning_group, p.config.train.seed) for p in waiting.values()]
-        out, x, loss, cost, failed = left_out(records), [], [], [], []
+        out, x, loss, cost, failed = left_out(records, asked), [], [], [], []
         done: dict[tuple[str, int], bool] = {}
         self.seed = np.zeros(len(problem.points), int)
         self.factor: dict[int, float] = {}
         for r in records:
             train, key = r.config.train, (r.config.tuning_group, r.config.train.seed)
             at = problem.at.get(key[0])
-            done[key] = done.get(key, False) or r.status == "done"
+            came_out = r.status == "done" and (asked or not r.worse_than)
+            done[key] = done.get(key, False) or came_out
             if at is not None:
                 self.seed[at] = max(self.seed[at], train.seed + 1)
             if r.run_id in out or key in flying or r.final is None:
