@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -64,7 +65,9 @@ def guess(table: pa.Table, named: bool = True, vectors: Sequence[str] = ()) -> R
     features += [Guess("weights", w, f"weights of {bag}") for bag, w in weights.items()]
     features += [Guess("left out", v, "vectors of numbers, which no part takes") for v in vectors]
     keys = [user, item, time, *(g for g in (outcome, history) if g)]
-    numbers = [g.column for g in (*keys, *features) if g.part == "dense"]
+    read = [g.column for g in keys if g is not history]
+    lost = 1 - math.prod(columns[n].filled for n in read)
+    read += [g.column for g in features if g.part == "dense" and task == "click"]
     return Roles(
         guesses=(*keys, *features),
         task=task,
@@ -74,7 +77,8 @@ def guess(table: pa.Table, named: bool = True, vectors: Sequence[str] = ()) -> R
         positive=positive,
         weights=weights,
         events=len(table) / max(1, rows),
-        nulls=tuple(sorted({w for n in numbers for w in columns[n].nulls})),
+        lost=lost,
+        nulls=tuple(sorted({w for n in read for w in columns[n].nulls})),
     )
 
 

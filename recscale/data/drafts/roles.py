@@ -38,7 +38,9 @@ class Roles:
     events: float = 1.0
     """Of a row: more than one where rows list items."""
     nulls: tuple[str, ...] = ()
-    """Words that stand for missing values in columns of numbers."""
+    """Words that stand for missing values where a value is needed."""
+    lost: float = 0.0
+    """Share of the rows that lack a user, an item, a time or an outcome."""
 
     def of(self, part: Part) -> list[Guess]:
         return [g for g in self.guesses if g.part == part]
