@@ -240,6 +240,13 @@ def odd_names(w: World) -> str:
     return write("odd names.csv", columns, ";")
 
 
+def many_nulls(w: World) -> str:
+    missing = w.rng.random(N) < 0.3
+    users = [None if m else int(u) for u, m in zip(w.user, missing, strict=True)]
+    pq.write_table(pa.table({"uid": users, "sku": w.item, "at": w.time}), "log.parquet")
+    return "log.parquet"
+
+
 def hive(w: World) -> str:
     for day in range(3):
         folder = Path(f"parts/date=2026-08-0{day + 1}")
@@ -315,6 +322,7 @@ CASES: list[Case] = [
     (bags, "click", {}, "left out: vector, vectors of numbers"),
     (odd_names, "click", {"user": "user id", "item": "item #", "time": "time: at"},
      '"nulls": ["", "NA"]'),
+    (many_nulls, "next_item", {"user": "uid", "item": "sku"}, "refuse_above: 0.4"),
     (hive, "click", {"user": "user", "item": "item", "time": "at", "label": "bought"},
      "left out: date, another time"),
     (shards, "next_item", {"user": "uid", "item": "sku", "time": "ts"}, "about 2,"),

@@ -22,6 +22,8 @@ from recscale.specfile import parse_spec, scalar
 STEPS = 100
 """Steps of the shortest run, where the log has the rows for them at batches of 8 and more."""
 WIDE = 96  # columns of the file
+LOST = 0.03
+"""Share of rows to be dropped from which the draft raises `refuse_above`, which is 5 %."""
 HOLDOUT = 0.1
 """Of the rows; also what the draft says under `holdout`."""
 
@@ -105,6 +107,10 @@ def _data(path: str, sample: Sample, roles: Roles) -> list[str]:
     for g in roles.of("left out"):
         unsure = f"; unsure: {g.unsure}" if g.unsure else ""
         lines.append(f"    # left out: {scalar(g.column)}, {g.why}{unsure}")
+    if roles.lost > LOST:
+        share = min(0.95, math.ceil(roles.lost * 10 + 0.5) / 10)
+        doubt = f"{100 * roles.lost:.0f} % of the rows lack one of the columns above"
+        lines.append(_noted(f"  refuse_above: {share:g}", "such rows are dropped", doubt))
     lines.append(_noted("  holdout: {last: 10%}", "the newest tenth, which evaluates every run"))
     return lines
 
