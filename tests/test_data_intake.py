@@ -12,7 +12,6 @@ import pytest
 from data_files import event_log, events_spec, prepared
 
 from recscale.data.prepare import DataError
-from recscale.spec import Columns
 
 SPARSE, DENSE = ("country", "maker"), ("price", "amount")
 
@@ -111,12 +110,7 @@ def test_unusable_logs_are_refused_in_a_sentence(tmp_path, rows, columns, senten
         prepared(tmp_path, events_spec(write_csv(tmp_path / "log.csv", rows), columns=columns))
 
 
-def test_a_sparse_column_may_not_take_the_name_of_another_table():
-    with pytest.raises(ValueError, match="sparse: item is the name of a table"):
-        Columns(user="who", item="what", time="when", sparse=("item",))
-
-
 def test_a_file_that_is_no_log_says_what_a_log_is(tmp_path):
     (tmp_path / "log.parquet").write_bytes(b"hello, this is not Parquet")
-    with pytest.raises(DataError, match="Parquet, or CSV with a header"):
+    with pytest.raises(DataError, match="Parquet, .* CSV with a header line"):
         prepared(tmp_path, events_spec(tmp_path / "log.parquet"))

@@ -21,6 +21,7 @@ from recscale.data.build import Built, Progress, leave_one_out, reorder, split_r
 from recscale.data.features import Owner, owner_of, signed_log1p, standardise
 from recscale.data.intake import DUPLICATE, Events, check_dropped, read_events
 from recscale.data.layout import (
+    BAG_IDS,
     CHUNK_ROWS,
     ROW_ARRAYS,
     create_array,
@@ -30,7 +31,9 @@ from recscale.data.layout import (
 )
 from recscale.data.moments import Grouped, first_of_each, moment_chunks
 from recscale.data.negatives import Baskets, NegativeSampler
-from recscale.data.ranks import interleave, rank_column
+from recscale.data.ranks import interleave, rank_bag, rank_column
+from recscale.data.spans import gathered
+from recscale.manifest import TableFacts, unused
 from recscale.spec import EventsData, PublishedData
 
 RECIPE = 2
@@ -47,9 +50,15 @@ class _Log:
     user: np.ndarray
     item: np.ndarray
     columns: dict[str, np.ndarray]
+    bags: tuple[str, ...]
 
     def take(self, name: str, events: np.ndarray) -> np.ndarray:
         return self.columns[name][self.rows[events]]
+
+    def spans(self, part: str, events: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where the values of a list column stand for these events: [begin, end), int64 [B]."""
+        ends, rows = self.columns[f"ends.{part}"], self.rows[events]
+        return np.where(rows > 0, ends[rows - 1], 0), ends[rows]
 
 
 @dataclass(frozen=True)
@@ -76,7 +85,8 @@ def build(data: EventsData | PublishedData, folder: Path, progress: Progress) ->
 
     n = sum(len(rows.item) for rows in _rows(log, sampler, drawn=False))
     _write(data, folder, n, log, sampler, positive, owners, progress)
-    names = ["user", "item", *data.columns.sparse]
+    plain = [c for c in data.columns.sparse if c not in events.bags]
+    names = [unused(part, data.columns.sparse) for part in ("user", "item")] + plain
     if data.holdout.leave_one_out:
         rows, n_train = leave_one_out(open_array(folder, "history_begin"))
         raw = [f"raw.id.{i}" for i in range(len(names))]
@@ -84,10 +94,18 @@ def build(data: EventsData | PublishedData, folder: Path, progress: Progress) ->
     else:
         n_train = split_rows(open_array(folder, "time"), data.holdout.last)
     columns = [open_array(folder, f"raw.id.{i}", "r+") for i in range(len(names))]
-    history = [open_array(folder, "history_items", "r+")]
+    history = open_array(folder, "history_items", "r+")
+    began, ended = open_array(folder, "history_begin"), open_array(folder, "history_end")
+    # items of given histories may never be shown: they count like the items of rows
+    met = gathered(history, began[:n_train], ended[:n_train]) if data.columns.history else ()
     tables = [
-        rank_column(name, column, n_train, more=history if name == "item" else [])
-        for name, column in zip(names, columns, strict=True)
+        rank_column(names[0], columns[0], n_train),
+        rank_column(names[1], columns[1], n_train, more=[history], beside=met),
+    ]
+    tables += [rank_column(n, c, n_train) for n, c in zip(plain, columns[2:], strict=True)]
+    tables += [
+        _ranked_bag(folder, i, name, n_train, name in data.columns.weights)
+        for i, name in enumerate(events.bags)
     ]
     interleave(columns, create_array(folder, "ids", (n, len(names))))
     standardise(open_array(folder, "dense", "r+"), n_train)
@@ -96,10 +114,19 @@ def build(data: EventsData | PublishedData, folder: Path, progress: Progress) ->
         n_train=n_train,
         tables=tables,
         dense=list(data.columns.dense),
+        history=names[1],
         raw_rows=events.raw_rows,
         dropped=dict(events.dropped),
         notes=_notes(data, log, sampler is not None, owners, n),
     )
+
+
+def _ranked_bag(folder: Path, i: int, name: str, n_train: int, weighted: bool) -> TableFacts:
+    """Turns the codes of a bag into ids."""
+    values = open_array(folder, f"{BAG_IDS}.{i}", "r+")
+    begin, end = (open_array(folder, f"bag_{edge}")[:, i] for edge in ("begin", "end"))
+    facts = rank_bag(name, values, begin, end, n_train)
+    return facts.model_copy(update={"weighted": weighted})
 
 
 def _in_time_order(events: Events) -> _Log:
@@ -114,7 +141,8 @@ def _in_time_order(events: Events) -> _Log:
     if not keep.all():
         events.dropped[DUPLICATE] += int((~keep).sum())
         rows, time = rows[keep], time[keep]
-    return _Log(rows, time, columns["user"][rows], columns["item"][rows], columns)
+    user, item = columns["user"][rows], columns["item"][rows]
+    return _Log(rows, time, user, item, columns, events.bags)
 
 
 def _owners(data: EventsData | PublishedData, log: _Log) -> dict[str, Owner]:
@@ -162,14 +190,18 @@ def _write(
     progress: Progress,
 ) -> None:
     """All arrays but `ids`; `raw` and `history_items` hold codes yet."""
-    sparse, dense = data.columns.sparse, data.columns.dense
+    sparse = [c for c in data.columns.sparse if c not in log.bags]
+    dense = data.columns.dense
     raw = [create_array(folder, f"raw.id.{i}", (n,), "<i4") for i in range(2 + len(sparse))]
     out = {name: create_array(folder, name, (n,)) for name in ("time", "label")}
     out |= {name: create_array(folder, name, (n,)) for name in ("history_begin", "history_end")}
     out["dense"] = create_array(folder, "dense", (n, len(dense)))
+    for edge in ("bag_begin", "bag_end") if log.bags else ():
+        out[edge] = create_array(folder, edge, (n, len(log.bags)))
     clicks = Grouped(log.user if positive is None else log.user[positive], positive, len(log.user))
     clicked = clicks.events()
-    create_array(folder, "history_items", clicked.shape)[:] = log.item[clicked]
+    if not data.columns.history:  # else they are there
+        create_array(folder, "history_items", clicked.shape)[:] = log.item[clicked]
     if data.task == "next_item":
         create_array(folder, "history_times", clicked.shape)[:] = log.time[clicked]
     if data.columns.domain:
@@ -184,7 +216,10 @@ def _write(
         out["time"][here], out["label"][here] = log.time[rows.event], rows.label
         raw[0][here], raw[1][here] = log.user[rows.event], rows.item
         start = np.searchsorted(log.time, log.time[rows.event])
-        begin, end = clicks.before(log.user[rows.event], start)
+        if data.columns.history:
+            begin, end = log.spans("history", rows.event)
+        else:
+            begin, end = clicks.before(log.user[rows.event], start)
         out["history_begin"][here], out["history_end"][here] = begin, end
         source = {Owner.USER: rows.event}
         if sold:
@@ -192,6 +227,10 @@ def _write(
         for i, name in enumerate(sparse):
             which = source[owners.get(f"sparse.{name}", Owner.USER)]
             raw[2 + i][here] = log.take(f"sparse.{name}", which)
+        for i, name in enumerate(log.bags):
+            which = source[owners.get(f"sparse.{name}", Owner.USER)]
+            begin, end = log.spans(f"sparse.{name}", which)
+            out["bag_begin"][here, i], out["bag_end"][here, i] = begin, end
         for i, name in enumerate(dense):
             which = source[owners.get(f"dense.{name}", Owner.USER)]
             out["dense"][here, i] = signed_log1p(log.take(f"dense.{name}", which))
@@ -216,6 +255,17 @@ def _notes(
         "split": "rows of the moment at the boundary all evaluate; times without a zone are UTC",
         "history": "the user's positives of strictly earlier moments (seconds)",
     }
+    if data.columns.history:
+        notes["history"] = (
+            f"column {data.columns.history!r}, oldest first; its items count in the ranks of the "
+            "item table"
+        )
+    if log.bags:
+        notes["bags"] = (
+            "a list's missing values are left out, an empty list pools to zero; the pool is the "
+            "mean of the values' vectors, or their sum weighted by columns.weights over the sum of "
+            "the weights' magnitudes in the row"
+        )
     if data.task == "next_item":
         notes["sequence"] = (
             "all of a user's events in time order, those of one second in the order of the file; "

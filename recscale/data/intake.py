@@ -6,15 +6,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from recscale.data.build import Progress
+from recscale.data.dialects import RAGGED
 from recscale.data.layout import DataError, open_array
+from recscale.data.lists import ListColumns, Lists, Shapes, Where, exploded, read_lists
 from recscale.data.spill import Spill
 from recscale.data.tables import log_batches
 from recscale.data.times import unix_seconds
@@ -31,7 +35,12 @@ class Events:
 
     columns: dict[str, np.ndarray]
     """`time` int64 [n]; `user`, `item` and `sparse.<name>` int32 [n] codes by first appearance;
-    `label` uint8 [n] where there is one; `dense.<name>` float32 [n], NaN where missing"""
+    `label` uint8 [n] where there is one; `dense.<name>` float32 [n], NaN where missing. Of list
+    columns: `ends.sparse.<name>` int64 [n], where each row's values end in the store's
+    `bag_ids.<i>`, and in `sparse.<name>` hashes of all of a row's values; `ends.history` likewise,
+    in the store's `history_items`"""
+    bags: tuple[str, ...]
+    """The list columns under sparse, as the store's bags are numbered."""
     raw_rows: int
     dropped: Counter[str]
 
@@ -62,28 +71,49 @@ def read_events(data: EventsData | PublishedData, folder: Path, progress: Progre
     Raises DataError for missing or unfit columns, and when nothing usable is left.
     """
     columns = data.columns
-    codes = {part: _Codes() for part in ("user", "item", "domain", *columns.sparse)}
+    labelled = columns.label is not None and data.task == "click"
+    codes = {part: _Codes() for part in ("user", "item", "domain")}
+    codes |= {f"sparse.{c}": _Codes() for c in columns.sparse}
     dtypes = {"user": "<i4", "item": "<i4", "time": "<i8"}
     dtypes |= {f"sparse.{c}": "<i4" for c in columns.sparse}
     dtypes |= {f"dense.{c}": "<f4" for c in columns.dense}
     dtypes |= {"domain": "<i4"} if columns.domain else {}
-    dtypes |= {"label": "|u1"} if columns.label and data.task == "click" else {}
+    dtypes |= {"label": "|u1"} if labelled else {}
     places = {name: f"raw.{i}" for i, name in enumerate(dtypes)}  # names may not suit a file
     dropped: Counter[str] = Counter()
     raw_rows = 0
-    with Spill(folder, {places[name]: (dtype, None) for name, dtype in dtypes.items()}) as spill:
-        for file, batch in log_batches(data):
+    shapes, usable = Shapes(), 0
+    with (
+        Spill(folder, {places[name]: (dtype, None) for name, dtype in dtypes.items()}) as spill,
+        ListColumns(folder, columns) as lists,
+    ):
+        for where, batch in _events(data, labelled, dropped):
             raw_rows += len(batch)
-            rows = _usable(batch, columns, codes, "label" in dtypes, dropped, file)
+            rows = _usable(batch, columns, codes, labelled, dropped, where, shapes)
+            rows = lists.append(rows, usable)
             spill.append({places[name]: values for name, values in rows.items()})
+            usable += len(rows["time"])
             progress(raw_rows, None)
+    raw_rows += dropped[RAGGED]
+    places |= lists.places
     arrays = {name: open_array(folder, place).view(np.ndarray) for name, place in places.items()}
     if not len(arrays["time"]):
         raise DataError(
             f"data.path {data.path}: none of the {raw_rows} rows is usable "
             f"({_described(dropped) or 'the files hold no rows'})"
         )
-    return Events(arrays, raw_rows, dropped)
+    return Events(arrays, lists.bags, raw_rows, dropped)
+
+
+def _events(
+    data: EventsData | PublishedData, labelled: bool, dropped: Counter[str]
+) -> Iterator[tuple[Where, pa.RecordBatch]]:
+    """Batches of one event a row."""
+    here, first = None, 1
+    for file, batch in log_batches(data, dropped=dropped):
+        first = first if file == here else 1
+        yield from exploded(batch, data.columns, labelled, Where(file, first))
+        here, first = file, first + len(batch)
 
 
 def check_dropped(data: EventsData | PublishedData, events: Events) -> None:
@@ -108,9 +138,11 @@ def _usable(
     codes: dict[str, _Codes],
     labelled: bool,
     dropped: Counter[str],
-    file: Path,
-) -> dict[str, np.ndarray]:
+    where: Where,
+    shapes: Shapes,
+) -> dict[str, Any]:
     """Rows of a batch that have user, item, time and label; the others are counted once each."""
+    file = where.file
     user, has_user = codes["user"](batch[columns.user])
     item, has_item = codes["item"](batch[columns.item])
     try:
@@ -120,7 +152,7 @@ def _usable(
             f"{file}: data.columns.time: {columns.time!r}: {error}; it must be a timestamp, ISO "
             "text, or unix seconds or milliseconds"
         ) from None
-    rows = {"user": user, "item": item, "time": time}
+    rows: dict[str, Any] = {"user": user, "item": item, "time": time}
     checks = [(NULL_USER, has_user), (NULL_ITEM, has_item), (BAD_TIME, has_time)]
     if labelled and columns.label:
         rows["label"], has_label = _labels(batch[columns.label])
@@ -128,7 +160,14 @@ def _usable(
     if columns.domain:
         rows["domain"], _ = codes["domain"](batch[columns.domain])
     for name in columns.sparse:
-        rows[f"sparse.{name}"], _ = codes[name](batch[name])
+        part, weights = f"sparse.{name}", columns.weights.get(name)
+        if weights or shapes.is_list(name, batch[name].type, file):
+            rows[part] = read_lists(batch, part, name, weights, codes[part], where)
+        else:
+            rows[part], _ = codes[part](batch[name])
+    if columns.history:
+        part, name = "history", columns.history
+        rows[part] = read_lists(batch, part, name, None, codes["item"], where)
     for name in columns.dense:
         rows[f"dense.{name}"] = _numbers(batch[name], name, file)
     keep = np.ones(len(batch), bool)
@@ -137,7 +176,10 @@ def _usable(
         if lost:
             dropped[reason] += lost
         keep &= good
-    return {name: values[keep] for name, values in rows.items()}
+    return {
+        name: values.keep(keep) if isinstance(values, Lists) else values[keep]
+        for name, values in rows.items()
+    }
 
 
 def _labels(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:

@@ -16,6 +16,10 @@ class Spill:
         """arrays: name -> type and width, None for arrays [n] and a number for [n, width]."""
         self._folder, self._arrays, self._rows = folder, arrays, 0
 
+    @property
+    def names(self) -> list[str]:
+        return list(self._arrays)
+
     def __enter__(self) -> Spill:
         self._files = {name: array_path(self._folder, name).open("wb") for name in self._arrays}
         for name in self._arrays:

@@ -94,15 +94,21 @@ def _data(f: Findings) -> Rows:
     if d.baselines:
         rows.append(("baselines", baselines(d.baselines).partition(": ")[2] + ", nats a sample"))
     for t in d.tables:
+        values = "values" if t.bag else "rows"
+        pool = f"; bags of {t.mean_length:.1f} values, {_pool(t.weighted)}" if t.bag else ""
         rows.append((
             f"table {t.name}",
             f"{t.rows:,} rows, {t.distinct:,} distinct values, {100 * t.collision_rate:.2g} % "
-            f"collide, {100 * t.unseen_rate:.2g} % of evaluation rows unseen",
+            f"collide, {100 * t.unseen_rate:.2g} % of evaluation {values} unseen{pool}",
         ))  # fmt: skip
     rows.append(("dense features", ", ".join(d.dense) or "none"))
     history = f"of {d.history}, mean length {d.history_mean_length:.1f}" if d.history else "none"
     rows.append(("histories", history))
     return rows + list(d.notes.items())
+
+
+def _pool(weighted: bool) -> str:
+    return "pooled by the log's weights" if weighted else "pooled as their mean"
 
 
 def _between(ends: tuple[str, str] | None) -> str:

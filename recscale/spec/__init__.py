@@ -15,6 +15,7 @@ from recscale.spec.data import (
     PublishedData,
     SyntheticData,
     TextFormat,
+    positive_column,
 )
 from recscale.spec.search import LawSpec, SearchSpec, TargetSpec, middle
 from recscale.spec.sweep import FOOTING, TRAINING_AXES, SweepSpec
@@ -42,4 +43,5 @@ __all__ = [
     "TextFormat",
     "TrainSpec",
     "middle",
+    "positive_column",
 ]

@@ -1,0 +1,78 @@
+"""Files as streams of bytes: what they begin with says whether and how they are compressed."""
+
+from __future__ import annotations
+
+import io
+import lzma
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from recscale.data.layout import DataError
+
+MAGIC = {  # first bytes -> what the file is
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bz2",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x04\x22\x4d\x18": "lz4",
+    b"\xfd7zXZ\x00": "xz",
+    b"PAR1": "parquet",
+    b"ARROW1": "arrow",
+    b"\xff\xff\xff\xff": "arrow stream",
+    b"PK\x03\x04": "zip archive",
+    b"7z\xbc\xaf\x27\x1c": "7z archive",
+    b"Rar!": "rar archive",
+    b"ORC": "ORC file",
+    b"Obj\x01": "Avro file",
+    b"\x89HDF": "HDF5 file",
+    b"\x93NUMPY": "NumPy array",
+    b"\x80\x04\x95": "Python pickle",
+    b"\x80\x05\x95": "Python pickle",
+    b"SQLite format 3": "SQLite database",
+}
+COMPRESSED = {"gzip", "bz2", "zstd", "lz4", "xz"}
+ENDINGS = (".gz", ".gzip", ".bz2", ".zst", ".zstd", ".lz4", ".xz")
+"""Of the names of compressed files."""
+
+
+def kind_of(file: Path) -> str:
+    """What the first bytes say: a value of MAGIC, `empty`, or `text`. Raises OSError."""
+    with open(file, "rb") as source:
+        first = source.read(16)
+    if not first:
+        return "empty"
+    return next((kind for magic, kind in MAGIC.items() if first.startswith(magic)), "text")
+
+
+def plain_name(file: Path) -> str:
+    """The name without the ending of a compression."""
+    name = file.name
+    ending = next((e for e in ENDINGS if name.lower().endswith(e)), "")
+    return name[: len(name) - len(ending)]
+
+
+def open_bytes(file: Path) -> BinaryIO:
+    """The bytes of a file, uncompressed; all members of a gzip file one after the other."""
+    kind = kind_of(file)
+    if kind == "xz":
+        return lzma.open(file)  # type: ignore
+    compression = kind if kind in COMPRESSED else None
+    return io.BufferedReader(pa.input_stream(str(file), compression=compression))  # type: ignore
+
+
+@contextmanager
+def readable(file: Path, remedy: str = "correct or leave out the file") -> Iterator[None]:
+    """Turns whatever a reader raises about the file into a DataError of one sentence."""
+    try:
+        yield
+    except DataError:
+        raise
+    except PermissionError:
+        raise DataError(f"{file}: may not be read; correct its permissions") from None
+    except (pa.ArrowException, OSError, EOFError, UnicodeError, lzma.LZMAError, zlib.error) as e:
+        said = (str(e).splitlines() or [type(e).__name__])[0][:200]
+        raise DataError(f"{file}: cannot be read ({said}); {remedy}") from None
