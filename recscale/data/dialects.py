@@ -90,7 +90,7 @@ class TextTable:
         remedy = "a log of text is UTF-8; convert it, for instance with iconv -f latin1 -t utf-8"
         headed = self._dialect.header is True
         with readable(self.file, remedy), self._open() as stream:
-            for block in self._blocks(stream):
+            for block in self._blocks(stream, BLOCK):
                 if headed:
                     block = block[self._header_end(block) :]
                     headed = False
@@ -132,7 +132,7 @@ class TextTable:
             return first
         return [f"column {i}" for i in range(1, len(first) + 1)]
 
-    def _blocks(self, stream: BinaryIO, size: int = BLOCK) -> Iterator[bytes]:
+    def _blocks(self, stream: BinaryIO, size: int) -> Iterator[bytes]:
         """Whole records, at least one a block, with UNIT for a long separator."""
         rest, line, first = b"", 1, True
         while True:
