@@ -57,11 +57,15 @@ def plain_name(file: Path) -> str:
 
 def open_bytes(file: Path) -> BinaryIO:
     """The bytes of a file, uncompressed; all members of a gzip file one after the other."""
+    return io.BufferedReader(open_stream(file))  # type: ignore
+
+
+def open_stream(file: Path) -> pa.NativeFile:
+    """The same for pyarrow."""
     kind = kind_of(file)
     if kind == "xz":
-        return lzma.open(file)  # type: ignore
-    compression = kind if kind in COMPRESSED else None
-    return io.BufferedReader(pa.input_stream(str(file), compression=compression))  # type: ignore
+        return pa.PythonFile(lzma.open(file))
+    return pa.input_stream(str(file), compression=kind if kind in COMPRESSED else None)
 
 
 @contextmanager
