@@ -107,17 +107,23 @@ def test_int96_times_keep_their_century(tmp_path):
 
 def test_json_keeps_large_numbers_and_texts_that_look_like_dates(tmp_path):
     lines = [{"user": 2**53 + i, "item": "2024-01-01", "time": START + i} for i in range(4)]
-    lines[2]["deep"] = {"a": [1]}
+    lines[2]["deep"], lines[3]["deep"] = {"a": [1]}, 5  # not read, so of any kind
     (tmp_path / "log.jsonl").write_text("\n\n".join(map(json.dumps, lines)))
     rows = read(spec(tmp_path / "log.jsonl"))
     assert [r["user"] for r in rows] == [2**53 + i for i in range(4)]
     assert rows[0]["item"] == "2024-01-01"
+    assert log_sample(str(tmp_path / "log.jsonl")).rows["deep"].to_pylist() == [
+        "null", "null", '{"a": [1]}', "5"]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("log.jsonl", b'{"user": 1, "item": 2, "time": 3}\n{"user"', "line 2 is no JSON object"),
+        (
+            "log.jsonl",
+            b'{"user": 1, "item": 2, "time": 3}\n{"user"',
+            "about line 2 is no JSON object",
+        ),
         ("log.json", b"[\n{}]", "line 1 is no JSON object"),
         ("log.jsonl", b'{"user": 1, "item": 2, "time": 3}\n{"user": "a"}\n', "'user' holds values"),
         ("log.jsonl", b'{"user": 1e400, "item": 123456789012345678901, "time": 1}', "'item'"),

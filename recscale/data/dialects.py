@@ -86,9 +86,8 @@ class TextTable:
             quoted_strings_can_be_null=False,
             null_values=list(self.dialect.nulls),
         )
-        remedy = "a log of text is UTF-8; convert it, for instance with iconv -f latin1 -t utf-8"
         headed = self.dialect.header is True
-        with readable(self.file, remedy), self._open() as stream:
+        with readable(self.file), self._open() as stream:
             for block in self._blocks(stream, BLOCK):
                 if headed:
                     block = block[self._header_end(block) :]

@@ -56,7 +56,7 @@ def _opened(files: Sequence[Path], which: int, layout: str) -> Parsed:
 
 def _lines(file: Path) -> Iterator[tuple[int, list[str]]]:
     """(number from 1, fields) of every line that is not blank."""
-    with readable(file, "a log of text is UTF-8"), open_bytes(file) as lines:
+    with readable(file), open_bytes(file) as lines:
         for n, line in enumerate(lines, 1):
             if fields := line.decode("utf-8-sig" if n == 1 else "utf-8").replace(",", " ").split():
                 yield n, fields
