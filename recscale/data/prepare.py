@@ -31,9 +31,9 @@ from recscale.data.identity import (
     refuse_changed,
 )
 from recscale.data.layout import VERSION, DataError, fingerprint, open_array
-from recscale.data.tables import holds_rows
+from recscale.data.tables import holds_rows, layouts
 from recscale.manifest import MANIFEST, Manifest
-from recscale.spec import CriteoData, DataSpec, SyntheticData
+from recscale.spec import CriteoData, DataSpec, PublishedData, SyntheticData
 
 __all__ = ["DataError", "prepare", "store_path"]
 
@@ -106,6 +106,9 @@ def _build_whole(data: DataSpec, log: _Identity, root: Path, progress: Progress)
         if not isinstance(data, SyntheticData):
             refuse_copies(data.path, log.contents, lambda file: holds_rows(data, file))
         manifest = _build(data, folder, progress)
+        if isinstance(data, PublishedData):
+            notes = {"layout": layouts(data), **manifest.notes}
+            manifest = manifest.model_copy(update={"notes": notes})
         if not isinstance(data, SyntheticData):
             refuse_changed(log.contents)
             if input_files(data.path) != [c.file for c in log.contents]:
