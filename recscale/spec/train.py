@@ -55,7 +55,10 @@ class TrainSpec(Frozen):
     Weights, tables, optimiser state and every evaluation stay float32. Part of the identity of a
     run: the same sweep with another precision is another set of runs."""
     diverge_above: Annotated[Positive, Field(gt=1)] = 2.0
-    """A run whose loss exceeds this multiple of the base rate's entropy has diverged."""
+    """A run has diverged when its loss is not finite, or its training loss exceeds this multiple of
+    what its model lost on the same samples before it was trained: the base rate's entropy for
+    clicks, log(items) for the next item. A run that merely predicts worse than a constant is done,
+    and marked as such."""
 
 
 class BudgetSpec(Frozen):
