@@ -1,7 +1,7 @@
 """Which learning rates, warm-up and batch does each family train well with, on logs of many kinds?
 
   python tests/benchmarks/defaults.py RETAIL_PARQUET BANDIT_FOLDER [--logs a,b] [--families a,b]
-      [--dense 1e-3,3e-3] [--sparse .05,.1] [--batch 64,256] [--warmup .05] [--width 64] [--seeds 1]
+      [--dense 1e-3,3e-3] [--sparse .05,.1] [--batch 64,256] [--warmup .05] [--width 64] [--share 1] [--seeds 1]
 
 Trains every combination and prints a line each: log, family, batch, steps, both rates, warm-up,
 evaluation loss, and its distance from the best of the trivial baselines (negative: better) in nats.
@@ -82,9 +82,11 @@ def logs(retail: str, shop: Path, work: Path) -> dict[str, tuple[dict, float]]:
     }  # fmt: skip
 
 
-def best_baseline(store: Store, task: str) -> float:
-    """Lowest evaluation loss of: constant rate, per-item rate; uniform, popularity."""
+def best_baseline(store: Store, task: str, fraction: float) -> float:
+    """Lowest evaluation loss of: constant rate, per-item rate; uniform, popularity; of clicks from
+    the rows that the runs have, too."""
     m = store.manifest
+    n = int(fraction * m.n_train)
     ids = store.arrays["ids"][:, [t.name for t in m.tables].index("item")]
     if task == "next_item":
         share = item_shares(store)
@@ -93,9 +95,9 @@ def best_baseline(store: Store, task: str) -> float:
         smooth = (share * m.n_train + 1) / (m.n_train + len(share))
         return float(min(np.log(len(share)), -np.log(smooth[target]).mean()))
     label = store.arrays["label"].astype(float)
-    rate = label[: m.n_train].mean()
-    clicks = np.bincount(ids[: m.n_train], label[: m.n_train], ids.max() + 1)
-    shown = np.bincount(ids[: m.n_train], minlength=ids.max() + 1)
+    rate = label[:n].mean()
+    clicks = np.bincount(ids[:n], label[:n], ids.max() + 1)
+    shown = np.bincount(ids[:n], minlength=ids.max() + 1)
     by_item = (clicks + 20 * rate) / (shown + 20)
     y, item = label[m.n_train :], ids[m.n_train :]
     return min(
@@ -110,6 +112,7 @@ def main() -> None:
     parse.add_argument("bandit", type=Path)
     for name in ("logs", "families", "dense", "sparse", "batch", "warmup", "width"):
         parse.add_argument(f"--{name}")
+    parse.add_argument("--share", type=float, default=1.0, help="of each log's fraction")
     parse.add_argument("--seeds", type=int, default=1)
     parse.add_argument("--work", type=Path, default=None)
     asked = parse.parse_args()
@@ -124,8 +127,9 @@ def main() -> None:
         data, fraction = made[log]
         spec = TypeAdapter(DataSpec).validate_python(data)
         store = Store.open(prepare(spec, work / "stores"))
+        fraction *= asked.share
         task = data.get("task", "click")
-        baseline = best_baseline(store, task)
+        baseline = best_baseline(store, task, fraction)
         floor = store.manifest.floor
         print(f"# {log}: baseline {baseline:.4f}", f"floor {floor.log_loss:.4f}" if floor else "")
         own = NEXT if task == "next_item" else CLICK
@@ -153,9 +157,12 @@ def main() -> None:
                     took = time.monotonic() - begun
                     loss = outcome.curve[-1].eval_loss if outcome.curve else float("nan")
                     steps = outcome.samples // int(batch)
-                    print(f"{log:13} {family:8} w{width:<4.0f} b{batch:<5.0f} {steps:6d} steps  "
-                          f"d{dense:<7g} s{sparse:<6g} u{warmup:<5g} {outcome.status:8} {loss:8.4f} "
-                          f"{loss - baseline:+8.4f} {took:6.1f} s", flush=True)  # fmt: skip
+                    told = [
+                        f"{log:13} {family:8} w{width:<4.0f} b{batch:<5.0f} {steps:6d} steps",
+                        f"d{dense:<7g} s{sparse:<6g} u{warmup:<5g} {outcome.status:8}",
+                        f"{loss:8.4f} {loss - baseline:+8.4f} {took:6.1f} s",
+                    ]
+                    print(" ".join(told), flush=True)
 
 
 if __name__ == "__main__":
