@@ -24,7 +24,7 @@ from recscale.values import (
 
 BATCHES = (32, 1024)
 """Least and most that a batch left out can be."""
-STEPS = 256
+STEPS = 512
 """Steps of one pass that a batch left out leaves to the run with the fewest rows, where BATCHES
 allow. Source: tests/benchmarks/defaults.py, 2026-11-29."""
 
@@ -46,7 +46,7 @@ class TrainSpec(Frozen):
     data_fraction: FractionAxis = (1.0,)
     batch_size: Count | None = None
     """Global batch, over all workers. Left out: the largest power of two from 32 to 1,024 that
-    leaves 256 steps to a pass over the smallest data fraction. It is one for all runs of a sweep,
+    leaves 512 steps to a pass over the smallest data fraction. It is one for all runs of a sweep,
     so that no law of data or size is one of the batch as well."""
     epochs: CountAxis = (1,)
     """Passes over the training rows; law form `repeated` says what repeating is worth."""

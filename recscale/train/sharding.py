@@ -21,7 +21,6 @@ from torchrec.modules.embedding_modules import EmbeddingBagCollection, Embedding
 from torchrec.optim.apply_optimizer_in_backward import apply_optimizer_in_backward
 from torchrec.optim.rowwise_adagrad import RowWiseAdagrad
 
-INIT_MOST = 0.0346  # uniform in it has the sd of every other weight of a sequence model, 0.02
 INIT_ROWS = 65_536  # rows drawn at once: a shard draws only the blocks that it overlaps
 
 
@@ -71,8 +70,9 @@ def shard(model: nn.Module, sparse_rate: float, seed: int, device: torch.device)
 
 
 def initialise_tables(sharded: nn.Module, seed: int) -> None:
-    """Uniform in +-1/sqrt(rows) (DLRM, 1906.00091) and never more than INIT_MOST, so that a small
-    catalogue's tied output layer starts at a guess too; the same numbers for any sharding."""
+    """Uniform in +-1/sqrt(rows) (DLRM, 1906.00091), or in +-1/dim where that is less: a normalised
+    vector's product with any row is then below 1, so that a tied output layer starts at a guess
+    among all items. The same numbers for any sharding."""
     with torch.no_grad():
         for _, here, drawn in blocks(sharded, seed):
             here.copy_(drawn)
@@ -97,5 +97,5 @@ def blocks(sharded: nn.Module, seed: int) -> Iterator[tuple[str, torch.Tensor, t
 def _block(name: str, seed: int, begin: int, count: int, dim: int, rows: int) -> torch.Tensor:
     digest = hashlib.sha256(f"{seed}/{name}/{begin}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "little"))
-    bound = min(rows**-0.5, INIT_MOST)
+    bound = min(rows**-0.5, 1 / dim)
     return torch.empty(count, dim).uniform_(-bound, bound, generator=generator)

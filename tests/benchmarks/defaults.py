@@ -1,7 +1,8 @@
 """Which learning rates, warm-up and batch does each family train well with, on logs of many kinds?
 
   python tests/benchmarks/defaults.py RETAIL_PARQUET BANDIT_FOLDER [--logs a,b] [--families a,b]
-      [--dense 1e-3,3e-3] [--sparse .05,.1] [--batch 64,256] [--warmup .05] [--width 64] [--share 1] [--seeds 1]
+      [--dense 1e-3,3e-3] [--sparse .05,.1] [--batch 64,256] [--warmup .05] [--width 64]
+      [--share 1] [--seeds 1]
 
 Trains every combination and prints a line each: log, family, batch, steps, both rates, warm-up,
 evaluation loss, and its distance from the best of the trivial baselines (negative: better) in nats.
