@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from recscale.data.drafts import names
 from recscale.data.drafts.features import feature_of, find_history, find_weights, lengths_of
-from recscale.data.drafts.keys import find_outcome, find_time, find_user_and_item
+from recscale.data.drafts.keys import find_outcome, find_time, find_user_and_item, positives
 from recscale.data.drafts.names import strength, words_of
 from recscale.data.drafts.profile import profile
 from recscale.data.drafts.roles import Guess, Roles
@@ -40,6 +40,7 @@ def criteo(table: pa.Table) -> Roles | None:
         task="click",
         why_task="as Criteo publishes its logs: a label, 13 integers and 26 ids a line",
         profiles={p.name: p for p in columns},
+        rate=float(columns[0].numbers.mean()),
     )
 
 
@@ -78,6 +79,7 @@ def guess(table: pa.Table, named: bool = True, vectors: Sequence[str] = ()) -> R
         weights=weights,
         events=len(table) / max(1, rows),
         lost=lost,
+        rate=positives(columns[outcome.column], positive) if outcome else None,
         nulls=tuple(sorted({w for n in read for w in columns[n].nulls})),
     )
 

@@ -39,6 +39,8 @@ class Roles:
     """Of a row: more than one where rows list items."""
     nulls: tuple[str, ...] = ()
     """Words that stand for missing values where a value is needed."""
+    rate: float | None = None
+    """Share of positives in the sample."""
     lost: float = 0.0
     """Share of the rows that lack a user, an item, a time or an outcome."""
 
