@@ -17,10 +17,9 @@ from recscale.data.layout import DataError
 from recscale.manifest import Manifest, TableFacts
 from recscale.planner import PlanError, planned_runs
 from recscale.spec import TextFormat
+from recscale.spec.train import BATCHES
 from recscale.specfile import parse_spec, scalar
 
-STEPS = 100
-"""Steps of the shortest run, where the log has the rows for them at batches of 8 and more."""
 WIDE = 96  # columns of the file
 LOST = 0.03
 """Share of rows to be dropped from which the draft raises `refuse_above`, which is 5 %."""
@@ -110,7 +109,7 @@ def _data(path: str, sample: Sample, roles: Roles) -> list[str]:
         lines.append(f"    # left out: {scalar(g.column)}, {g.why}{unsure}")
     if roles.lost > LOST:
         share = min(0.95, math.ceil(roles.lost * 10 + 0.5) / 10)
-        doubt = f"{100 * roles.lost:.0f} % of the rows lack one of the columns above"
+        doubt = f"{100 * roles.lost:.0f} % of the rows lack a value needed, or copy another row"
         lines.append(_noted(f"  refuse_above: {share:g}", "such rows are dropped", doubt))
     return [*lines, _held_out(sample, roles)]
 
@@ -151,7 +150,8 @@ def _rest(sample: Sample, roles: Roles, budget: str) -> list[str]:
     step = sum(rows >= n for n in (30_000, 1_000_000, 30_000_000))
     shares = ([0.5, 1.0], [0.25, 0.5, 1.0], [0.1, 0.3, 1.0], [0.01, 0.03, 0.1])[step]
     least = shares[0] * rows * (1 - _holdout(sample, roles))
-    batch = 2 ** min(10, max(3, math.floor(math.log2(max(1, least / STEPS)))))
+    usual = least >= BATCHES[0]  # then the batch may be left out
+    small = [] if usual else [_noted(f"  batch_size: {max(1, int(least) // 8)}", "a tiny log")]
     if roles.task == "click":
         dims = ("[4, 8]", "[4, 8, 16]", "[8, 16, 32]", "[8, 16, 32]")[step]
         widths = ("[16, 32]", "[16, 32, 64]", "[32, 64, 128]", "[64, 128, 256]")[step]
@@ -172,7 +172,7 @@ def _rest(sample: Sample, roles: Roles, budget: str) -> list[str]:
         *model,
         "train:",
         _noted(f"  data_fraction: {shares}", "an axis: does more data pay?"),
-        _noted(f"  batch_size: {batch}", f"{least / batch:,.0f} steps at the smallest fraction"),
+        *small,
         _noted("  seeds: 2", "how far equal runs scatter; less is no difference"),
         _noted("search: {strategy: axes}", "one axis at a time round the middle values"),
         _noted(f"budget: {budget}", "about twice what the plan should cost; never crossed"),

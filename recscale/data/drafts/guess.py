@@ -67,7 +67,7 @@ def guess(table: pa.Table, named: bool = True, vectors: Sequence[str] = ()) -> R
     features += [Guess("left out", v, "vectors of numbers, which no part takes") for v in vectors]
     keys = [user, item, time, *(g for g in (outcome, history) if g)]
     read = [g.column for g in keys if g is not history]
-    lost = 1 - math.prod(columns[n].filled for n in read)
+    lost = 1 - math.prod(columns[n].filled for n in read) * (1 - _copies(table))
     read += [g.column for g in features if g.part == "dense" and task == "click"]
     return Roles(
         guesses=(*keys, *features),
@@ -98,6 +98,16 @@ def _one_event_a_row(table: pa.Table) -> pa.Table:
     row = pa.array(np.repeat(np.arange(len(table)), lengths))
     flat = {n: pc.list_flatten(table[n]) if n in apart else table[n].take(row) for n in called}
     return pa.table(flat)
+
+
+def _copies(table: pa.Table) -> float:
+    """Share of the rows that say the same as another one in every column, lists aside."""
+    flat = [f.name for f in table.schema if not pa.types.is_nested(f.type)]
+    try:
+        distinct = len(table.select(flat).group_by(flat).aggregate([]))
+    except pa.ArrowNotImplementedError:  # a type that Arrow does not group by
+        return 0.0
+    return 1 - distinct / len(table)
 
 
 def _why(outcome: Guess | None) -> str:
