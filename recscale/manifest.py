@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
@@ -78,6 +79,15 @@ class Manifest(Frozen):
     time_unit: Literal["s", "ms", "us", "ns"] = "s"
     """What one step of the store's `time` is: the finest that the log needs."""
     floor: Floor | None = None
+
+    def baselines_in(self, loss: str) -> dict[str, float]:
+        """The baselines in the unit of a column of losses: `eval_loss` (nats) or `eval_ne`; empty
+        for others."""
+        p = self.label_rate_eval or 0.0
+        if loss == "eval_ne" and 0 < p < 1:
+            entropy = -p * math.log(p) - (1 - p) * math.log1p(-p)
+            return {name: nats / entropy for name, nats in self.baselines.items()}
+        return self.baselines if loss == "eval_loss" else {}
 
     def table(self, name: str) -> TableFacts:
         return next(t for t in self.tables if t.name == name)

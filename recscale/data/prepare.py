@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from recscale.data import criteo, events, synthetic, walks
+from recscale.data.baselines import baselines
 from recscale.data.build import Built, Progress, arrange
 from recscale.data.checks import refuse_unlearnable, table_warnings
 from recscale.data.copies import refuse_copies
@@ -30,9 +31,9 @@ from recscale.data.identity import (
     refuse_changed,
 )
 from recscale.data.layout import VERSION, DataError, fingerprint, open_array
-from recscale.data.tables import holds_rows
+from recscale.data.tables import holds_rows, layouts
 from recscale.manifest import MANIFEST, Manifest
-from recscale.spec import CriteoData, DataSpec, SyntheticData
+from recscale.spec import CriteoData, DataSpec, PublishedData, SyntheticData
 
 __all__ = ["DataError", "prepare", "store_path"]
 
@@ -105,6 +106,9 @@ def _build_whole(data: DataSpec, log: _Identity, root: Path, progress: Progress)
         if not isinstance(data, SyntheticData):
             refuse_copies(data.path, log.contents, lambda file: holds_rows(data, file))
         manifest = _build(data, folder, progress)
+        if isinstance(data, PublishedData):
+            notes = {"layout": layouts(data), **manifest.notes}
+            manifest = manifest.model_copy(update={"notes": notes})
         if not isinstance(data, SyntheticData):
             refuse_changed(log.contents)
             if input_files(data.path) != [c.file for c in log.contents]:
@@ -144,7 +148,8 @@ def _build(data: DataSpec, folder: Path, progress: Progress) -> Manifest:
         built = events.build(data, folder, progress)
     refuse_unlearnable(data, folder, built)
     arrange(folder, built.n_train, data.order, by_user=data.task == "next_item")
-    return _manifest(data, folder, built)
+    manifest = _manifest(data, folder, built)
+    return manifest.model_copy(update={"baselines": baselines(folder, manifest)})
 
 
 def _manifest(data: DataSpec, folder: Path, built: Built) -> Manifest:

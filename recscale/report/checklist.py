@@ -10,7 +10,7 @@ from recscale.families.sequence import SequenceSpec
 from recscale.report.findings import Findings
 from recscale.report.sentences import noise_sentence
 from recscale.spec import ResourcesSpec
-from recscale.words import number, quantity, time
+from recscale.words import baselines, number, quantity, time
 
 Rows = list[tuple[str, str]]
 PRECISION = {
@@ -91,6 +91,8 @@ def _data(f: Findings) -> Rows:
     if d.label_rate_train is not None and d.label_rate_eval is not None:
         rates = f"{d.label_rate_train:.4f} training, {d.label_rate_eval:.4f} evaluation"
         rows.append(("label rate", rates))
+    if d.baselines:
+        rows.append(("baselines", baselines(d.baselines).partition(": ")[2] + ", nats a sample"))
     for t in d.tables:
         values = "values" if t.bag else "rows"
         pool = f"; bags of {t.mean_length:.1f} values, {_pool(t.weighted)}" if t.bag else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from recscale.manifest import Manifest, TableFacts
-from recscale.words import number
+from recscale.words import baselines
 
 MOST = 12  # tables, and dense columns, named one by one
 CLOCKLESS = ("synthetic", "criteo", "sequences")
@@ -39,8 +39,7 @@ def data_lines(data: Manifest) -> Iterator[str]:
     for name, note in data.notes.items():
         yield f"{name}: {note}"
     if data.baselines:
-        each = ", ".join(f"{name} {number(nats)}" for name, nats in data.baselines.items())
-        yield f"to beat, in nats a row: {each}"
+        yield baselines(data.baselines)
 
 
 def warning_lines(data: Manifest) -> list[str]:

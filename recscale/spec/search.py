@@ -103,6 +103,10 @@ class LawSpec(Frozen):
     others and shown beside what they measured: the acceptance test of 2311.11351."""
     loss: str | None = None
     """The column to fit; left out, `eval_ne` for clicks and `eval_loss` (nats) for next items."""
+    below_baseline: bool = False
+    """Whether runs enter that end no better than one of the data's baselines, such as popularity:
+    a sweep of small shares of the data may ask for it, as baselines know all of the training part.
+    Left out, such runs are marked and kept out of the law."""
 
 
 def middle(values: tuple[Any, ...]) -> Any:
