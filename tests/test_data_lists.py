@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from data_files import column, events_spec, history, prepared
 
+from recscale.data.binary import ParquetTable
 from recscale.data.lists import flattened
 from recscale.data.prepare import DataError
 from recscale.data.store import Bag, Store
@@ -344,3 +345,12 @@ def test_weights_of_no_sparse_column_and_histories_of_next_item_are_refused():
         Columns(user="u", item="i", time="t", weights={"tags": "w"})
     with pytest.raises(ValueError, match="history belongs to task click"):
         events_spec("log", task="next_item", columns={"history": "h"})
+
+
+def test_long_lists_are_read_a_few_rows_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr("recscale.data.binary.CHUNK_ROWS", 1000)
+    table = {"a.b": [[1] * 100] * 500, "n": [1] * 500, "vector": [[0.5] * 500] * 500}
+    pq.write_table(pa.table(table), tmp_path / "log.parquet")
+    for columns, rows in ((["a.b", "n"], 10), (["n"], 500), (None, 2)):
+        batches = ParquetTable(tmp_path / "log.parquet").batches(columns)
+        assert len(next(batches)) == rows
