@@ -1,4 +1,4 @@
-"""Published logs in their own layouts, as batches of user, item, time and domain.
+"""Published logs in their own layouts, as batches of user, item, time, rating and domain.
 
 MovieLens (grouplens.org): `u.data` of 100K, tab-separated; `ratings.dat` of 1M and 10M, separated
 by `::`; `ratings.csv` of 20M and later, with a header. Amazon Reviews: JSON lines of 2018
@@ -22,12 +22,13 @@ import pyarrow.csv as pacsv
 
 from recscale.data.layout import CHUNK_ROWS, DataError
 
-FIELDS = ("user", "item", "time", "domain")
+FIELDS = ("user", "item", "time", "rating", "domain")
 AMAZON_KEYS = (
-    ("reviewerID", "asin", "unixReviewTime"),  # 2014 and 2018
-    ("user_id", "parent_asin", "timestamp"),  # 2023
+    ("reviewerID", "asin", "unixReviewTime", "overall"),  # 2014 and 2018
+    ("user_id", "parent_asin", "timestamp", "rating"),  # 2023
 )
-Row = tuple[str, str, str]
+RATINGS = {"userId": "user", "movieId": "item", "timestamp": "time", "rating": "rating"}
+Row = tuple[str, str, str, str]
 
 
 def movielens(file: Path) -> Iterator[pa.RecordBatch]:
@@ -36,9 +37,13 @@ def movielens(file: Path) -> Iterator[pa.RecordBatch]:
     if name.endswith(".dat"):
         yield from _packed(_lines(file, lambda line: _rating(line.split("::"))), file)
     elif name.endswith(".csv"):
-        yield from _delimited(file, ",", {"userId": "user", "movieId": "item", "timestamp": "time"})
+        yield from _delimited(
+            file,
+            ",",
+            {"userId": "user", "movieId": "item", "timestamp": "time", "rating": "rating"},
+        )
     elif name == "u.data":
-        yield from _delimited(file, "\t", ["user", "item", None, "time"])
+        yield from _delimited(file, "\t", ["user", "item", "rating", "time"])
     else:
         raise DataError(
             f"{file}: not a ratings file of MovieLens; data.path names u.data (100K), ratings.dat "
@@ -53,11 +58,11 @@ def amazon(file: Path) -> Iterator[pa.RecordBatch]:
     if name.endswith(".csv"):
         with _open(file) as lines:
             first = lines.readline().strip().split(",")
-        _, item, time = AMAZON_KEYS[1]
-        columns: Any = ["item", "user", None, "time"]
+        _, item, time, rating = AMAZON_KEYS[1]
+        columns: Any = ["item", "user", "rating", "time"]
         if "user_id" in first:
             item = item if item in first else "asin"
-            columns = {"user_id": "user", item: "item", time: "time"}
+            columns = {"user_id": "user", item: "item", time: "time", rating: "rating"}
         yield from _delimited(file, ",", columns)
     elif name.endswith((".json", ".jsonl")):
         yield from _packed(_lines(file, _review), file)
@@ -76,7 +81,7 @@ def sequences(file: Path) -> Iterator[pa.RecordBatch]:
         with _open(file) as lines:
             for line in lines:
                 user, *items = line.replace(",", " ").split() or [""]
-                yield from ((user, item, str(n)) for n, item in enumerate(items))
+                yield from ((user, item, str(n), "") for n, item in enumerate(items))
 
     yield from _packed(rows(), file)
 
@@ -89,19 +94,19 @@ READERS: dict[str, Callable[[Path], Iterator[pa.RecordBatch]]] = {
 
 
 def _rating(parts: list[str]) -> Row | None:
-    return (parts[0], parts[1], parts[3]) if len(parts) == 4 else None
+    return (parts[0], parts[1], parts[3], parts[2]) if len(parts) == 4 else None
 
 
 def _review(line: str) -> Row | None:
-    """User, item and time of a review; None where the line is none."""
+    """User, item, time and rating of a review; None where the line is none."""
     try:
         review = json.loads(line)
     except ValueError:
         return None
-    for user, item, time in AMAZON_KEYS:
+    for user, item, time, rating in AMAZON_KEYS:
         if isinstance(review, dict) and user in review:
             item = item if item in review else "asin"
-            return tuple(str(review.get(k, "")) for k in (user, item, time))  # type: ignore
+            return tuple(str(review.get(k, "")) for k in (user, item, time, rating))  # type: ignore
     return None
 
 
@@ -113,7 +118,7 @@ def _lines(file: Path, parse: Callable[[str], Row | None]) -> Iterator[Row]:
             row = parse(line.rstrip("\n"))
             if row is None and n == 0:
                 raise DataError(f"{file}: its first line is of no known layout: {line[:80]!r}")
-            yield row or ("", "", "")
+            yield row or ("", "", "", "")
 
 
 def _packed(rows: Iterable[Row], file: Path) -> Iterator[pa.RecordBatch]:

@@ -17,6 +17,7 @@ from recscale.data.dialects import CSV, TSV, TextTable, dialect_of
 from recscale.data.files import input_files
 from recscale.data.formats import READERS
 from recscale.data.layout import DataError
+from recscale.data.plain import plain
 from recscale.data.streams import COMPRESSED, ENDINGS, kind_of, plain_name, readable
 from recscale.spec import EventsData, FileFormat, PublishedData, TextFormat, positive_column
 
@@ -81,7 +82,9 @@ def whole_rows(data: Log, file: Path, rows: np.ndarray) -> Iterator[pa.RecordBat
     for batch in batches:
         begin, end = np.searchsorted(rows, [seen, seen + len(batch)])
         if end > begin:
-            yield batch.take(pa.array(rows[begin:end] - seen))
+            chosen = pa.array(rows[begin:end] - seen)
+            columns = [plain(column).take(chosen) for column in batch.columns]
+            yield pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
         seen += len(batch)
         if end == len(rows):
             return

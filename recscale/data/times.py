@@ -83,7 +83,10 @@ def read_times(column: pa.Array, time_format: str | None) -> Times:
         return _integers(column)
     if pa.types.is_floating(column.type):
         return _floats(column)
-    raise Unfit(f"values of type {column.type}, which are no times, such as {example(column)}")
+    raise Unfit(
+        f"values of type {column.type}, such as {example(column)}, which are no times; give a "
+        "timestamp, a date, ISO text or unix time"
+    )
 
 
 def _timestamps(column: pa.Array) -> Times:
