@@ -37,11 +37,7 @@ def movielens(file: Path) -> Iterator[pa.RecordBatch]:
     if name.endswith(".dat"):
         yield from _packed(_lines(file, lambda line: _rating(line.split("::"))), file)
     elif name.endswith(".csv"):
-        yield from _delimited(
-            file,
-            ",",
-            {"userId": "user", "movieId": "item", "timestamp": "time", "rating": "rating"},
-        )
+        yield from _delimited(file, ",", RATINGS)
     elif name == "u.data":
         yield from _delimited(file, "\t", ["user", "item", "rating", "time"])
     else:

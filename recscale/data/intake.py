@@ -104,11 +104,7 @@ def read_events(data: Log, folder: Path, progress: Progress) -> Events:
         files=files,
         raw_rows=raw_rows,
         dropped=dropped,
-        warnings=[
-            *reader.unread(),
-            *reading.warnings,
-            *(w for its in coded.values() for w in its.warnings),
-        ],
+        warnings=[*reader.unread(), *reading.warnings, *told],
     )
 
 
