@@ -192,7 +192,7 @@ def test_chunks_do_not_change_the_store(tmp_path, monkeypatch):
         tmp_path / "log.parquet", columns={"sparse": SPARSE, "dense": DENSE}, refuse_above=0.3
     )
     whole = Store.open(prepare(data, tmp_path / "whole")).manifest
-    for module in ("events", "binary", "ranks", "features"):
+    for module in ("events", "binary", "ranks", "features", "intake", "clock", "repeats"):
         monkeypatch.setattr(f"recscale.data.{module}.CHUNK_ROWS", 37)
     assert Store.open(prepare(data, tmp_path / "pieces")).manifest == whole
 

@@ -150,6 +150,7 @@ REFUSED = {
     "bool": (pa.array([True]), "values of type bool, such as True, which are no times"),
     "struct": (pa.array([{"s": 1}]), "values of type struct"),
     "nulls": (pa.nulls(3), "time unreadable: 3, such as null"),
+    "NaT": (pa.array([np.iinfo(np.int64).min] * 3), "time unreadable: 3, such as -92233720"),
     "nan": (pa.array([float("nan")] * 3), "time unreadable: 3, such as nan"),
 }
 
@@ -174,6 +175,20 @@ def test_a_relative_clock_is_read_in_order_and_told(tmp_path):
     (tmp_path / "told").mkdir()
     told = store_of(tmp_path / "told", pa.array(31 * np.arange(N)), time_format="seconds")
     assert not told.manifest.warnings
+
+
+def test_a_relative_clock_of_months_is_read_too(tmp_path):
+    """Yambda's: seconds from its start, by fives, up to 26 million."""
+    clock = 5 * np.random.default_rng(0).integers(0, 5_200_000, N)
+    store = store_of(tmp_path, pa.array(clock.astype(np.uint32)))
+    assert store.arrays["time"].tolist() == sorted(clock.tolist())
+    assert any("the log's own clock" in w for w in store.manifest.warnings)
+
+
+def test_numbers_among_dates_are_no_times(tmp_path):
+    store = store_of(tmp_path, pa.array([*texts(ISO).to_pylist(), "0", "-1"]))
+    assert store.manifest.dropped == {"time of another unit than most": 2}
+    assert store.manifest.time_range_train[0] == "2019-11-24 00:03:13"
 
 
 def test_what_cannot_be_read_among_good_times_is_dropped_and_zones_may_mix(tmp_path):

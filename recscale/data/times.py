@@ -107,6 +107,7 @@ def _integers(column: pa.Array) -> Times:
         there = pc.less_equal(column, pa.scalar(np.iinfo(np.int64).max, pa.uint64()))
         column = pc.if_else(there, column, pa.scalar(None, pa.uint64()))
     whole, given = _int64(column.cast(pa.int64()))
+    given &= whole != np.iinfo(np.int64).min  # pandas writes it for NaT
     return Times.none(len(whole))._replace(
         whole=whole, number=np.ones(len(whole), bool), readable=given
     )
