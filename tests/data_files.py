@@ -89,6 +89,7 @@ def criteo_lines(n: int, seed: int = 0) -> list[str]:
 
 def write_lines(path: Path, lines: list[str]) -> Path:
     """Plain, or gzipped where the name ends in .gz."""
+    path.parent.mkdir(exist_ok=True)
     text = "".join(line + "\n" for line in lines).encode()
     path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
     return path

@@ -12,7 +12,6 @@ import pytest
 from data_files import event_log, events_spec, prepared
 
 from recscale.data.prepare import DataError
-from recscale.spec import Columns
 
 SPARSE, DENSE = ("country", "maker"), ("price", "amount")
 
@@ -113,11 +112,6 @@ def test_missing_columns_are_named_together_with_what_the_file_has(tmp_path):
 def test_unusable_logs_are_refused_in_a_sentence(tmp_path, rows, columns, sentence):
     with pytest.raises(DataError, match=sentence):
         prepared(tmp_path, events_spec(write_csv(tmp_path / "log.csv", rows), columns=columns))
-
-
-def test_a_sparse_column_may_not_take_the_name_of_another_table():
-    with pytest.raises(ValueError, match="sparse: item is the name of a table"):
-        Columns(user="who", item="what", time="when", sparse=("item",))
 
 
 def test_a_file_that_is_no_log_says_what_a_log_is(tmp_path):

@@ -34,6 +34,8 @@ class Built:
     n_train: int
     tables: list[TableFacts]
     dense: list[str]
+    history: str | None
+    """Name of the table whose ids the histories hold."""
     raw_rows: int
     dropped: dict[str, int] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)

@@ -37,7 +37,7 @@ def refuse_unlearnable(data: DataSpec, folder: Path, built: Built) -> None:
                 f"{where}: positives are {shown}; of {single[0]} rows of one class no normalised "
                 f"entropy exists; {_REMEDY}"
             )
-    item = next((t for t in built.tables if t.name == "item"), None)
+    item = next((t for t in built.tables if t.name == built.history), None)
     if item is not None and item.unseen_rate == 1 and not data.holdout.leave_one_out:
         raise DataError(
             f"{where}: none of the {total:,} evaluation rows has an item that occurs in the {n:,} "

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
+from recscale.data.bags import ListColumn, ListColumns
 from recscale.data.build import Progress
 from recscale.data.clock import Settled, Sizes, settle
 from recscale.data.dropped import (
@@ -25,6 +26,17 @@ from recscale.data.dropped import (
 from recscale.data.ids import Coder
 from recscale.data.labels import clicks, compared
 from recscale.data.layout import CHUNK_ROWS, DataError, create_array, open_array
+from recscale.data.lists import (
+    Lists,
+    Shapes,
+    Where,
+    amounts,
+    coded,
+    coder_of,
+    exploded,
+    lists_of,
+    refuse_other_lengths,
+)
 from recscale.data.numbers import dense
 from recscale.data.plain import Unfit
 from recscale.data.spill import Spill
@@ -46,6 +58,8 @@ class Events:
     row's number among all rows of all files"""
     hashes: dict[str, np.ndarray]
     """Of each column of codes: uint64 [distinct], the same for a value in every log"""
+    lists: dict[str, ListColumn]
+    """`sparse.<name>` of list columns, and `history`; `columns` has int32 hashes of their rows"""
     usable: np.ndarray
     """bool [n], false where the time turned out to be of another unit than the log's"""
     clock: Settled
@@ -66,24 +80,33 @@ def read_events(data: Log, folder: Path, progress: Progress) -> Events:
     places = {name: f"raw.{i}" for i, name in enumerate(reader.arrays)}  # names may not suit a file
     spilled = {places[name]: (dtype, None) for name, dtype in reader.arrays.items()}
     files: list[tuple[Path, int]] = []
-    rows = 0
-    with Spill(folder, spilled) as spill:
+    rows = read = usable_rows = 0
+    with Spill(folder, spilled) as spill, ListColumns(folder) as lists:
         for file, batch in log_batches(data, dropped=lines):
             if not files or files[-1][0] != file:
                 files.append((file, rows))
-            kept = reader.usable(batch, file, rows)
-            spill.append({places[name]: values for name, values in kept.items()})
+            first = files[-1][1]
+            for events, where in reader.events(batch, file, rows - first):
+                kept = lists.append(reader.usable(events, where, first), usable_rows)
+                spill.append({places[name]: values for name, values in kept.items()})
+                read += len(events)
+                usable_rows += len(kept["row"])
             rows += len(batch)
             progress(rows, None)
-    dropped, raw_rows = reader.dropped, rows + lines.total()
+    dropped, raw_rows = reader.dropped, read + lines.total()
     dropped.counts.update(lines)
     columns = {name: open_array(folder, place, "r+") for name, place in places.items()}
     if not len(columns["row"]):
         dropped.check(data, raw_rows)
-    coded = {part: coder.settle(reader.titles[part]) for part, coder in reader.coders.items()}
-    for part, its in coded.items():
+    settled = {part: coder.settle(reader.titles[part]) for part, coder in reader.coders.items()}
+    listed = lists.read({part: its.hashes for part, its in settled.items()})
+    for part, its in settled.items():
         if len(its.hashes) < len(its.codes):
-            recode(columns[part], its.codes)
+            held = [column.values for p, column in listed.items() if coder_of(p) == part]
+            for array in held if part in listed else [columns[part], *held]:
+                recode(array, its.codes)
+    for part, column in listed.items():
+        column.hash_rows(columns[part])
     reading = reader.sizes.reading(reader.titles["time"])
     n = len(columns["row"])
     usable = np.empty(n, bool)
@@ -95,10 +118,11 @@ def read_events(data: Log, folder: Path, progress: Progress) -> Events:
     if not usable.any():
         dropped.check(data, raw_rows)
     columns["time"] = time
-    told = [warning for its in coded.values() for warning in its.warnings]
+    told = [warning for its in settled.values() for warning in its.warnings]
     return Events(
         columns={name: array.view(np.ndarray) for name, array in columns.items()},
-        hashes={part: its.hashes for part, its in coded.items()},
+        hashes={part: its.hashes for part, its in settled.items() if part not in listed},
+        lists=listed,
         usable=usable,
         clock=clock,
         files=files,
@@ -123,15 +147,19 @@ class _Reader:
         coded = {"user": columns.user, "item": columns.item}
         coded |= {"domain": columns.domain} if columns.domain else {}
         coded |= {f"sparse.{name}": name for name in columns.sparse}
-        self._coded = coded
+        self._coded, self._shapes = coded, Shapes()
+        self._weights = {f"sparse.{name}": held for name, held in columns.weights.items()}
         self._dense = {f"dense.{name}": name for name in columns.dense}
         self._label = columns.label if data.task == "click" else None
         self.coders = {part: Coder(whole=part in ("user", "item")) for part in coded}
         named = {**coded, **self._dense, "time": columns.time}
+        named |= {f"weights.{part}": held for part, held in self._weights.items()}
+        named |= {"history": columns.history} if columns.history else {}
         self.titles = {
             part: f"data.columns.{part.split('.')[0]} {name!r}" for part, name in named.items()
         }
         self.arrays = {"row": "<i8", **_TIME, **dict.fromkeys(coded, "<i4")}
+        self.arrays |= {"history": "<i4"} if columns.history else {}
         self.arrays |= dict.fromkeys(self._dense, "<f4")
         self.arrays |= {"label": "|u1"} if self._label or data.compared else {}
         self._time_format = "seconds" if data.source == "sequences" else None  # places in a line
@@ -149,18 +177,31 @@ class _Reader:
             "for an event: rows that are no clicks belong out of the log"
         ]
 
-    def usable(self, batch: pa.RecordBatch, file: Path, first: int) -> dict[str, np.ndarray]:
-        """Rows of a batch that have user, item, time and label; the others are counted once each.
+    def events(
+        self, batch: pa.RecordBatch, file: Path, first: int
+    ) -> Iterator[tuple[pa.RecordBatch, Where]]:
+        """Batches of one event a row. first: the place of the batch's first row in its file."""
+        where = Where(file, np.arange(first, first + len(batch)))
+        yield from exploded(batch, self._data.columns, self._label is not None, where)
 
-        first: the number of the batch's first row. Raises DataError for an unfit column.
+    def usable(self, batch: pa.RecordBatch, where: Where, first: int) -> dict[str, Any]:
+        """Rows of a batch that have user, item, time and label; the others are counted once each.
+        Of list columns `Lists`.
+
+        first: the number of the file's first row. Raises DataError for an unfit column.
         """
-        columns = self._data.columns
-        rows: dict[str, np.ndarray] = {"row": np.arange(first, first + len(batch))}
+        columns, file = self._data.columns, where.file
+        rows: dict[str, Any] = {"row": where.rows + first}
         given = {}
         for part, name in self._coded.items():
-            rows[part], given[part] = self._read(
-                self.titles[part], name, batch, file, self.coders[part]
-            )
+            if self._lists(part, batch[name].type, where):
+                rows[part] = self._read_lists(part, name, batch, where)
+            else:
+                rows[part], given[part] = self._read(
+                    self.titles[part], name, batch, file, self.coders[part]
+                )
+        if columns.history:
+            rows["history"] = self._read_lists("history", columns.history, batch, where)
         times = self._read(
             self.titles["time"],
             columns.time,
@@ -191,7 +232,30 @@ class _Reader:
             self.dropped.add(reason, batch[name], keep & ~good)
             keep &= good
         self.sizes.add(times.take(keep), file)
-        return rows if keep.all() else {name: values[keep] for name, values in rows.items()}
+        if keep.all():
+            return rows
+        return {
+            name: values.keep(keep) if isinstance(values, Lists) else values[keep]
+            for name, values in rows.items()
+        }
+
+    def _lists(self, part: str, kind: pa.DataType, where: Where) -> bool:
+        """Whether a column of codes is read as lists."""
+        if not part.startswith("sparse."):
+            return False
+        return part in self._weights or self._shapes.is_list(part[7:], kind, where.file)
+
+    def _read_lists(self, part: str, name: str, batch: pa.RecordBatch, where: Where) -> Lists:
+        coder = self.coders[coder_of(part)]
+        codes, given, lengths = self._read(
+            self.titles[part], name, batch, where.file, lambda c: coded(c, coder)
+        )
+        weights = None
+        if held := self._weights.get(part):
+            title = self.titles[f"weights.{part}"]
+            weights, counts = self._read(title, held, batch, where.file, amounts)
+            refuse_other_lengths(name, lengths, held, counts, where)
+        return lists_of(codes, given, lengths, weights)
 
     def _read(
         self,

@@ -93,5 +93,22 @@ def choice_notes(data: EventsData | PublishedData, clock: Settled) -> dict[str, 
     return notes
 
 
+def list_notes(data: EventsData | PublishedData, bags: tuple[str, ...]) -> dict[str, str]:
+    """bags: the list columns under sparse."""
+    notes = {}
+    if data.columns.history:
+        notes["history"] = (
+            f"column {data.columns.history!r}, oldest first; its items count in the ranks of the "
+            "item table"
+        )
+    if bags:
+        notes["bags"] = (
+            "a list's missing values are left out, an empty list pools to zero; the pool is the "
+            "mean of the values' vectors, or their sum weighted by columns.weights over the sum of "
+            "the weights' magnitudes in the row"
+        )
+    return notes
+
+
 def owner_notes(owners: dict[str, Owner]) -> dict[str, str]:
     return {name.replace(".", " ", 1): _OWNERS[owner] for name, owner in owners.items()}

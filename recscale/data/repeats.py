@@ -7,6 +7,8 @@ one moment are in any order, whatever files, shards or item numbers they came by
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pyarrow as pa
 
@@ -43,13 +45,14 @@ def in_order(events: Events) -> tuple[np.ndarray, np.ndarray]:
     return rows, alike
 
 
-def first_seen(codes: np.ndarray, rows: np.ndarray, n: int) -> np.ndarray:
-    """int32 [n]: code -> its place among the codes of these rows by first appearance, so that codes
-    tell nothing of the order of files either; those of no row come last."""
-    first = np.full(n, len(rows), np.int64)
-    for begin in range(0, len(rows), CHUNK_ROWS):
-        here = codes[rows[begin : begin + CHUNK_ROWS]]
-        np.minimum.at(first, here, np.arange(begin, begin + len(here)))
+def first_seen(codes: Iterable[np.ndarray], n: int) -> np.ndarray:
+    """int32 [n]: code -> its place by first appearance among these codes, chunk after chunk, so
+    that codes tell nothing of the order of files either; those that never appear come last."""
+    first = np.full(n, np.iinfo(np.int64).max)
+    done = 0
+    for here in codes:
+        np.minimum.at(first, here, np.arange(done, done + len(here)))
+        done += len(here)
     places = np.empty(n, np.int32)
     places[np.argsort(first, kind="stable")] = np.arange(n, dtype=np.int32)
     return places

@@ -94,6 +94,19 @@ def changes(sweep: Sweep) -> tuple[list[str], list[str]]:
     return sorted(new - old), sorted(old - new)
 
 
+def other_data(sweep: Sweep) -> str | None:
+    """A sentence where the last plan in the ledger was made for other data than there is now."""
+    plans = [e for e in Ledger(sweep.run_dir).entries() if e["kind"] == "plan"]
+    now = load_manifest(sweep.store).fingerprint
+    if not plans or (before := plans[-1]["data"]["fingerprint"]) == now:
+        return None
+    return (
+        f"the data is not that of the last plan in {sweep.run_dir} (fingerprint {before[:12]}, now "
+        f"{now[:12]}): every run is a new one, and those of the other data stay in the ledger, "
+        "outside this sweep's law"
+    )
+
+
 def stay_on_loopback() -> None:
     """Lets a Ray of our own listen to this machine alone. Ray reads this switch, which is named
     for the systems where it is the default, when it is imported."""

@@ -100,6 +100,7 @@ class ModelSpec(Frozen):
     schemes: ClassVar[dict[str, tuple[str, ...]]] = {}
     """Scaling scheme -> the axes that it scales by one factor, all else at the base."""
     family: str
+    """Which networks."""
 
     def axes(self) -> dict[str, tuple[Any, ...]]:
         """The family's axes with their values, in the order in which they are declared."""

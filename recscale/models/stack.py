@@ -14,6 +14,7 @@ from torchrec.modules.embedding_modules import EmbeddingCollection
 
 from recscale.families.sequence import ITEM, SequenceConfig
 from recscale.manifest import Manifest
+from recscale.models.names import module_name
 from recscale.models.sequences import CATALOGUE, Sequences
 
 INIT_SD = 0.02  # of weights, positions and the untied output layer (GPT-2)
@@ -71,7 +72,7 @@ def item_table(config: SequenceConfig, data: Manifest) -> EmbeddingCollection:
     return EmbeddingCollection(
         tables=[
             EmbeddingConfig(
-                name=ITEM,
+                name=module_name(ITEM),
                 embedding_dim=table.dim,
                 num_embeddings=table.rows,
                 feature_names=[ITEM, CATALOGUE],

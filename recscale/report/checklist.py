@@ -10,7 +10,7 @@ from recscale.families.sequence import SequenceSpec
 from recscale.report.findings import Findings
 from recscale.report.sentences import noise_sentence
 from recscale.spec import ResourcesSpec
-from recscale.words import number, quantity, time
+from recscale.words import baselines, number, quantity, time
 
 Rows = list[tuple[str, str]]
 PRECISION = {
@@ -91,16 +91,24 @@ def _data(f: Findings) -> Rows:
     if d.label_rate_train is not None and d.label_rate_eval is not None:
         rates = f"{d.label_rate_train:.4f} training, {d.label_rate_eval:.4f} evaluation"
         rows.append(("label rate", rates))
+    if d.baselines:
+        rows.append(("baselines", baselines(d.baselines).partition(": ")[2] + ", nats a sample"))
     for t in d.tables:
+        values = "values" if t.bag else "rows"
+        pool = f"; bags of {t.mean_length:.1f} values, {_pool(t.weighted)}" if t.bag else ""
         rows.append((
             f"table {t.name}",
             f"{t.rows:,} rows, {t.distinct:,} distinct values, {100 * t.collision_rate:.2g} % "
-            f"collide, {100 * t.unseen_rate:.2g} % of evaluation rows unseen",
+            f"collide, {100 * t.unseen_rate:.2g} % of evaluation {values} unseen{pool}",
         ))  # fmt: skip
     rows.append(("dense features", ", ".join(d.dense) or "none"))
     history = f"of {d.history}, mean length {d.history_mean_length:.1f}" if d.history else "none"
     rows.append(("histories", history))
     return rows + list(d.notes.items())
+
+
+def _pool(weighted: bool) -> str:
+    return "pooled by the log's weights" if weighted else "pooled as their mean"
 
 
 def _between(ends: tuple[str, str] | None) -> str:

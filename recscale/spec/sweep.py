@@ -26,6 +26,7 @@ from recscale.values import (
 Probe = Literal["long_tail", "cold_start", "robustness", "transfer", "trajectory"]
 
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 TRAINING_AXES = ("epochs", "data_fraction")  # the axes that are no part of an architecture
 FOOTING = ("forward_flop", "samples")
 """What the laws of several families have in common: compute per sample, and samples."""
@@ -37,20 +38,29 @@ def _several(value: Any) -> Any:
 
 
 class SweepSpec(Frozen):
+    """A sweep file."""
+
     model_config = ConfigDict(serialize_by_alias=True)
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    name: Annotated[str, Field(pattern=NAME)]
+    """Of the sweep and of its folder under `storage`: letters, digits, `_`, `-` and dots."""
     data: DataSpec
+    """Which log, and how it becomes a task."""
     models: Annotated[tuple[AnyModelSpec, ...], BeforeValidator(_several), Field(alias="model")]
     """`model` in the file: one family, or a list of families to compare."""
     train: TrainSpec = TrainSpec()
+    """How every run is trained; data and passes are axes too."""
     probes: tuple[Probe, ...] = ()
     """The hard tasks of 2311.11351 that every next-item model faces at the end of its run; see
     `recscale.train.probes`."""
     search: SearchSpec = SearchSpec()
+    """How the axes are searched."""
     law: LawSpec = LawSpec()
+    """Which law is fitted to the runs."""
     budget: BudgetSpec
+    """What the sweep may spend, failures counted; never crossed."""
     resources: ResourcesSpec = ResourcesSpec()
+    """What one run stands on, and how many run side by side."""
     storage: str = "runs"
     """Where ledger, checkpoints and prepared data go; `$VARIABLES` are expanded."""
     track: Annotated[

@@ -24,8 +24,12 @@ from recscale.values import (
 
 
 class LearningRate(Frozen):
+    """The highest rates of a run, and factors on them to try."""
+
     dense: Positive = 1e-3
+    """Of everything but the tables, under Adam."""
     sparse: Positive = 5e-2
+    """Of the embedding tables."""
     width: Count | None = None
     """The width of a sequence model that both rates are meant for: at width d they are multiplied
     by width / d, as 2203.03466 (muP) does under Adam. null: the same rates at every width."""
@@ -34,13 +38,18 @@ class LearningRate(Frozen):
 
 
 class TrainSpec(Frozen):
+    """How every run is trained."""
+
     data_fraction: FractionAxis = (1.0,)
+    """Shares of the training rows, in `data.order`."""
     batch_size: Count = 1024
     """Global batch, over all workers."""
     epochs: CountAxis = (1,)
     """Passes over the training rows; law form `repeated` says what repeating is worth."""
     seeds: Count = 1
+    """Runs of each point, alike but for their random start and order."""
     learning_rate: LearningRate = LearningRate()
+    """The highest rates of a run, and factors on them to try."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Share of the steps in which the rate rises; after them it falls linearly to zero."""
     eval_points: Count = 6
@@ -62,8 +71,11 @@ class BudgetSpec(Frozen):
     """What the sweep may spend, failures counted; never crossed."""
 
     flop: Positive | None = None
+    """Training FLOPs of all runs."""
     gpu_hours: Positive | None = None
+    """Hours of one GPU; workers without one use none."""
     usd: Positive | None = None
+    """Dollars, at the prices of `resources.machine`."""
 
     @model_validator(mode="after")
     def _at_least_one(self) -> BudgetSpec:
@@ -73,12 +85,17 @@ class BudgetSpec(Frozen):
 
 
 class ResourcesSpec(Frozen):
+    """What one run stands on, and how many run side by side."""
+
     workers: Count = 1
+    """Processes that share a run: its batch, and its tables."""
     elastic: tuple[Count, Count] | None = None
     """[least, most] workers in place of `workers`: a run starts on what is there, and Ray Train
     resizes it as nodes come and go. Neither is part of a run's identity."""
     cpus_per_worker: Count = 1
+    """Cores that Ray sets aside for each worker."""
     gpus_per_worker: Annotated[float, BeforeValidator(plain_number), Field(ge=0)] = 0
+    """GPUs that Ray sets aside for each worker; 0 trains on the CPU."""
     machine: str = "cpu"
     """A row of `cluster/prices.yaml`: what a worker-hour costs and what it sustains."""
     retries: Annotated[int, Field(ge=0)] = 2

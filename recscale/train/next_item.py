@@ -12,7 +12,7 @@ from recscale.cost import steps
 from recscale.data.layout import HISTORY_ITEMS
 from recscale.data.sequences import Positions, TrainStream, eval_windows, positions
 from recscale.data.store import Store, shard
-from recscale.families.sequence import ITEM, SequenceConfig
+from recscale.families.sequence import SequenceConfig
 from recscale.models.sequences import sequences
 from recscale.run import RunConfig
 from recscale.train.probes import Probe
@@ -150,8 +150,8 @@ class NextItemTask:
 
 def item_shares(store: Store) -> np.ndarray:
     """Each item's share of the training events [V]."""
-    names = [t.name for t in store.manifest.tables]
-    n, column = store.manifest.n_train, names.index(ITEM)
+    names = [t.name for t in store.manifest.plain]
+    n, column = store.manifest.n_train, names.index(store.manifest.items.name)
     items = store.arrays["ids"][:n, column]
     return np.bincount(items, minlength=store.history_rows - 1) / n
 
