@@ -115,6 +115,10 @@ def unused(name: str, taken: Collection[str]) -> str:
     return name
 
 
+PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+"""Steps of each `time_unit`"""
+
+
 def load_manifest(store: str | Path) -> Manifest:
     """Manifest of a prepared store, at a path or URI. Raises FileNotFoundError when it is not
     prepared."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -76,7 +77,7 @@ def test_a_bag_pools_to_the_weighted_mean_of_its_vectors(stores, kind, sets):
     config = architecture("dlrm", multi_embedding=sets, embedding_rows=20)
     ensure_process_group()
     torch.manual_seed(0)
-    model = shard(build(config, store.manifest), 0.01, 0, CPU)
+    model: Any = shard(build(config, store.manifest), 0.01, 0, CPU)
     batch = store.train().read(0, 300, embedding_rows=20, history_length=6)
     log = pq.read_table(next(store.path.parent.parent.glob("*.parquet")))
     with torch.no_grad():

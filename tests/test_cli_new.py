@@ -230,6 +230,50 @@ def gowalla(w: World) -> str:
     return write("loc-gowalla_totalCheckins.txt.gz", columns, "\t", header=False)
 
 
+def odd_names(w: World) -> str:
+    """Names that YAML would read as something else, and words for missing numbers."""
+    columns = {
+        "user id": w.user, "yes": w.category, "item #": w.item, "null": w.category,
+        "1e5": w.category, "time: at": w.time, "{x}": w.category, "label": w.click,
+        "price, net": ["NA" if i % 7 == 0 else str(i % 90) for i in range(N)],
+    }  # fmt: skip
+    return write("odd names.csv", columns, ";")
+
+
+def many_nulls(w: World) -> str:
+    missing = w.rng.random(N) < 0.3
+    users = [None if m else int(u) for u, m in zip(w.user, missing, strict=True)]
+    pq.write_table(pa.table({"uid": users, "sku": w.item, "at": w.time}), "log.parquet")
+    return "log.parquet"
+
+
+def hive(w: World) -> str:
+    for day in range(3):
+        folder = Path(f"parts/date=2026-08-0{day + 1}")
+        folder.mkdir(parents=True)
+        columns = {"user": w.user, "item": w.item, "at": w.time + day, "bought": w.click}
+        pq.write_table(pa.table(columns), folder / "p.parquet")
+    return "parts"
+
+
+def shards(w: World) -> str:
+    for i in range(4):
+        write(f"part-{i}.csv.gz", {"uid": w.user, "sku": w.item, "ts": w.time * 10**6 + i})
+    return "part-*.csv.gz"
+
+
+def one_user_a_row(w: World) -> str:
+    """As Yambda's `sequential`: lists of items with the times beside them."""
+    rows = [np.flatnonzero(w.user == u) for u in np.unique(w.user)]
+    table = pa.table({
+        "uid": np.unique(w.user), "timestamps": [(w.time[r] * 1000).tolist() for r in rows],
+        "item_ids": [w.item[r].tolist() for r in rows],
+        "is_organic": [w.click[r].tolist() for r in rows],
+    })  # fmt: skip
+    pq.write_table(table, "sequential.parquet")
+    return "sequential.parquet"
+
+
 def test_criteo_is_known_without_names():
     w = World()
     ids = {f"C{i}": w.texts(w.rng.integers(0, 50, N), "{:08x}") for i in range(26)}
@@ -275,6 +319,15 @@ CASES: list[Case] = [
     (bags, "click",
      {"user": "user", "item": "item", "time": "ts", "label": "clicked", "history": "hist_items"},
      "weights: {tags: tag_weights}"),
+    (bags, "click", {}, "left out: vector, vectors of numbers"),
+    (odd_names, "click", {"user": "user id", "item": "item #", "time": "time: at"},
+     '"nulls": ["", "NA"]'),
+    (many_nulls, "next_item", {"user": "uid", "item": "sku"}, "refuse_above: 0.4"),
+    (hive, "click", {"user": "user", "item": "item", "time": "at", "label": "bought"},
+     "left out: date, another time"),
+    (shards, "next_item", {"user": "uid", "item": "sku", "time": "ts"}, "about 2,"),
+    (one_user_a_row, "next_item", {"user": "uid", "item": "item_ids", "time": "timestamps"},
+     "unix milliseconds"),
     (lastfm, "next_item", {"user": "column_1", "item": "column_4", "time": "column_2"}, "unsure"),
     (gowalla, "next_item", {"user": "column_1", "item": "column_5", "time": "column_2"}, "unsure"),
 ]  # fmt: skip
@@ -372,6 +425,7 @@ def without(column: str) -> str:
         (lambda: without("item_id"), "no column tells what was shown or taken"),
         (lambda: write("log.txt", {"a": ["1 2 3", "4 5 6 7"]}, header=False), "sequences"),
         (lambda: write("log.csv", {"user": [], "item": [], "time": []}), "no rows"),
+        (lambda: write("log.csv", {"user,item,time,x,x": ["1,2,3,4,5"]}), "two columns"),
         (lambda: write("log.json", {"a": ["[{}]"]}, header=False), "log.json"),
     ],
 )

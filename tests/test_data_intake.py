@@ -38,7 +38,11 @@ def test_times_may_be_timestamps_text_seconds_or_milliseconds(tmp_path):
             tmp_path / f"{name}.parquet",
         )
         store = prepared(tmp_path, events_spec(tmp_path / f"{name}.parquet", task="next_item"))
-        assert store.arrays["time"].tolist() == seconds.tolist(), name
+        assert store.seconds(store.arrays["time"]).tolist() == seconds.tolist(), name
+        finer = {"milliseconds": 7, "fractions": 250, "offset": 125}
+        assert store.manifest.time_unit == ("ms" if name in finer else "s")
+        if name in finer:
+            assert (store.arrays["time"] == seconds * 1000 + finer[name]).all()
 
 
 def test_csv_and_parquet_give_the_same_store(tmp_path):
@@ -77,7 +81,7 @@ def test_bad_rows_are_counted_by_reason(tmp_path):
         "item missing": 1,
         "time unreadable": 2,
         "label not 0 or 1": 1,
-        "same user, item and time": 1,
+        "copy of another row": 1,
     }
     strict = data.model_copy(update={"refuse_above": 0.01})
     with pytest.raises(DataError, match="3.4% of the 207 rows .*user missing: 2.*refuse_above"):

@@ -290,14 +290,14 @@ def test_columns_may_be_called_like_the_tables_that_we_make(tmp_path):
     [
         ({"amounts": [[1.0]] * N}, {"weights": {"tags": "amounts"}},
          r"log.parquet: row \d+: 'tags' holds \d values and 'amounts' 1"),
-        ({"amounts": [1.0] * N}, {"weights": {"tags": "amounts"}}, "'amounts' is of type double"),
+        ({"amounts": [1.0] * N}, {"weights": {"tags": "amounts"}}, "'amounts' holds single values of type d"),
         ({"amounts": [["x"]] * N, "tags": [["a"]] * N}, {"weights": {"tags": "amounts"}},
-         "'amounts' holds lists of string; weights must be numbers"),
-        ({"tags": ["a"] * N}, {"weights": {"tags": "amounts"}}, "'tags' is of type string; it"),
+         "weights 'amounts' holds something else than numbers, such as 'x'"),
+        ({"tags": ["a"] * N}, {"weights": {"tags": "amounts"}}, "'tags' holds single values of type s"),
         ({"tags": [[["a"]]] * N}, {}, "'tags' holds lists of list<"),
         ({"tags": [[{"a": 1}]] * N}, {}, "'tags' holds lists of struct<"),
         ({}, {"history": "user"}, "two parts"),
-        ({"before": [1] * N}, {"history": "before"}, "columns.history: 'before' is of type int64"),
+        ({"before": [1] * N}, {"history": "before"}, "history 'before' holds single values of"),
         ({"user": [[1, 2]] * N, "item": [[1, 2]] * N}, {}, "columns.user: 'user' holds lists"),
         ({"item": [[1, 2]] * N, "time": [[1, 2]] * N, "tags": [["a", "b"]] * N}, {},
          "columns.label: 'clicked' is one value a row where 'item' holds lists"),
@@ -318,6 +318,24 @@ def test_lists_in_one_file_and_single_values_in_another_are_refused(tmp_path):
     spec = events_spec(tmp_path / "*.parquet", columns=columns)
     with pytest.raises(DataError, match=r"b.parquet.*'tags' holds single values here and lists in"):
         prepared(tmp_path, spec)
+
+
+def test_neither_shards_nor_their_order_change_the_store(tmp_path):
+    """Rows of one second, cut anywhere and shuffled, with bags, weights and a given history."""
+    log = bag_log()
+    log["time"] = [t - t % 7 for t in log["time"]]
+    log["before"] = [[i, (i * 7) % 31, 99 + i % 3][: i % 4] for i in log["item"]]
+    columns = {"label": "clicked", "sparse": ("tags",), "history": "before"}
+    columns |= {"weights": {"tags": "amounts"}}
+    table, manifests = pa.table(log), []
+    shuffled = table.take(pa.array(np.random.default_rng(6).permutation(N)))
+    for name, rows, cuts in (("whole", table, [0, N]), ("parts", shuffled, [0, 100, 101, 450, N])):
+        (tmp_path / name).mkdir()
+        for a, b in pairwise(cuts):
+            pq.write_table(rows.slice(a, b - a), tmp_path / name / f"{a:03}.parquet")
+        spec = events_spec(tmp_path / name / "*.parquet", columns=columns)
+        manifests.append(prepared(tmp_path / name, spec).manifest)
+    assert manifests[0] == manifests[1]
 
 
 def test_weights_of_no_sparse_column_and_histories_of_next_item_are_refused():

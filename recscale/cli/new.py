@@ -68,7 +68,7 @@ def _copied(target: Path, like: str) -> str:
 
 def _guessed(target: Path, log: str) -> tuple[str, list[str]]:
     """A sweep of a log, and why each of its columns got its part."""
-    from recscale.data.draft import draft
+    from recscale.data.drafts.draft import draft
     from recscale.data.layout import DataError
 
     try:

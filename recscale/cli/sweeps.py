@@ -130,7 +130,7 @@ def run(sweep: str, extend: bool) -> None:
     Example: recscale run sweeps/demo.yaml
     """
     spec = load(sweep)
-    from recscale.engine.ready import changes, stay_on_loopback
+    from recscale.engine.ready import changes, other_data, stay_on_loopback
     from recscale.engine.tracking import require_trackers
     from recscale.specfile import SpecError
 
@@ -147,6 +147,8 @@ def run(sweep: str, extend: bool) -> None:
     from recscale.report.terminal import Watcher, progress_line
     from recscale.specfile import SpecError
 
+    if changed := other_data(ready):
+        click.echo(changed)
     fresh, orphaned = changes(ready)
     for ids, what in ((fresh, "new"), (orphaned, "orphaned: kept, but outside this sweep's law")):
         if ids:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,8 +13,10 @@ import pyarrow.parquet as pq
 from recscale.data.layout import CHUNK_ROWS, DataError
 from recscale.data.streams import open_bytes, readable
 
-HEAD_LINES = 10_000
-"""Lines of JSON whose keys are taken for the columns."""
+HEAD_BYTES = 4 << 20
+"""Of JSON lines whose keys are taken for the columns."""
+CHUNK_BYTES = 16 << 20
+"""Of JSON lines parsed at once; as Python's objects they take about ten times that."""
 
 
 class ParquetTable:
@@ -69,45 +70,57 @@ class JsonTable:
 
     def __init__(self, file: Path):
         self.file = file
-        keys: dict[str, None] = {}
-        kept: list[dict[str, Any]] = []
         with readable(file):
-            for row in itertools.islice(self._rows(), HEAD_LINES):
-                keys.update(dict.fromkeys(row))
-                kept.append(row)
-        self.schema = pa.schema([(k, self._column(k, kept).type) for k in keys])
+            rows = next(self._chunks(HEAD_BYTES), [])
+        keys = dict.fromkeys(key for row in rows for key in row)
+        self.schema = pa.schema([(k, self._column(k, rows, False).type) for k in keys])
 
-    def _rows(self) -> Iterator[dict[str, Any]]:
+    def _chunks(self, size: int) -> Iterator[list[dict[str, Any]]]:
+        """Objects of whole lines, about `size` bytes of them at once."""
+        done = 0
         with open_bytes(self.file) as source:
-            for n, line in enumerate(source, 1):
-                if not line.strip():
-                    continue
-                try:
-                    row = json.loads(line)
-                except ValueError:
-                    row = None
-                if not isinstance(row, dict):
-                    text = line.decode("utf-8", "replace").strip()[:80]
-                    raise DataError(
-                        f"{self.file}: line {n} is no JSON object: {text!r}; write one object a "
-                        "line (jq -c '.[]' does it to an array)"
-                    )
-                yield row
+            while lines := source.readlines(size):
+                yield self._objects([line for line in lines if line.strip()], done)
+                done += len(lines)
+
+    def _objects(self, lines: list[bytes], before: int) -> list[dict[str, Any]]:
+        try:  # one call for all lines takes a third of the time of one for each
+            found = json.loads(b"[" + b",".join(lines) + b"]")
+        except ValueError:
+            found = []
+        if len(found) == len(lines) and all(type(row) is dict for row in found):
+            return found
+        return [self._object(line, n) for n, line in enumerate(lines, before + 1)]
+
+    def _object(self, line: bytes, n: int) -> dict[str, Any]:
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if isinstance(row, dict):
+            return row
+        raise DataError(
+            f"{self.file}: about line {n} is no JSON object: "
+            f"{line.decode('utf-8', 'replace').strip()[:80]!r}; write one object a line (jq -c "
+            "'.[]' does it to an array)"
+        )
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """The chosen columns, null where a line lacks one, by default all. Raises DataError."""
+        """The chosen columns, null where a line lacks one. By default all; what no column can hold
+        comes as JSON then. Raises DataError."""
         names = self.schema.names if columns is None else list(columns)
         with readable(self.file):
-            rows = self._rows()
-            while chunk := list(itertools.islice(rows, CHUNK_ROWS)):
-                arrays = [self._column(name, chunk) for name in names]
+            for rows in filter(None, self._chunks(CHUNK_BYTES)):
+                arrays = [self._column(name, rows, columns is not None) for name in names]
                 yield pa.RecordBatch.from_arrays(arrays, names=names)
 
-    def _column(self, name: str, rows: list[dict[str, Any]]) -> pa.Array:
+    def _column(self, name: str, rows: list[dict[str, Any]], strict: bool) -> pa.Array:
         values = [row.get(name) for row in rows]
         try:
             return pa.array(values)
         except (pa.ArrowException, OverflowError) as error:
+            if not strict:
+                return pa.array([json.dumps(v) for v in values])
             said = (str(error).splitlines() or [""])[0]
             kinds = {type(v): v for v in values if v is not None}
             shown = ", ".join(repr(v)[:40] for v in kinds.values())

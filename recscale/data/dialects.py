@@ -44,8 +44,7 @@ class TextTable:
     def __init__(self, file: Path, dialect: TextFormat, dropped: Counter[str] | None = None):
         """dropped: where lines with another number of fields are counted; without it they are
         refused. Raises DataError for a file whose columns cannot be told."""
-        self.file, self._dialect, self._dropped = file, dialect, dropped
-        self.separator = dialect.separator
+        self.file, self.dialect, self._dropped = file, dialect, dropped
         self._quote = (dialect.quote or "").encode()
         separator = dialect.separator.encode()
         self._packed = len(separator) > 1
@@ -76,7 +75,7 @@ class TextTable:
         wanted = unique if columns is None else list(columns)
         parse = pacsv.ParseOptions(
             delimiter=self._separator.decode(),
-            quote_char=self._dialect.quote or False,
+            quote_char=self.dialect.quote or False,
             newlines_in_values=True,
             invalid_row_handler=self._ragged,
         )
@@ -85,12 +84,11 @@ class TextTable:
             column_types=dict.fromkeys(wanted, pa.string()),
             strings_can_be_null=True,
             quoted_strings_can_be_null=False,
-            null_values=list(self._dialect.nulls),
+            null_values=list(self.dialect.nulls),
         )
-        remedy = "a log of text is UTF-8; convert it, for instance with iconv -f latin1 -t utf-8"
-        headed = self._dialect.header is True
-        with readable(self.file, remedy), self._open() as stream:
-            for block in self._blocks(stream):
+        headed = self.dialect.header is True
+        with readable(self.file), self._open() as stream:
+            for block in self._blocks(stream, BLOCK):
                 if headed:
                     block = block[self._header_end(block) :]
                     headed = False
@@ -124,15 +122,15 @@ class TextTable:
         reader = csv.reader(
             io.StringIO(text, newline=""),
             delimiter=self._separator.decode(),
-            quotechar=self._dialect.quote,
-            quoting=csv.QUOTE_MINIMAL if self._dialect.quote else csv.QUOTE_NONE,
+            quotechar=self.dialect.quote,
+            quoting=csv.QUOTE_MINIMAL if self.dialect.quote else csv.QUOTE_NONE,
         )
         first = next(reader, [])
-        if self._dialect.header is True:
+        if self.dialect.header is True:
             return first
         return [f"column {i}" for i in range(1, len(first) + 1)]
 
-    def _blocks(self, stream: BinaryIO, size: int = BLOCK) -> Iterator[bytes]:
+    def _blocks(self, stream: BinaryIO, size: int) -> Iterator[bytes]:
         """Whole records, at least one a block, with UNIT for a long separator."""
         rest, line, first = b"", 1, True
         while True:
@@ -156,9 +154,9 @@ class TextTable:
         if UNIT in block:
             raise DataError(
                 f"{self.file}: holds the character U+001F, which a log with the separator "
-                f"{self._dialect.separator!r} may not hold; remove it"
+                f"{self.dialect.separator!r} may not hold; remove it"
             )
-        return block.replace(self._dialect.separator.encode(), UNIT)
+        return block.replace(self.dialect.separator.encode(), UNIT)
 
     def _after_mark(self, data: bytes) -> bytes:
         """Without the byte order mark of UTF-8. Raises DataError for text that is not UTF-8."""
@@ -218,7 +216,7 @@ class TextTable:
         return (
             f"{self.file}: line {line}: a quote {what}, so this is no CSV; correct the line, or "
             "where values are not quoted say so: data.format: {separator: "
-            f"{self._dialect.separator!r}, quote: null}}"
+            f"{self.dialect.separator!r}, quote: null}}"
         )
 
 

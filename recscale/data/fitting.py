@@ -93,7 +93,7 @@ def _dialect_hint(table: Table) -> str:
     if found:
         quote = "" if found[0] in ";," else ", quote: null"
         return (
-            f". Its first line has no {table.separator!r} and has {found[0]!r}: say data.format: "
-            f'{{separator: "{found[0]}"{quote}}}'
+            f". Its first line has no {table.dialect.separator!r} and has {found[0]!r}: say "
+            f'data.format: {{separator: "{found[0]}"{quote}}}'
         )
     return ". Where its first line is a row already, name the columns: data.format: {header: [...]}"

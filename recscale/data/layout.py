@@ -16,7 +16,7 @@ ROW_ARRAYS = {
     "dense": "<f4",  # [n, n_dense]
     "ids": "<i4",  # [n, n_tables], frequency ranks
     "label": "|u1",  # [n]
-    "time": "<i8",  # [n], unix seconds or the clock of a synthetic world
+    "time": "<i8",  # [n], steps of the manifest's time_unit since 1970, or of a log's own clock
     "history_begin": "<i8",  # [n], into history_items
     "history_end": "<i8",  # [n]
     "bag_begin": "<i8",  # [n, n_bags], into that bag's bag_ids

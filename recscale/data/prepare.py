@@ -12,7 +12,6 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ import numpy as np
 from recscale.data import criteo, events, synthetic, walks
 from recscale.data.baselines import baselines
 from recscale.data.build import Built, Progress, arrange
+from recscale.data.checks import refuse_unlearnable, table_warnings
 from recscale.data.copies import refuse_copies
 from recscale.data.delta import delta_version
 from recscale.data.files import input_files, log_place, partition_keys, table_format
@@ -31,9 +31,9 @@ from recscale.data.identity import (
     refuse_changed,
 )
 from recscale.data.layout import VERSION, DataError, fingerprint, open_array
-from recscale.data.tables import holds_rows
+from recscale.data.tables import holds_rows, layouts
 from recscale.manifest import MANIFEST, Manifest
-from recscale.spec import CriteoData, DataSpec, SyntheticData
+from recscale.spec import CriteoData, DataSpec, PublishedData, SyntheticData
 
 __all__ = ["DataError", "prepare", "store_path"]
 
@@ -106,6 +106,9 @@ def _build_whole(data: DataSpec, log: _Identity, root: Path, progress: Progress)
         if not isinstance(data, SyntheticData):
             refuse_copies(data.path, log.contents, lambda file: holds_rows(data, file))
         manifest = _build(data, folder, progress)
+        if isinstance(data, PublishedData):
+            notes = {"layout": layouts(data), **manifest.notes}
+            manifest = manifest.model_copy(update={"notes": notes})
         if not isinstance(data, SyntheticData):
             refuse_changed(log.contents)
             if input_files(data.path) != [c.file for c in log.contents]:
@@ -143,6 +146,7 @@ def _build(data: DataSpec, folder: Path, progress: Progress) -> Manifest:
         built = criteo.build(data, folder, progress)
     else:
         built = events.build(data, folder, progress)
+    refuse_unlearnable(data, folder, built)
     arrange(folder, built.n_train, data.order, by_user=data.task == "next_item")
     manifest = _manifest(data, folder, built)
     return manifest.model_copy(update={"baselines": baselines(folder, manifest)})
@@ -155,8 +159,7 @@ def _manifest(data: DataSpec, folder: Path, built: Built) -> Manifest:
     if built.history:
         lengths = open_array(folder, "history_end")[:n] - open_array(folder, "history_begin")[:n]
         mean_length = float(np.mean(lengths))
-    show = str if data.source in ("synthetic", "criteo", "sequences") else _utc
-    ranges = [(show(int(time[p].min())), show(int(time[p].max()))) for p in parts]
+    shown = [[_shown(int(edge), built) for edge in (time[p].min(), time[p].max())] for p in parts]
     return Manifest(
         version=VERSION,
         source=data.source,
@@ -171,14 +174,19 @@ def _manifest(data: DataSpec, folder: Path, built: Built) -> Manifest:
         order=data.order,
         label_rate_train=float(np.mean(label[:n])),
         label_rate_eval=float(np.mean(label[n:])),
-        time_range_train=ranges[0],
-        time_range_eval=ranges[1],
+        time_range_train=(shown[0][0], shown[0][1]),
+        time_range_eval=(shown[1][0], shown[1][1]),
         raw_rows=built.raw_rows,
         dropped=built.dropped,
         notes=built.notes,
+        warnings=(*built.warnings, *table_warnings(built, n)),
+        time_unit=built.time_unit,
         floor=built.floor,
     )
 
 
-def _utc(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+def _shown(time: int, built: Built) -> str:
+    """A time of the store, to its own resolution."""
+    if not built.calendar:
+        return str(time)
+    return str(np.datetime64(time, built.time_unit)).replace("T", " ")

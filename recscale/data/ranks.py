@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from recscale.data.layout import CHUNK_ROWS
-from recscale.data.spans import gathered
+from recscale.data.spans import gathered, parts
 from recscale.manifest import TableFacts
 
 LOOKUP_LIMIT = 1 << 24
@@ -110,10 +110,10 @@ def rank_column(
 
     Only one column's ranking is in memory at a time: 20 bytes per distinct value.
     """
-    ranking = rank(count_values(itertools.chain(_chunks(column[:n_train]), beside)), max_ids)
+    ranking = rank(count_values(itertools.chain(parts(column[:n_train]), beside)), max_ids)
     for array in (column, *more):
         _apply(ranking, array)
-    return _facts(name, ranking, _chunks(column[n_train:]))
+    return _facts(name, ranking, parts(column[n_train:]))
 
 
 def rank_bag(
@@ -128,13 +128,8 @@ def rank_bag(
     return facts.model_copy(update={"bag": True, "mean_length": mean_length})
 
 
-def _chunks(column: np.ndarray) -> Iterator[np.ndarray]:
-    for begin in range(0, len(column), CHUNK_ROWS):
-        yield column[begin : begin + CHUNK_ROWS]
-
-
 def _apply(ranking: Ranking, column: np.ndarray) -> None:
-    for chunk in _chunks(column):
+    for chunk in parts(column):
         chunk[:] = ranking.apply(chunk)
 
 

@@ -28,6 +28,18 @@ def gathered(values: np.ndarray, begin: np.ndarray, end: np.ndarray) -> Iterator
             yield values[places(starts[part], lengths[part])]
 
 
+def parts(column: np.ndarray) -> Iterator[np.ndarray]:
+    """A column [n], a chunk at a time."""
+    for begin in range(0, len(column), CHUNK_ROWS):
+        yield column[begin : begin + CHUNK_ROWS]
+
+
+def taken(column: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
+    """column[rows], a chunk at a time."""
+    for some in parts(rows):
+        yield column[some]
+
+
 def chunks(lengths: np.ndarray) -> Iterator[slice]:
     """Consecutive spans that together hold at most CHUNK_ROWS values, or a single longer one."""
     ends = np.cumsum(lengths)

@@ -22,7 +22,7 @@ from recscale.data.layout import (
     open_array,
 )
 from recscale.data.spans import places
-from recscale.manifest import Manifest, TableFacts, load_manifest
+from recscale.manifest import PER_SECOND, Manifest, TableFacts, load_manifest
 
 
 class StoreError(ValueError):
@@ -173,6 +173,10 @@ class Store:
                 "`recscale prepare` again"
             )
         return cls(path, manifest, {n: open_array(path, n).view(np.ndarray) for n in names})
+
+    def seconds(self, times: np.ndarray) -> np.ndarray:
+        """int64 [n] whole seconds of times of the store."""
+        return times.astype(np.int64) // PER_SECOND[self.manifest.time_unit]
 
     def train(self, fraction: float = 1.0) -> Split:
         """The first floor(fraction * n_train) training rows; a smaller fraction is inside it."""

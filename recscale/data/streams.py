@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import lzma
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +36,8 @@ MAGIC = {  # first bytes -> what the file is
     b"SQLite format 3": "SQLite database",
 }
 COMPRESSED = {"gzip", "bz2", "zstd", "lz4", "xz"}
+BUFFER = 1 << 20
+"""Bytes held for readers of lines."""
 ENDINGS = (".gz", ".gzip", ".bz2", ".zst", ".zstd", ".lz4", ".xz")
 """Of the names of compressed files."""
 
@@ -57,15 +60,19 @@ def plain_name(file: Path) -> str:
 
 def open_bytes(file: Path) -> BinaryIO:
     """The bytes of a file, uncompressed; all members of a gzip file one after the other."""
+    return io.BufferedReader(open_stream(file), BUFFER)  # type: ignore
+
+
+def open_stream(file: Path) -> pa.NativeFile:
+    """The same for pyarrow."""
     kind = kind_of(file)
     if kind == "xz":
-        return lzma.open(file)  # type: ignore
-    compression = kind if kind in COMPRESSED else None
-    return io.BufferedReader(pa.input_stream(str(file), compression=compression))  # type: ignore
+        return pa.PythonFile(lzma.open(file))
+    return pa.input_stream(str(file), compression=kind if kind in COMPRESSED else None)
 
 
 @contextmanager
-def readable(file: Path, remedy: str = "correct or leave out the file") -> Iterator[None]:
+def readable(file: Path) -> Iterator[None]:
     """Turns whatever a reader raises about the file into a DataError of one sentence."""
     try:
         yield
@@ -75,4 +82,12 @@ def readable(file: Path, remedy: str = "correct or leave out the file") -> Itera
         raise DataError(f"{file}: may not be read; correct its permissions") from None
     except (pa.ArrowException, OSError, EOFError, UnicodeError, lzma.LZMAError, zlib.error) as e:
         said = (str(e).splitlines() or [type(e).__name__])[0][:200]
-        raise DataError(f"{file}: cannot be read ({said}); {remedy}") from None
+        raise DataError(f"{file}: cannot be read ({said}); {_remedy(said)}") from None
+
+
+def _remedy(said: str) -> str:
+    if re.search("utf-?8", said, re.IGNORECASE):
+        return "a log of text is UTF-8; convert it, for instance with iconv -f latin1 -t utf-8"
+    if re.search("truncated|ended before", said, re.IGNORECASE):
+        return "it breaks off; copy it again"
+    return "correct or leave out the file"

@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from recscale.data.files import input_files
 from recscale.data.fitting import check_columns
-from recscale.data.formats import READERS
-from recscale.data.opened import open_log
+from recscale.data.formats import open_published
+from recscale.data.layout import DataError
+from recscale.data.opened import Table, open_log
 from recscale.spec import (
     CriteoData,
     EventsData,
@@ -44,17 +45,33 @@ def log_batches(
     Raises DataError for a file or column that cannot be read; every file's columns are looked at
     before the first row is read.
     """
-    if isinstance(data, PublishedData):
-        for file in input_files(data.path):
-            for batch in READERS[data.source](file):
-                yield file, batch
-        return
-    tables = open_log(data.path, data.format, dropped)
-    check_columns(tables, data)
     wanted = columns_read(data) if columns is None else tuple(columns)
-    for table in tables:
+    for table in _opened(data, dropped):
         for batch in table.batches(wanted) if len(table.schema) else ():
             yield table.file, batch
+
+
+def _opened(data: Log, dropped: Counter[str] | None) -> Sequence[Table]:
+    """All files, with every column that the sweep reads. Raises DataError."""
+    if isinstance(data, EventsData):
+        tables = open_log(data.path, data.format, dropped)
+        check_columns(tables, data)
+        return tables
+    published = open_published(data.source, input_files(data.path), dropped)
+    compared = positive_column(data)
+    for table in published:
+        if compared not in (None, *table.schema.names):
+            raise DataError(
+                f"{table.file}: data.positive: no column {compared!r}; {data.source} gives "
+                f"{', '.join(table.schema.names)}"
+            )
+    return published
+
+
+def layouts(data: PublishedData) -> str:
+    """The layouts that the files were told to have, in words. Raises DataError."""
+    opened = open_published(data.source, input_files(data.path), Counter())
+    return "; ".join(dict.fromkeys(p.layout for p in opened))
 
 
 def whole_rows(data: Log, file: Path, rows: np.ndarray) -> Iterator[pa.RecordBatch]:
@@ -62,11 +79,8 @@ def whole_rows(data: Log, file: Path, rows: np.ndarray) -> Iterator[pa.RecordBat
 
     rows: int64 [n], ascending; numbers count the rows that `log_batches` gives of the file, from 0.
     """
-    if isinstance(data, PublishedData):
-        batches = READERS[data.source](file)
-    else:
-        tables = open_log(data.path, data.format, Counter())
-        batches = next(t for t in tables if t.file == file).batches()
+    table = next(t for t in _opened(data, Counter()) if t.file == file)
+    batches = table.batches() if len(table.schema) else ()
     seen = 0
     for batch in batches:
         begin, end = np.searchsorted(rows, [seen, seen + len(batch)])

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from recscale.families.base import ModelConfig, ModelSpec, Table
+from recscale.families.base import ModelConfig, ModelSpec, Rates, Table
 from recscale.manifest import Manifest, unused
 from recscale.values import CountAxis, DepthAxis, RowsAxis
 
@@ -91,6 +91,7 @@ class ClickConfig(ModelConfig):
     for every set of a multi-embedding."""
 
     task = "click"
+    rates = Rates(dense=3e-3, sparse=1e-1)
     embedding_dim: int
     """Of a feature, over all its sets."""
     embedding_rows: int | None

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import model_validator
 
-from recscale.families.base import Flop, ModelConfig, ModelSpec, Table
+from recscale.families.base import Flop, ModelConfig, ModelSpec, Rates, Table
 from recscale.manifest import Manifest
 from recscale.values import CountAxis, Probability, RowsAxis
 
@@ -105,6 +105,7 @@ def usual_heads(width: int) -> int:
 
 class SequenceConfig(ModelConfig):
     task = "next_item"
+    rates = Rates(dense=1e-3, sparse=1e-1, width=64)
     sequence_depth: int
     sequence_width: int
     heads: int

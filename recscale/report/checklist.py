@@ -4,12 +4,13 @@ Scaling Laws" (2502.18969) and what recommenders add to them."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from recscale.families.sequence import SequenceSpec
 from recscale.report.findings import Findings
 from recscale.report.sentences import noise_sentence
-from recscale.spec import ResourcesSpec
+from recscale.run import TrainConfig
+from recscale.spec import LearningRate, ResourcesSpec
 from recscale.words import baselines, number, quantity, time
 
 Rows = list[tuple[str, str]]
@@ -116,26 +117,36 @@ def _between(ends: tuple[str, str] | None) -> str:
 
 
 def _training(f: Findings) -> Rows:
-    t = f.study.spec.train
-    rate = t.learning_rate
+    t, runs = f.study.spec.train, [r.config.train for r in f.study.records]
     model = f.study.spec.model
     return [
         *(_ranking(model) if isinstance(model, SequenceSpec) else []),
         ("family", f.study.spec.model.family),
-        ("batch", f"{t.batch_size:,} over all workers"),
+        ("batch", f"{t.batch_size:,} over all workers, the same for every run"),
         ("passes over the data", ", ".join(map(str, t.epochs))),
         ("optimisers", "row-wise Adagrad on tables, Adam on the dense part"),
         ("precision", PRECISION[t.precision]),
-        ("learning rates", f"dense {rate.dense:g}, sparse {rate.sparse:g}"
-         + (f" at width {rate.width}, times {rate.width} / width" if rate.width else "")
-         + f"; factors tried for "
-         f"every configuration: {', '.join(f'{x:g}' for x in rate.tune)}; the best enters"),
+        ("learning rates", f"{_rates(t.learning_rate, runs)}; factors tried for every "
+         f"configuration: {', '.join(f'{x:g}' for x in t.learning_rate.tune)}; the best enters"),
         ("schedule", f"warm-up over {100 * t.warmup:g} % of the steps, then linear to zero at the "
          "planned end of each run"),
         ("seeds", f"{t.seeds}. {noise_sentence(f)}"),
-        ("divergence", f"a loss above {t.diverge_above:g} x the base rate's entropy ends a run"),
+        ("divergence", "a loss that is not finite, or a training loss above "
+         f"{t.diverge_above:g} x the untrained model's on the same samples, ends a run"),
         ("checkpoints in the fit", "none: only the final point of each run"),
     ]  # fmt: skip
+
+
+def _rates(asked: LearningRate, runs: Sequence[TrainConfig]) -> str:
+    """What the runs had before any factor, and who chose it."""
+    told = []
+    for kind in ("dense", "sparse"):
+        found = sorted({getattr(t, f"{kind}_rate") for t in runs})
+        span = " to ".join(f"{x:g}" for x in dict.fromkeys(found[:1] + found[-1:]))
+        by_width = " with 1 / width" if len(found) > 1 else ""
+        usual = "" if getattr(asked, kind) else ", the family's usual"
+        told.append(f"{kind} {span}{by_width}{usual}")
+    return "; ".join(told)
 
 
 def _ranking(model: SequenceSpec) -> Rows:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import re
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from pydantic import (
+    AfterValidator,
     Field,
     model_validator,
 )
 
+from recscale.spec.positive import Comparison
 from recscale.values import (
     Count,
     Frozen,
@@ -36,6 +38,32 @@ class _Data(Frozen):
     rows, for next_item of its users with all their events."""
     refuse_above: Share = 0.05
     """Preparing stops when a larger share of the rows than this has to be dropped."""
+
+    @property
+    def compared(self) -> Comparison | None:
+        """The comparison of the key `positive`, where the source has one and it is given."""
+        text = getattr(self, "positive", None)
+        return None if text is None else Comparison.of(text)
+
+    @model_validator(mode="after")
+    def _positives_of_clicks(self) -> _Data:
+        compared = self.compared
+        if compared is None:
+            return self
+        if getattr(self, "task", None) != "click":
+            raise ValueError("positive belongs to task click; for next_item filter the log itself")
+        columns: Columns = getattr(self, "columns")  # noqa: B009
+        if columns.label:
+            raise ValueError(
+                f"positive and columns.label {columns.label!r} both say what is a positive; "
+                "leave one of them out"
+            )
+        if compared.column in (*columns.sparse, *columns.dense):
+            raise ValueError(
+                f"positive: {compared.column!r} is listed under columns.sparse or columns.dense "
+                "too, where it would tell the label; take it out there"
+            )
+        return self
 
     @model_validator(mode="after")
     def _leave_one_out_of_sequences(self) -> _Data:
@@ -160,6 +188,27 @@ class TextFormat(Frozen):
     """Unquoted words that stand for a missing value."""
 
 
+TIME_UNITS = ("seconds", "milliseconds", "microseconds", "nanoseconds")
+DAY_ORDERS = ("day_first", "month_first")
+
+
+def _time_format(value: str) -> str:
+    if value in TIME_UNITS or value in DAY_ORDERS:
+        return value
+    sample = datetime(2019, 11, 24, 13, 5, 58, tzinfo=UTC)
+    try:
+        if "%" in value and datetime.strptime(sample.strftime(value), value):
+            return value
+    except ValueError:
+        pass
+    raise ValueError(
+        f"time_format: {value!r} is none of {', '.join([*TIME_UNITS, *DAY_ORDERS])}, nor a "
+        "strptime pattern such as %d/%m/%Y %H:%M"
+    )
+
+
+TimeFormat = Annotated[str, AfterValidator(_time_format)]
+
 FileFormat = Literal["auto", "csv", "tsv", "parquet", "arrow", "jsonl", "delta"]
 
 
@@ -173,7 +222,7 @@ class EventsData(_Data):
     format: FileFormat | TextFormat = "auto"
     """What the files are; `auto` goes by their names and what they begin with. A mapping states
     the dialect of text: `{separator: ";", quote: null, header: [user, item, at], nulls: [NA]}`."""
-    time_format: str | None = None
+    time_format: TimeFormat | None = None
     """How the time column is read where its values do not say so: `seconds`, `milliseconds`,
     `microseconds`, `nanoseconds`, `day_first`, `month_first`, or a strptime pattern such as
     `%d/%m/%Y %H:%M`."""
@@ -236,6 +285,14 @@ class PublishedData(_Data):
         return Columns(user="user", item="item", time="time", domain=self.domain)
 
     @model_validator(mode="after")
+    def _only_ratings_compare(self) -> PublishedData:
+        compared = self.compared
+        if compared and (compared.column != "rating" or self.source == "sequences"):
+            has = "has no ratings" if self.source == "sequences" else "compares the column rating"
+            raise ValueError(f"positive: {compared.column!r}: source {self.source} {has}")
+        return self
+
+    @model_validator(mode="after")
     def _lines_have_no_time(self) -> PublishedData:
         if self.source == "sequences" and not self.holdout.leave_one_out:
             raise ValueError(
@@ -246,8 +303,8 @@ class PublishedData(_Data):
 
 
 def positive_column(data: EventsData | PublishedData) -> str | None:
-    """The column that `positive` compares: what stands before its comparison sign."""
-    return re.split(r"[<>=!]", data.positive, maxsplit=1)[0].strip() if data.positive else None
+    """The column that `positive` compares."""
+    return data.compared.column if data.compared else None
 
 
 DataSpec = Annotated[

@@ -90,6 +90,14 @@ class SweepSpec(Frozen):
         search = self.search.model_copy(update={"base": base})
         return alone.model_copy(update={"search": search})
 
+    def on(self, n_train: int) -> SweepSpec:
+        """The sweep with what it leaves to the log settled: the batch."""
+        if self.train.batch_size:
+            return self
+        batch = self.train.usual_batch(n_train, self.resources.most_workers)
+        train = self.train.model_copy(update={"batch_size": batch})
+        return self.model_copy(update={"train": train})
+
     def axes(self) -> dict[str, tuple[Any, ...]]:
         """Every architecture axis, passes and the data fraction, in the file's order of meaning."""
         train = self.train
@@ -183,7 +191,7 @@ class SweepSpec(Frozen):
     @model_validator(mode="after")
     def _consistent(self) -> SweepSpec:
         most = self.resources.most_workers
-        if self.train.batch_size < most:
+        if self.train.batch_size and self.train.batch_size < most:
             raise ValueError(
                 f"train.batch_size {self.train.batch_size} is smaller than the {most} workers that "
                 "share it (resources.workers, resources.elastic); raise the batch or take fewer"

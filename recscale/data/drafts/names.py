@@ -41,6 +41,7 @@ RATING = {
 OUTCOMES = {
     *LABEL, *RATING, "share", "shared", "forward", "follow", "comment", "collect", "favorite",
     "favourite", "attribution", "cpo", "cost", "revenue", "dwell", "duration", "watch", "play",
+    "watched", "played", "listened", "viewed",
     "playtime", "stay", "view", "hate", "thumbsup", "helpful", "votes", "vote", "review", "order",
     "visit", "unsub", "progress", "profit", "refund", "cart", "funny", "useful", "cool",
 } - {"target", "y", "response", "score", "rate"}  # fmt: skip
@@ -50,7 +51,7 @@ FEATURES = {
     "title", "city", "count", "num", "number", "rank", "affinity", "embedding", "active", "level",
     "brand", "group", "segment", "country", "lang", "language", "domain", "model", "pos",
     "position", "size", "text", "tags", "genre", "genres", "color", "degree", "is", "nb",
-    "register", "score", "avg", "mean", "agent",
+    "register", "verified", "score", "avg", "mean", "agent",
 }  # fmt: skip
 """Words for properties of a user or an item, which are not who or what it is."""
 AMOUNTS = {
@@ -82,7 +83,7 @@ def words_of(name: str) -> list[str]:
 def strength(name: str, words: dict[str, int]) -> int:
     """How surely a name means a part: the best of its words, more with `id` or alone, much less as
     a property such as `item_category`; 0 for another part."""
-    found = words_of(name)
+    found = [w if w in words else w.removesuffix("s") for w in words_of(name)]
     joined = "".join(found)
     best = max((words[w] for w in found if w in words), default=0)
     whole = [w for w in words if joined in (w, f"{w}id", f"{w}idx", f"id{w}", f"is{w}")]

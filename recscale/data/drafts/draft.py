@@ -10,9 +10,10 @@ import textwrap
 from dataclasses import replace
 from typing import Any
 
-from recscale.data.guess import Guess, Roles, criteo, guess
+from recscale.data.drafts.guess import criteo, guess
+from recscale.data.drafts.roles import Guess, Roles
+from recscale.data.drafts.sample import Sample, look
 from recscale.data.layout import DataError
-from recscale.data.sample import Sample, look
 from recscale.manifest import Manifest, TableFacts
 from recscale.planner import PlanError, planned_runs
 from recscale.spec import TextFormat
@@ -21,6 +22,8 @@ from recscale.specfile import parse_spec, scalar
 STEPS = 100
 """Steps of the shortest run, where the log has the rows for them at batches of 8 and more."""
 WIDE = 96  # columns of the file
+LOST = 0.03
+"""Share of rows to be dropped from which the draft raises `refuse_above`, which is 5 %."""
 HOLDOUT = 0.1
 """Of the rows; also what the draft says under `holdout`."""
 
@@ -35,7 +38,7 @@ def draft(name: str, path: str, file: str) -> tuple[str, list[str]]:
     sample = look(path)
     known = criteo(sample.columns) if sample.doubt else None
     try:
-        roles = known or guess(sample.columns, named=sample.doubt is None)
+        roles = known or guess(sample.columns, sample.doubt is None, sample.vectors)
     except DataError as error:
         raise DataError(f"--from {path}: {error}") from None
     data = _criteo(path, roles) if known else _data(path, sample, roles)
@@ -104,6 +107,10 @@ def _data(path: str, sample: Sample, roles: Roles) -> list[str]:
     for g in roles.of("left out"):
         unsure = f"; unsure: {g.unsure}" if g.unsure else ""
         lines.append(f"    # left out: {scalar(g.column)}, {g.why}{unsure}")
+    if roles.lost > LOST:
+        share = min(0.95, math.ceil(roles.lost * 10 + 0.5) / 10)
+        doubt = f"{100 * roles.lost:.0f} % of the rows lack one of the columns above"
+        lines.append(_noted(f"  refuse_above: {share:g}", "such rows are dropped", doubt))
     lines.append(_noted("  holdout: {last: 10%}", "the newest tenth, which evaluates every run"))
     return lines
 
@@ -127,7 +134,7 @@ def _features(roles: Roles) -> list[str]:
 
 def _rest(sample: Sample, roles: Roles, budget: str) -> list[str]:
     """Model, training, search and budget, small enough for a first look at so many rows."""
-    rows = sample.rows
+    rows = round(sample.rows * roles.events)
     step = sum(rows >= n for n in (30_000, 1_000_000, 30_000_000))
     shares = ([0.5, 1.0], [0.25, 0.5, 1.0], [0.1, 0.3, 1.0], [0.01, 0.03, 0.1])[step]
     least = shares[0] * rows * (1 - HOLDOUT)
@@ -189,7 +196,7 @@ def _is_text(sample: Sample) -> bool:
 def _spend(text: str, sample: Sample, roles: Roles) -> str:
     """Twice what the runs of a draft cost by the closed forms, were the log like its sample."""
     spec = parse_spec(text)
-    rows = sample.rows
+    rows = round(sample.rows * roles.events)
     n_train = max(1, math.ceil(rows * (1 - HOLDOUT)))
     try:
         runs = planned_runs(spec, _manifest(roles, rows, n_train))

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recscale.data.dialects import dialect_of
+from recscale.data.drafts.names import WEIGHTS, words_of
 from recscale.data.files import input_files
 from recscale.data.layout import DataError
 from recscale.data.opened import Table, open_log
@@ -46,6 +47,8 @@ class Sample:
     """What `data.format` has to say."""
     doubt: str | None = None
     """What is not sure about `format`."""
+    vectors: tuple[str, ...] = ()
+    """Columns of vectors of numbers, which no part takes: they are not read."""
 
 
 def look(path: str) -> Sample:
@@ -55,9 +58,13 @@ def look(path: str) -> Sample:
         kind = kind_of(files[0])
     format, doubt = ("auto", None) if kind not in COMPRESSED | {"text"} else _dialect(files[0])
     tables = open_log(path, format, Counter())
+    names = tables[0].schema.names
+    if twins := sorted({n for n in names if names.count(n) > 1}):
+        raise DataError(f"{files[0]}: two columns are called {twins[0]!r}; rename one of them")
     last = len(tables) - 1
     places = sorted({last * k // (FILES - 1) for k in range(FILES)})
-    parts = [_rows(tables[i]) for i in places]
+    vectors = tuple(f.name for f in tables[0].schema if _is_vector(f))
+    parts = [_rows(tables[i], vectors) for i in places]
     try:
         columns = pa.concat_tables(parts, promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowTypeError):
@@ -66,16 +73,28 @@ def look(path: str) -> Sample:
         raise DataError(f"data.path {path}: {files[0]} holds no rows to look at")
     whole = len(places) == len(tables) and all(len(p) < ROWS for p in parts)
     rows = len(columns) if whole else _count(files, kind, parts)
-    return Sample(columns, rows, whole or kind == "parquet", format, doubt)
+    return Sample(columns, rows, whole or kind == "parquet", format, doubt, vectors)
 
 
-def _rows(table: Table) -> pa.Table:
+def _is_vector(field: pa.Field) -> bool:
+    """Lists of fractions that are not called weights: an embedding of 768 numbers a row is much to
+    read for nothing."""
+    if pa.types.is_fixed_size_list(field.type):
+        return True
+    lists = pa.types.is_list(field.type) or pa.types.is_large_list(field.type)
+    if not lists or WEIGHTS & {*words_of(field.name)}:
+        return False
+    return pa.types.is_floating(field.type.value_type)
+
+
+def _rows(table: Table, vectors: tuple[str, ...]) -> pa.Table:
+    names = [n for n in table.schema.names if n not in vectors]
     batches: list[pa.RecordBatch] = []
-    for batch in table.batches():
+    for batch in table.batches(names):
         batches.append(batch)
         if sum(map(len, batches)) >= ROWS:
             break
-    return pa.Table.from_batches(batches, batches[0].schema if batches else table.schema)[:ROWS]
+    return pa.Table.from_batches(batches, None if batches else table.schema)[:ROWS]
 
 
 def _count(files: list[Path], kind: str, parts: list[pa.Table]) -> int:
@@ -84,11 +103,16 @@ def _count(files: list[Path], kind: str, parts: list[pa.Table]) -> int:
         return sum(pq.read_metadata(f).num_rows for f in files)
     size = sum(f.stat().st_size for f in files)
     if kind.startswith("arrow"):
-        return round(size * sum(map(len, parts)) / max(1, sum(p.nbytes for p in parts)))
+        return _rounded(size * sum(map(len, parts)) / max(1, sum(p.nbytes for p in parts)))
     with open_bytes(files[0]) as stream:
         head = stream.read(HEAD)
     shrunk = len(zlib.compress(head)) / max(1, len(head)) if kind in COMPRESSED else 1.0
-    return round(size / shrunk * head.count(b"\n") / max(1, len(head)))
+    return _rounded(size / shrunk * head.count(b"\n") / max(1, len(head)))
+
+
+def _rounded(rows: float) -> int:
+    """An estimate, to two digits."""
+    return max(1, int(float(f"{rows:.2g}")))
 
 
 def _dialect(file: Path) -> tuple[FileFormat | TextFormat, str | None]:
@@ -96,6 +120,8 @@ def _dialect(file: Path) -> tuple[FileFormat | TextFormat, str | None]:
     with readable(file), open_bytes(file) as stream:
         text = stream.read(HEAD).decode("utf-8-sig", errors="replace")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if "\0" in text:
+        return "auto", None  # no text that is read; opening it says what is wrong
     if text.lstrip().startswith("{"):
         told = plain_name(file).endswith((".jsonl", ".ndjson", ".json"))
         return ("auto" if told else "jsonl"), None
@@ -144,13 +170,18 @@ def _quoted(rows: Iterator[list[str]]) -> Iterator[list[str]]:
 
 
 def _is_header(first: list[str], rest: list[list[str]]) -> bool:
-    """Whether the first line names the columns: it holds no number, unless it counts them, and
-    no value of the lines below."""
+    """Whether the first line names the columns: above most columns of numbers it holds none. Where
+    there is no such column, whether it holds no value of the lines below."""
     if first == [str(i) for i in range(len(first))]:
         return True
-    if any(_is_number(cell) for cell in first):
-        return False
-    columns = zip(*(r for r in rest if len(r) == len(first)), strict=True)
+    columns = list(zip(*(r for r in rest if len(r) == len(first)), strict=True))
+    above = [
+        _is_number(cell)
+        for cell, values in zip(first, columns, strict=False)
+        if all(_is_number(v) for v in values if v) and any(values)
+    ]
+    if above:
+        return sum(above) < len(above) / 2
     return not any(cell and cell in values for cell, values in zip(first, columns, strict=False))
 
 
