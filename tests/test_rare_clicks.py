@@ -30,15 +30,15 @@ from recscale.train.loop import train
 from recscale.train.metrics import entropy
 from recscale.train.task import Part
 
-RATES = {0.3: 6_000, 0.03: 20_000, 0.003: 60_000, 0.0003: 300_000}
-"""Click rate -> rows of its log, about a hundred clicks or more in each."""
+RATES = {0.3: (25_000, 512), 0.03: (25_000, 512), 0.003: (60_000, 1024), 0.0003: (240_000, 2048)}
+"""Click rate -> rows of its log, and a batch so large that chance alone does not reach ln 2."""
 
 
 @pytest.fixture(scope="module")
 def rare(tmp_path_factory: pytest.TempPathFactory) -> dict[float, Store]:
     """Logs of every rate. A third of the items has 98 % of the clicks, so that NE can fall."""
     stores = {}
-    for rate, n in RATES.items():
+    for rate, (n, _) in RATES.items():
         folder = tmp_path_factory.mktemp("rare")
         rng = np.random.default_rng(0)
         item = rng.integers(0, 30, n)
@@ -75,8 +75,9 @@ def default_run(store: Store, family: str, **train: float) -> RunConfig:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_click_family_starts_at_the_base_rate_and_ends_below_it(family, rate, rare, monkeypatch):
     monkeypatch.setattr(loop, "WATCH_STEPS", 1)
-    host, large = Listener(), {"batch_size": 4096} if rate < 0.001 else {}
-    outcome = train(default_run(rare[rate], family, eval_points=1, **large), rare[rate], host)
+    run = default_run(rare[rate], family, eval_points=1, batch_size=RATES[rate][1])
+    host = Listener()
+    outcome = train(run, rare[rate], host)
     assert outcome.status == "done", outcome.error
     assert max(host.heard) < math.log(2)
     assert outcome.curve[-1].metrics["eval_ne"] < 1
