@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from field_logs import (
     Event,
@@ -29,7 +30,7 @@ def clicks(make: Callable[[Path], Log]) -> Callable[[Path], Log]:
     return make
 
 
-def is_one(column: str) -> Callable[[dict], int]:
+def is_one(column: str) -> Callable[[Mapping[Any, Any]], int]:
     return lambda row: int(row[column] == "1")
 
 

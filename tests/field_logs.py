@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import gzip
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -103,10 +103,10 @@ def table(
 
 def log(
     data: str,
-    rows: list[dict[str, Any]],
+    rows: Sequence[Mapping[Any, Any]],
     parts: tuple[str, str, str],
     time: Callable[[Any], int],
-    label: Callable[[dict[str, Any]], int] = lambda row: 1,
+    label: Callable[[Mapping[Any, Any]], int] = lambda row: 1,
     **rest: Any,
 ) -> Log:
     """Of rows with named columns; `parts` names those of user, item and time."""

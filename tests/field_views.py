@@ -4,9 +4,10 @@ shape."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -50,7 +51,7 @@ def seconds(e: Event) -> int:
 # -- MovieLens: https://grouplens.org/datasets/movielens/ -----------------------------------------
 
 
-def movielens(path: Path, rows: list[dict[str, str]]) -> Log:
+def movielens(path: Path, rows: Sequence[Mapping[Any, Any]]) -> Log:
     data = f"{{source: movielens, path: {path}}}"
     return log(data, rows, ("userId", "movieId", "timestamp"), number())
 
@@ -108,7 +109,9 @@ def movielens_32m(folder: Path) -> Log:
 # -- Amazon Reviews -------------------------------------------------------------------------------
 
 
-def amazon(path: Path, rows: list[dict], parts: tuple[str, str, str], unit: str = "s") -> Log:
+def amazon(
+    path: Path, rows: Sequence[Mapping[Any, Any]], parts: tuple[str, str, str], unit: str = "s"
+) -> Log:
     return log(f"{{source: amazon, path: {path}}}", rows, parts, number(unit))
 
 

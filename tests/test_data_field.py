@@ -36,7 +36,7 @@ def test_a_published_log(layout, tmp_path):
     rows, facts = expected(log, 0.1), store.manifest
     for evaluates, said in ((False, facts.time_range_train), (True, facts.time_range_eval)):
         want = utc_range([row for row in rows if row.evaluates is evaluates])
-        assert tuple(text[:19] for text in said) == want
+        assert tuple(text[:19] for text in said or ()) == want
 
 
 @pytest.mark.parametrize("layout", SEQUENCES)
