@@ -6,14 +6,12 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytest
 from field_logs import Event, Log, assert_same, expected
 from fuzz_logs import COLUMNS, Drawn, logs, write
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 from recscale.data.layout import DataError
 from recscale.data.prepare import prepare
@@ -25,6 +23,7 @@ profile = settings(
     max_examples=4000 if LONG else 150,
     deadline=None,
     derandomize=not LONG,
+    phases=[p for p in Phase if LONG or p is not Phase.shrink],  # minutes, where a test fails
     suppress_health_check=list(HealthCheck),
 )
 
