@@ -9,9 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.ipc as ipc
+import pyarrow.parquet as pq
+import pytest
 from field_logs import Event, Log, assert_same, expected
 from fuzz_logs import COLUMNS, Drawn, logs, write
+from fuzz_types import EXTENSIONS, LEAVES, column, types
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 from recscale.data.layout import DataError
 from recscale.data.prepare import prepare
@@ -103,3 +109,67 @@ def test_the_store_is_what_the_reference_makes_of_the_log(drawn: Drawn):
         assert not refused, "a log that holds nothing to learn or to evaluate was taken"
         assert_same(store, log, in_time=drawn.order == "time")
         check_shards(store)
+
+
+ROLES = ("user", "item", "time", "label", "domain", "history", "sparse", "dense", "weights")
+
+
+def typed(kind: pa.DataType, role: str, path: Path, rows: int = 40) -> EventsData:
+    """A log in Parquet, or Arrow where Parquet has no such type, with one column of the type."""
+    log = {
+        "who": pa.array([f"u{n % 4}" for n in range(rows)]),
+        "what": pa.array([f"i{n % 5}" for n in range(rows)]),
+        "at": pa.array([1_700_000_000 + n for n in range(rows)]),
+        "hit": pa.array([n % 2 for n in range(rows)]),
+        "bag": pa.array([[n % 3, 7] for n in range(rows)]),
+        "odd": column(kind, rows),
+    }
+    try:
+        pq.write_table(pa.table(log), path.with_suffix(".parquet"))
+    except (pa.ArrowException, TypeError):
+        path.with_suffix(".parquet").unlink(missing_ok=True)
+        with ipc.new_file(path.with_suffix(".arrow"), pa.table(log).schema) as file:
+            file.write_table(pa.table(log))
+    columns: dict[str, object] = {"user": "who", "item": "what", "time": "at", "label": "hit"}
+    task = "next_item" if role == "domain" else "click"
+    if role in ("sparse", "dense"):
+        columns[role] = ["odd"]
+    elif role == "weights":
+        columns |= {"sparse": ["bag"], "weights": {"bag": "odd"}}
+    else:
+        columns[role] = "odd"
+    if task == "next_item":
+        del columns["label"]
+    return EventsData.model_validate(
+        {"source": "events", "path": str(path.parent), "task": task, "columns": columns}
+    )
+
+
+def check_typed(kind: pa.DataType, role: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "log").mkdir()
+        try:
+            data = typed(kind, role, Path(folder) / "log" / "part")
+        except (pa.ArrowException, TypeError):
+            return  # a type that pyarrow itself can neither build nor write
+        try:
+            store = Store.open(prepare(data, Path(folder) / "stores"))
+        except DataError as error:
+            sentence = said(error)
+            assert "odd" in sentence or "rows" in sentence, sentence
+            assert not list((Path(folder) / "stores").glob("*/")), "half a store"
+            return
+        assert store.manifest.raw_rows == 40
+        assert np.isfinite(store.arrays["dense"]).all()
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_type_is_read_or_refused_in_a_sentence(role: str):
+    for kind in (*LEAVES, *EXTENSIONS):
+        check_typed(kind, role)
+
+
+@given(types, st.sampled_from(ROLES))
+@profile
+def test_types_within_types(kind: pa.DataType, role: str):
+    check_typed(kind, role)
