@@ -197,16 +197,17 @@ def logs(draw: st.DrawFn) -> Drawn:
 
 
 def write(drawn: Drawn, folder: Path) -> None:
-    """One file a shard."""
+    """One file a shard; labels only where the task has some."""
+    names = COLUMNS if drawn.task == "click" else COLUMNS[:3]
     for n, (places, ways) in enumerate(drawn.shards):
         columns = {
             name: [None if (v := drawn.rows[p][i]) is None else way.convert(v) for p in places]
-            for i, (name, way) in enumerate(zip(COLUMNS, ways, strict=True))
+            for i, (name, way) in enumerate(zip(names, ways, strict=False))
         }
         path = folder / f"part-{n}.{drawn.ending}"
         if drawn.ending == "parquet":
             arrays = {}
-            for (name, column), way in zip(columns.items(), ways, strict=True):
+            for (name, column), way in zip(columns.items(), ways, strict=False):
                 arrays[name] = pa.array(column, way.kind)
                 arrays[name] = arrays[name].dictionary_encode() if way.encode else arrays[name]
             pq.write_table(pa.table(arrays), path, compression=drawn.compression)

@@ -31,7 +31,7 @@ profile = settings(
     deadline=None,
     derandomize=not LONG,
     phases=[p for p in Phase if LONG or p is not Phase.shrink],  # minutes, where a test fails
-    suppress_health_check=list(HealthCheck),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
 
