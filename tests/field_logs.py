@@ -5,6 +5,7 @@ Nothing here uses the code under test but to open a store: a log is read back by
 
 from __future__ import annotations
 
+import bz2
 import csv
 import gzip
 from collections import Counter, defaultdict
@@ -79,17 +80,21 @@ def coarse(made: list[Event], step: int = 86400) -> list[Event]:
     return list(dict.fromkeys(cut))
 
 
-def text_file(path: Path, lines: Iterable[str]) -> Path:
-    """Lines as UTF-8, gzipped where the name ends in .gz."""
-    data = "".join(f"{line}\n" for line in lines).encode()
+PACKED = {".gz": gzip, ".bz2": bz2}
+
+
+def text_file(path: Path, lines: Iterable[str], end: str = "\n", mark: bytes = b"") -> Path:
+    """Lines as UTF-8, packed as the name says; `mark` stands before them."""
+    data = mark + "".join(f"{line}{end}" for line in lines).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    packed = PACKED.get(path.suffix)
+    path.write_bytes(packed.compress(data) if packed else data)
     return path
 
 
 def opened(path: Path) -> Any:
-    opener = gzip.open if path.suffix == ".gz" else open
-    return opener(path, "rt", encoding="utf-8", newline="")
+    opener = PACKED[path.suffix].open if path.suffix in PACKED else open
+    return opener(path, "rt", encoding="utf-8-sig", newline="")
 
 
 def table(

@@ -81,14 +81,14 @@ def movielens_10m(folder: Path) -> Log:
     return dat(folder, "3.5")
 
 
-def ratings_csv(folder: Path) -> Path:
+def ratings_csv(folder: Path, end: str = "\n") -> Path:
     lines = [f"{e.user},{e.item},3.5,{seconds(e)}" for e in by_user(events())]
-    return text_file(folder / "ratings.csv", ["userId,movieId,rating,timestamp", *lines])
+    return text_file(folder / "ratings.csv", ["userId,movieId,rating,timestamp", *lines], end)
 
 
 @views
 def movielens_20m(folder: Path) -> Log:
-    path = ratings_csv(folder)
+    path = ratings_csv(folder, "\r\n")  # as its zip file holds it
     return movielens(path, table(path))
 
 
@@ -223,6 +223,18 @@ def amazon_2023_csv(folder: Path) -> Log:
     # benchmark/0core/rating_only/<category>.csv.gz: with a header
     lines = [f"{amazon_id(e)},{asin(e)},5.0,{e.time // 10**6 + e.item}" for e in by_user(events())]
     path = text_file(folder / "All_Beauty.csv.gz", ["user_id,parent_asin,rating,timestamp", *lines])
+    return amazon(path, table(path), ("user_id", "parent_asin", "timestamp"), "ms")
+
+
+@views
+def amazon_2023_with_history(folder: Path) -> Log:
+    # benchmark/5core/timestamp_w_his/<category>.train.csv.gz: past items in one more field
+    lines = ["user_id,parent_asin,rating,timestamp,history"]
+    lines += [
+        f"{amazon_id(e)},{asin(e)},5.0,{e.time // 10**6},{'B001 B002' if n % 2 else ''}"
+        for n, e in enumerate(by_user(events()))
+    ]
+    path = text_file(folder / "All_Beauty.train.csv.gz", lines)
     return amazon(path, table(path), ("user_id", "parent_asin", "timestamp"), "ms")
 
 
@@ -375,12 +387,29 @@ def online_retail(folder: Path) -> Log:
         user = "" if n == 7 else f"{17850 + e.user}.0"
         words = f'"HEART ""T"", {e.item}"'
         lines.append(f"{536365 + n},8512{e.item}A,{words},6,{at}{utc(e, ':%M')},2.55,{user},France")
-    path = text_file(folder / "online_retail.csv", lines)
+    path = text_file(folder / "online_retail.csv", lines, "\r\n", b"\xef\xbb\xbf")  # as Excel does
     data = of_events(
         path, "user: CustomerID, item: StockCode, time: InvoiceDate", "time_format: month_first, "
     )
     parts = ("CustomerID", "StockCode", "InvoiceDate")
     return log(data, table(path), parts, pattern("%m/%d/%Y %H:%M"))
+
+
+@views
+def ipinyou(folder: Path) -> Log:
+    # https://contest.ipinyou.com, imp.<day>.txt.bz2: no header, times of 17 digits
+    names = ["bid", "at", "kind", "ipinyou", "agent", "ip", "region", "city", "creative"]
+    lines = [
+        f'{n:032x}\t{utc(e, "%Y%m%d%H%M%S%f")}\t1\tVh{e.user}8L\tMozilla/5.0 "X"\t1.2.3.*\t80\t85'
+        f"\t{e.item:032x}"
+        for n, e in enumerate(events())
+    ]
+    path = text_file(folder / "imp.20130606.txt.bz2", lines)
+    form = f'format: {{separator: "\\t", quote: null, header: {names}}}, '
+    form += 'time_format: "%Y%m%d%H%M%S%f", '
+    data = of_events(path, "user: ipinyou, item: creative, time: at", form)
+    rows = table(path, "\t", names, quoted=False)
+    return log(data, rows, ("ipinyou", "creative", "at"), pattern("%Y%m%d%H%M%S%f"))
 
 
 # -- Yambda: https://huggingface.co/datasets/yandex/yambda ----------------------------------------
