@@ -9,6 +9,7 @@ from typing import Any
 
 from field_logs import (
     Event,
+    Layouts,
     Log,
     events,
     iso,
@@ -22,12 +23,7 @@ from field_logs import (
     with_copy,
 )
 
-CLICKS: dict[str, Callable[[Path], Log]] = {}
-
-
-def clicks(make: Callable[[Path], Log]) -> Callable[[Path], Log]:
-    CLICKS[make.__name__] = make
-    return make
+CLICKS = Layouts()
 
 
 def is_one(column: str) -> Callable[[Mapping[Any, Any]], int]:
@@ -54,21 +50,21 @@ def criteo_lines(seed: int) -> list[str]:
     return [line(e) for e in events(seed=seed)]
 
 
-@clicks
+@CLICKS
 def criteo_kaggle(folder: Path) -> Log:
     # https://www.kaggle.com/c/criteo-display-ad-challenge/data: train.txt, no header
     path = text_file(folder / "train.txt", criteo_lines(1))
     return from_criteo([path], f"{{source: criteo, path: {path}}}")
 
 
-@clicks
+@CLICKS
 def criteo_1tb(folder: Path) -> Log:
     # https://ailab.criteo.com/criteo-1tb-click-logs-dataset/: day_0.gz ... day_23.gz
     days = [text_file(folder / f"day_{d}.gz", criteo_lines(d)) for d in (0, 1, 2)]
     return from_criteo(days, f"{{source: criteo, path: {folder}}}")
 
 
-@clicks
+@CLICKS
 def criteo_attribution(folder: Path) -> Log:
     # https://ailab.criteo.com/criteo-attribution-modeling-bidding-dataset/: TSV with a header,
     # seconds since the first impression, -1 for none
@@ -92,7 +88,7 @@ def criteo_attribution(folder: Path) -> Log:
     return log(data, rows, ("uid", "campaign", "timestamp"), number(), is_one("click"))
 
 
-@clicks
+@CLICKS
 def avazu(folder: Path) -> Log:
     # https://www.kaggle.com/c/avazu-ctr-prediction/data: train.gz, CSV inside, hour is YYMMDDHH,
     # ids of more than 63 bits
@@ -121,7 +117,7 @@ def avazu(folder: Path) -> Log:
     return log(data, rows, parts, at, is_one("click"), copies=True)
 
 
-@clicks
+@CLICKS
 def taobao_ads(folder: Path) -> Log:
     # https://tianchi.aliyun.com/dataset/56: raw_sample.csv, no order in time, nonclk = 1 - clk
     lines = ["user,time_stamp,adgroup_id,pid,nonclk,clk"]
@@ -139,7 +135,7 @@ def taobao_ads(folder: Path) -> Log:
     return log(data, rows, ("user", "adgroup_id", "time_stamp"), number(), is_one("clk"))
 
 
-@clicks
+@CLICKS
 def kuairec(folder: Path) -> Log:
     # https://kuairec.com: big_matrix.csv, seconds with a fraction, a local time beside it
     lines = ["user_id,video_id,play_duration,video_duration,time,date,timestamp,watch_ratio"]
@@ -160,7 +156,7 @@ def kuairec(folder: Path) -> Log:
     return log(data, table(path), parts, number(), lambda r: int(float(r["watch_ratio"]) >= 2))
 
 
-@clicks
+@CLICKS
 def kuairand(folder: Path) -> Log:
     # https://kuairand.com: two logs by date, milliseconds, many labels; other tables beside them
     names = (
@@ -185,7 +181,7 @@ def kuairand(folder: Path) -> Log:
     return log(data, rows, ("user_id", "video_id", "time_ms"), number("ms"), is_one("is_click"))
 
 
-@clicks
+@CLICKS
 def open_bandit(folder: Path) -> Log:
     # https://github.com/st-tech/zr-obp: an unnamed index, microseconds with a zone, no user id
     names = ",timestamp,item_id,position,click,propensity_score,user_feature_0,user_feature_1"
@@ -203,7 +199,7 @@ def open_bandit(folder: Path) -> Log:
     return log(data, rows, ("user_feature_0", "item_id", "timestamp"), iso, is_one("click"))
 
 
-@clicks
+@CLICKS
 def yelp(folder: Path) -> Log:
     # https://www.yelp.com/dataset/documentation/main: a JSON object a line, breaks inside the text
     lines = [
@@ -232,7 +228,7 @@ def yelp(folder: Path) -> Log:
     return log(data, rows, parts, iso, lambda row: int(row["stars"] >= 4))
 
 
-@clicks
+@CLICKS
 def movielens_20m_click(folder: Path) -> Log:
     # https://files.grouplens.org/datasets/movielens/ml-20m-README.html: half stars from 0.5 to 5
     lines = ["userId,movieId,rating,timestamp"]

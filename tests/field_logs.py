@@ -50,6 +50,14 @@ class Log:
     """whether equal rows count as often as they stand there"""
 
 
+class Layouts(dict[str, Callable[[Path], Any]]):
+    """Functions that write a layout into a folder, by name; to be put before each of them."""
+
+    def __call__(self, make: Callable[[Path], Any]) -> Callable[[Path], Any]:
+        self[make.__name__] = make
+        return make
+
+
 # -- events, and files of them --------------------------------------------------------------------
 
 
@@ -72,6 +80,11 @@ def with_copy(of: list[Event]) -> list[Event]:
     """One row once more as it stands, and one more impression beside its click."""
     click = next(e for e in of if e.label)
     return [*of[:20], of[10], click._replace(label=0), *of[20:]]
+
+
+def by_user(made: list[Event]) -> list[Event]:
+    """As MovieLens is sorted: by user and item, so within a second by item."""
+    return sorted(made, key=lambda e: (e.user, e.item))
 
 
 def coarse(made: list[Event], step: int = 86400) -> list[Event]:
@@ -121,9 +134,18 @@ def log(
     return Log(data, read, len(rows), **rest)
 
 
+def of_events(path: Path | str, columns: str, rest: str = "") -> str:
+    """The data section of a log of task next_item."""
+    return f"{{source: events, path: {path}, task: next_item, {rest}columns: {{{columns}}}}}"
+
+
 def number(unit: str = "s") -> Callable[[Any], int]:
     """Text of a number of seconds, milliseconds, ... -> nanoseconds."""
     return lambda text: int(Decimal(str(text)) * UNITS[unit])
+
+
+def seconds(e: Event) -> int:
+    return e.time // NS
 
 
 def iso(text: str) -> int:

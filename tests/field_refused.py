@@ -4,11 +4,10 @@ words that the refusal must hold: the file and what is missing, or what it is in
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from field_logs import NS, events, text_file, utc
+from field_logs import NS, Layouts, events, text_file, utc
 
 
 class Refused(NamedTuple):
@@ -16,19 +15,14 @@ class Refused(NamedTuple):
     words: tuple[str, ...]
 
 
-REFUSED: dict[str, Callable[[Path], Refused]] = {}
-
-
-def refused(make: Callable[[Path], Refused]) -> Callable[[Path], Refused]:
-    REFUSED[make.__name__] = make
-    return make
+REFUSED = Layouts()
 
 
 def tried(path: Path, columns: str, rest: str = "") -> str:
     return f"{{source: events, path: {path}, {rest}columns: {{{columns}}}}}"
 
 
-@refused
+@REFUSED
 def criteo_uplift(folder: Path) -> Refused:
     # https://ailab.criteo.com/criteo-uplift-prediction-dataset/: no user, item or time
     names = [*(f"f{i}" for i in range(12)), "treatment", "conversion", "visit", "exposure"]
@@ -38,7 +32,7 @@ def criteo_uplift(folder: Path) -> Refused:
     return Refused(tried(path, columns), (path.name, "columns.time", "timestamp"))
 
 
-@refused
+@REFUSED
 def ali_ccp(folder: Path) -> Refused:
     # https://tianchi.aliyun.com/dataset/408: no header, no time, features in one field
     feature = "\x01".join(f"{field}\x02{4 + field}\x031.0" for field in (205, 206, 301))
@@ -49,7 +43,7 @@ def ali_ccp(folder: Path) -> Refused:
     return Refused(tried(path, columns, form), (path.name, "columns.time", "timestamp"))
 
 
-@refused
+@REFUSED
 def tenrec(folder: Path) -> Refused:
     # https://github.com/yuangh-x/2022-NIPS-Tenrec: in order of time, but no time
     names = "user_id,item_id,click,follow,like,share,video_category,watching_times,gender,age"
@@ -59,14 +53,14 @@ def tenrec(folder: Path) -> Refused:
     return Refused(tried(path, columns), (path.name, "columns.time", "timestamp"))
 
 
-@refused
+@REFUSED
 def tenrec_without_time(folder: Path) -> Refused:
     path = folder / "QK-video.csv"
     columns = "user: user_id, item: item_id, label: click"
     return Refused(tried(path, columns), ("data.columns.time",))
 
 
-@refused
+@REFUSED
 def mind(folder: Path) -> Refused:
     # https://learn.microsoft.com/azure/open-datasets/dataset-microsoft-news: several impressions
     # in a field; as an item each of them is new
@@ -80,7 +74,7 @@ def mind(folder: Path) -> Refused:
     return Refused(tried(path, "user: user, item: shown, time: at", form), ("item", "new"))
 
 
-@refused
+@REFUSED
 def mind_by_name(folder: Path) -> Refused:
     mind(folder)
     form = 'format: {separator: "\\t", quote: null, header: [id, user, at, past, shown]}, '
@@ -88,7 +82,7 @@ def mind_by_name(folder: Path) -> Refused:
     return Refused(data, ("behaviors.tsv", "columns.item", "news_id", "shown"))
 
 
-@refused
+@REFUSED
 def steam(folder: Path) -> Refused:
     # https://cseweb.ucsd.edu/~jmcauley/datasets.html#steam_data: Python's notation, not JSON
     lines = [
@@ -102,7 +96,7 @@ def steam(folder: Path) -> Refused:
     return Refused(tried(path, columns, form), (path.name, "JSON"))
 
 
-@refused
+@REFUSED
 def gsasrec_split(folder: Path) -> Refused:
     # https://github.com/asash/gSASRec-pytorch, datasets/ml1m/train/input.txt: items alone, a user
     # a line; the first of them is taken for a user, who then comes back on other lines
@@ -112,7 +106,7 @@ def gsasrec_split(folder: Path) -> Refused:
     return Refused(data, (path.name, "line"))
 
 
-@refused
+@REFUSED
 def otto(folder: Path) -> Refused:
     # https://github.com/otto-de/recsys-dataset: a session a line, its events as objects
     lines = [
@@ -126,7 +120,7 @@ def otto(folder: Path) -> Refused:
     return Refused(tried(path, columns, "task: next_item, "), (path.name, "columns.time", "'ts'"))
 
 
-@refused
+@REFUSED
 def netflix(folder: Path) -> Refused:
     # https://www.kaggle.com/datasets/netflix-inc/netflix-prize-data: `item:` above its lines
     lines = ["1:"] + [f"{e.user},{e.item % 5 + 1},{utc(e, '%Y-%m-%d')}" for e in events()]
@@ -137,7 +131,7 @@ def netflix(folder: Path) -> Refused:
     )
 
 
-@refused
+@REFUSED
 def lastfm_hetrec_counts(folder: Path) -> Refused:
     # https://grouplens.org/datasets/hetrec-2011/: user_artists.dat counts plays, without a time
     lines = ["userID\tartistID\tweight", *(f"{e.user}\t{e.item}\t{e.label}" for e in events())]
@@ -146,7 +140,7 @@ def lastfm_hetrec_counts(folder: Path) -> Refused:
     return Refused(data, (path.name, "columns.time", "timestamp"))
 
 
-@refused
+@REFUSED
 def movielens_tags(folder: Path) -> Refused:
     # tags.csv beside ratings.csv: the same columns, another log
     rows = [f"{e.user},{e.item},3.5,{e.time // NS}" for e in events()]

@@ -6,14 +6,17 @@ import pytest
 import yaml
 from field_clicks import CLICKS
 from field_logs import assert_same, expected, utc_range
+from field_ratings import RATINGS, SEQUENCES
 from field_refused import REFUSED
-from field_views import SEQUENCES, VIEWS
+from field_views import VIEWS
 
 from recscale.data.layout import DataError
 from recscale.data.prepare import prepare
 from recscale.data.store import Store
 from recscale.spec import DataSpec
 from recscale.specfile import SpecError, parse_spec
+
+LOGS = CLICKS | RATINGS | VIEWS
 
 
 def data_of(text: str) -> DataSpec:
@@ -25,10 +28,10 @@ def data_of(text: str) -> DataSpec:
     return parse_spec(sweep).data
 
 
-@pytest.mark.parametrize("layout", CLICKS | VIEWS)
+@pytest.mark.parametrize("layout", LOGS)
 def test_a_published_log(layout, tmp_path):
     folder = tmp_path / "log"
-    log = (CLICKS | VIEWS)[layout](folder)
+    log = LOGS[layout](folder)
     store = Store.open(prepare(data_of(log.data), tmp_path / "stores"))
     assert_same(store, log)
     if log.unit:
