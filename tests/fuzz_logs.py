@@ -75,17 +75,20 @@ def whole(unit: str) -> Callable[[int], int]:
     return lambda ns: ns // UNITS[unit]
 
 
-def ways_of_time(step: int) -> dict[str, list[Way]]:
-    """step: nanoseconds between two moments that a way must tell apart."""
+def ways_of_time(step: int, unit: str) -> dict[str, list[Way]]:
+    """step: nanoseconds between two moments that a way must tell apart; unit: of numbers, which
+    is one throughout a log."""
     units = [u for u in UNITS if UNITS[u] <= step]
-    plain = [whole(u) for u in units]
+    plain = [whole(unit)]
     texts = [
         iso("%Y-%m-%d %H:%M:%S", None),
         iso("%Y-%m-%dT%H:%M:%S"),
         iso("%Y-%m-%dT%H:%M:%S", timedelta(hours=5, minutes=30)),
         iso("%Y-%m-%d %H:%M:%S", timedelta(hours=-8)),
     ]
-    doubles = [lambda ns: ns / NS] if step >= 10**6 else []
+    # a double has seconds of today to 0.24 microseconds
+    doubles = [lambda ns: ns / NS] if step >= 10**6 and unit == "s" else []
+    plain = plain if UNITS[unit] <= step else []
     stamps = [
         Way(whole(u), pa.timestamp(u, zone))
         for u in units
@@ -174,7 +177,8 @@ def logs(draw: st.DrawFn) -> Drawn:
     moments = [
         begin + step * n for n in draw(st.lists(st.integers(0, 10**6), min_size=4, max_size=16))
     ]
-    ways += [ways_of_time(step)[form], LABEL[form]]
+    unit = draw(st.sampled_from(sorted(UNITS)))
+    ways += [ways_of_time(step, unit)[form], LABEL[form]]
 
     def given(strategy: st.SearchStrategy) -> st.SearchStrategy:
         """Now and then missing."""
