@@ -9,7 +9,7 @@ import bz2
 import csv
 import gzip
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -47,7 +47,7 @@ class Log:
     unit: int | None = None
     """what one step of the store's clock is in `Event.time` where that is a place and no time"""
     copies: bool = False
-    """whether equal rows count as often as they stand there"""
+    """whether equal rows count as often as they stand there, as under a clock of days or hours"""
 
 
 class Layouts(dict[str, Callable[[Path], Any]]):
@@ -301,8 +301,11 @@ def assert_same(
         assert facts.table(key).rows == len(values) + 1
 
 
-def utc_range(rows: Iterator[Row] | list[Row]) -> tuple[str, str]:
-    """First and last time of rows, to the second."""
-    times = [row.time // NS for row in rows]
-    first, last = (datetime.fromtimestamp(t, UTC) for t in (min(times), max(times)))
-    return f"{first:%Y-%m-%d %H:%M:%S}", f"{last:%Y-%m-%d %H:%M:%S}"
+def time_range(rows: list[Row]) -> tuple[str, str]:
+    """First and last time of rows, to the second; of a clock of the log's own in seconds."""
+    first, last = (pick(row.time for row in rows) // NS for pick in (min, max))
+    if last < 10**7:
+        return str(first), str(last)
+    dates = (datetime.fromtimestamp(t, UTC) for t in (first, last))
+    first, last = (f"{date:%Y-%m-%d %H:%M:%S}" for date in dates)
+    return first, last

@@ -71,7 +71,7 @@ def mind(folder: Path) -> Refused:
     path = text_file(folder / "behaviors.tsv", lines)
     form = 'format: {separator: "\\t", quote: null, header: [id, user, at, past, shown]}, '
     form += "task: next_item, time_format: month_first, "
-    return Refused(tried(path, "user: user, item: shown, time: at", form), ("item", "new"))
+    return Refused(tried(path, "user: user, item: shown, time: at", form), (path.name, "item"))
 
 
 @REFUSED

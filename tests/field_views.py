@@ -109,7 +109,8 @@ def hm(folder: Path) -> Log:
     ]
     path = text_file(folder / "transactions_train.csv", lines)
     data = of_events(path, "user: customer_id, item: article_id, time: t_dat")
-    return log(data, table(path), ("customer_id", "article_id", "t_dat"), iso)
+    parts = ("customer_id", "article_id", "t_dat")
+    return log(data, table(path), parts, iso, copies=True)
 
 
 @VIEWS

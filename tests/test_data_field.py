@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 from field_clicks import CLICKS
-from field_logs import Event, assert_same, expected, text_file, utc_range
+from field_logs import Event, assert_same, expected, text_file, time_range
 from field_ratings import RATINGS, SEQUENCES
 from field_refused import REFUSED
 from field_views import VIEWS
@@ -41,7 +41,7 @@ def test_a_published_log(layout, tmp_path):
         return  # a line's place is no time
     rows, facts = expected(log, 0.1), store.manifest
     for evaluates, said in ((False, facts.time_range_train), (True, facts.time_range_eval)):
-        want = utc_range([row for row in rows if row.evaluates is evaluates])
+        want = time_range([row for row in rows if row.evaluates is evaluates])
         assert tuple(text[:19] for text in said or ()) == want
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.ipc as ipc
 import pyarrow.parquet as pq
 import pytest
-from field_logs import Event, Log, assert_same, expected
+from field_logs import NS, Event, Log, assert_same, expected
 from fuzz_logs import COLUMNS, Drawn, logs, write
 from fuzz_types import EXTENSIONS, LEAVES, column, types
 from hypothesis import HealthCheck, Phase, given, settings
@@ -51,12 +51,14 @@ def spec(folder: Path, drawn: Drawn) -> EventsData:
 
 
 def reference(drawn: Drawn) -> Log:
-    """Complete rows; copies count once, and labels only where they are asked for."""
+    """Complete rows, labels only where they are asked for; copies count once, but under a clock of
+    whole hours two equal rows may be two events."""
     frame = pd.DataFrame(drawn.rows, columns=list(COLUMNS), dtype=object)
     if drawn.task == "next_item":
         frame["label"] = 1
-    rows = frame.dropna().drop_duplicates()
-    return Log("", [Event(*row) for row in rows.itertuples(index=False)], len(frame))
+    rows = [Event(*row) for row in frame.dropna().itertuples(index=False)]
+    hours = {(row.time - rows[0].time) % (3600 * NS) for row in rows} == {0}
+    return Log("", rows, len(frame), copies=hours)
 
 
 def unfit(log: Log, task: str) -> bool | None:
