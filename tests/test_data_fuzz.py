@@ -115,17 +115,19 @@ def test_the_store_is_what_the_reference_makes_of_the_log(drawn: Drawn):
         check_shards(store)
 
 
-ROLES = ("user", "item", "time", "label", "domain", "history", "sparse", "dense", "weights")
+ROLES = ("user", "item", "time", "label", "domain", "history", "sparse", "dense", "weights", "none")
 
 
 def typed(kind: pa.DataType, role: str, path: Path, rows: int = 40) -> EventsData:
-    """A log in Parquet, or Arrow where Parquet has no such type, with one column of the type."""
+    """A log in Parquet, or Arrow where Parquet has no such type, with one column of the type. Its
+    last rows are alike but for that column."""
+    numbers = [min(n, rows - 2) for n in range(rows)]
     log = {
-        "who": pa.array([f"u{n % 4}" for n in range(rows)]),
-        "what": pa.array([f"i{n % 5}" for n in range(rows)]),
-        "at": pa.array([1_700_000_000 + n for n in range(rows)]),
-        "hit": pa.array([n % 2 for n in range(rows)]),
-        "bag": pa.array([[n % 3, 7] for n in range(rows)]),
+        "who": pa.array([f"u{n % 4}" for n in numbers]),
+        "what": pa.array([f"i{n % 5}" for n in numbers]),
+        "at": pa.array([1_700_000_000 + n for n in numbers]),
+        "hit": pa.array([n % 3 % 2 for n in numbers]),
+        "bag": pa.array([[n % 3, 7] for n in numbers]),
         "odd": column(kind, rows),
     }
     try:
@@ -140,7 +142,7 @@ def typed(kind: pa.DataType, role: str, path: Path, rows: int = 40) -> EventsDat
         columns[role] = ["odd"]
     elif role == "weights":
         columns |= {"sparse": ["bag"], "weights": {"bag": "odd"}}
-    else:
+    elif role != "none":
         columns[role] = "odd"
     if task == "next_item":
         del columns["label"]
