@@ -95,8 +95,14 @@ def amazon(
     return log(f"{{source: amazon, path: {path}}}", rows, parts, number(unit))
 
 
-def amazon_id(e: Event) -> str:
-    return f"A{e.user}1YJIE{'XYZ'[e.user % 3]}"
+def reviewer(e: Event) -> str:
+    """Of 2014 and 2018."""
+    return f"A1YJ{e.user}Y40YUW4SE"
+
+
+def account(e: Event) -> str:
+    """Of 2023."""
+    return f"AGKHLEW2SOWHNMFQIJGB{e.user}CAF7INQ"
 
 
 def asin(e: Event) -> str:
@@ -113,7 +119,7 @@ def amazon_2014_json(folder: Path) -> Log:
     lines = [
         json.dumps(
             {
-                "reviewerID": amazon_id(e),
+                "reviewerID": reviewer(e),
                 "asin": asin(e),
                 "reviewerName": 'J. "Mac"',
                 "helpful": [0, 0],
@@ -131,7 +137,7 @@ def amazon_2014_json(folder: Path) -> Log:
 
 
 def rating_only(folder: Path, name: str, *order: int) -> Path:
-    fields = [(amazon_id(e), asin(e), "5.0", seconds(e)) for e in by_day()]
+    fields = [(reviewer(e), asin(e), "5.0", seconds(e)) for e in by_day()]
     return text_file(folder / name, [",".join(str(f[i]) for i in order) for f in fields])
 
 
@@ -158,7 +164,7 @@ def amazon_2018_json(folder: Path) -> Log:
                 "overall": 4.0,
                 "verified": True,
                 "reviewTime": utc(e, "%m %d, %Y"),
-                "reviewerID": amazon_id(e),
+                "reviewerID": reviewer(e),
                 "asin": asin(e),
                 "style": {"Size:": " Small"},
                 "reviewText": "ok",
@@ -184,7 +190,7 @@ def amazon_2023_json(folder: Path) -> Log:
                 "images": [],
                 "asin": f"B0{n:08d}",
                 "parent_asin": asin(e),
-                "user_id": amazon_id(e),
+                "user_id": account(e),
                 "timestamp": e.time // 10**6 + e.item,
                 "helpful_vote": 0,
                 "verified_purchase": True,
@@ -201,7 +207,7 @@ def amazon_2023_json(folder: Path) -> Log:
 @RATINGS
 def amazon_2023_csv(folder: Path) -> Log:
     # benchmark/0core/rating_only/<category>.csv.gz: with a header
-    lines = [f"{amazon_id(e)},{asin(e)},5.0,{e.time // 10**6 + e.item}" for e in by_user(events())]
+    lines = [f"{account(e)},{asin(e)},5.0,{e.time // 10**6 + e.item}" for e in by_user(events())]
     path = text_file(folder / "All_Beauty.csv.gz", ["user_id,parent_asin,rating,timestamp", *lines])
     return amazon(path, table(path), ("user_id", "parent_asin", "timestamp"), "ms")
 
@@ -211,7 +217,7 @@ def amazon_2023_with_history(folder: Path) -> Log:
     # benchmark/5core/timestamp_w_his/<category>.train.csv.gz: past items in one more field
     lines = ["user_id,parent_asin,rating,timestamp,history"]
     lines += [
-        f"{amazon_id(e)},{asin(e)},5.0,{e.time // 10**6},{'B001 B002' if n % 2 else ''}"
+        f"{account(e)},{asin(e)},5.0,{e.time // 10**6},{'B001 B002' if n % 2 else ''}"
         for n, e in enumerate(by_user(events()))
     ]
     path = text_file(folder / "All_Beauty.train.csv.gz", lines)
