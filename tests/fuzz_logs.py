@@ -54,6 +54,8 @@ class Drawn:
     """of `COLUMNS`, None where missing; times in nanoseconds"""
     shards: list[tuple[list[int], list[Way]]]
     """places of a file's rows, and how it holds each column"""
+    others: list[tuple[list[int], list[Way]]]
+    """the same rows once more in other files"""
     ending: str
     task: str
     order: str
@@ -188,16 +190,20 @@ def logs(draw: st.DrawFn) -> Drawn:
     row = st.tuples(*map(given, (*columns, st.integers(0, 1))))
     rows = draw(st.lists(row, min_size=12, max_size=40))
     rows += [rows[n] for n in draw(st.lists(st.integers(0, 11), max_size=4))]
-    places = draw(st.permutations(range(len(rows))))
-    cuts = sorted(draw(st.lists(st.integers(0, len(rows)), max_size=3)))
-    shards = [
-        (places[a:b], [draw(st.sampled_from(w)) for w in ways])
-        for a, b in zip([0, *cuts], [*cuts, len(rows)], strict=True)
-    ]
+
+    def split() -> list[tuple[list[int], list[Way]]]:
+        places = draw(st.permutations(range(len(rows))))
+        cuts = sorted(draw(st.lists(st.integers(0, len(rows)), max_size=3)))
+        return [
+            (places[a:b], [draw(st.sampled_from(w)) for w in ways])
+            for a, b in zip([0, *cuts], [*cuts, len(rows)], strict=True)
+        ]
+
+    shards, others = split(), split()
     task = draw(st.sampled_from(["click", "next_item"]))
     order = draw(st.sampled_from(["time", "hash"]))
     compression = draw(st.sampled_from(["none", "snappy", "zstd", "gzip"]))
-    return Drawn(rows, shards, ending, task, order, compression)
+    return Drawn(rows, shards, others, ending, task, order, compression)
 
 
 def write(drawn: Drawn, folder: Path) -> None:

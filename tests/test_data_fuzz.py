@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +24,12 @@ from hypothesis import strategies as st
 from recscale.data.layout import DataError
 from recscale.data.prepare import prepare
 from recscale.data.store import Store, shard
+from recscale.manifest import load_manifest
 from recscale.spec import EventsData
 
 LONG = "RECSCALE_SLOW" in os.environ
 profile = settings(
-    max_examples=4000 if LONG else 150,
+    max_examples=4000 if LONG else 100,
     deadline=None,
     derandomize=not LONG,
     phases=[p for p in Phase if LONG or p is not Phase.shrink],  # minutes, where a test fails
@@ -94,6 +96,24 @@ def said(error: BaseException) -> str:
     assert "\n" not in sentence and len(sentence) < 700, sentence
     assert not re.search("pyarrow|Traceback|utf8_", sentence), sentence
     return sentence
+
+
+@given(logs())
+@profile
+def test_files_and_types_do_not_matter(drawn: Drawn):
+    prints = []
+    for shards in (drawn.shards, drawn.others):
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder)
+            (root / "log").mkdir()
+            write(replace(drawn, shards=shards), root / "log")
+            try:
+                store = prepare(spec(root / "log", drawn), root / "stores")
+                prints.append(load_manifest(store).fingerprint)
+            except DataError as error:
+                said(error)
+                prints.append("refused")
+    assert prints[0] == prints[1]
 
 
 @given(logs())
