@@ -7,28 +7,32 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import yaml
+from click.testing import CliRunner
 from field_clicks import CLICKS
 from field_logs import Event, assert_same, expected, text_file, time_range
 from field_ratings import RATINGS, SEQUENCES
 from field_refused import REFUSED
 from field_views import VIEWS
 
-from recscale.data.layout import DataError
+from recscale.cli import main
 from recscale.data.prepare import prepare
 from recscale.data.store import Store
 from recscale.spec import DataSpec
-from recscale.specfile import SpecError, parse_spec
+from recscale.specfile import parse_spec
 
 LOGS = CLICKS | RATINGS | VIEWS
 
 
-def data_of(text: str) -> DataSpec:
-    """The data section as a sweep of a family of its task reads it."""
-    raw = yaml.safe_load(text)
+def sweep_of(data: str) -> str:
+    """A sweep of a family of the data's task."""
+    raw = yaml.safe_load(data)
     click = raw.get("task", "click" if raw["source"] in ("events", "criteo") else "") == "click"
     model = f"{{family: {'dlrm' if click else 'decoder'}}}"
-    sweep = f"name: field\ndata: {text}\nmodel: {model}\nbudget: {{flop: 1e12}}\n"
-    return parse_spec(sweep).data
+    return f"name: field\ndata: {data}\nmodel: {model}\nbudget: {{flop: 1e12}}\n"
+
+
+def data_of(text: str) -> DataSpec:
+    return parse_spec(sweep_of(text)).data
 
 
 @pytest.mark.parametrize("layout", LOGS)
@@ -93,10 +97,11 @@ def test_an_order_without_times(layout, tmp_path):
 @pytest.mark.parametrize("layout", REFUSED)
 def test_a_file_that_is_no_log(layout, tmp_path):
     refused = REFUSED[layout](tmp_path / "log")
-    with pytest.raises((DataError, SpecError)) as caught:
-        prepare(data_of(refused.data), tmp_path / "stores")
-    sentence = str(caught.value)
-    assert [word for word in refused.words if word not in sentence] == [], sentence
-    assert "Traceback" not in sentence and len(sentence) < 1000
-    left = [p for p in (tmp_path / "stores").rglob("*") if p.name != "lock" and p.is_dir()]
-    assert left == [], "nothing half-written"
+    sweep = tmp_path / "sweep.yaml"
+    sweep.write_text(sweep_of(refused.data) + f"storage: {tmp_path}/runs\n")
+    result = CliRunner().invoke(main, ["prepare", str(sweep)])
+    assert result.exit_code == 2, result.output
+    assert [word for word in refused.words if word not in result.output] == [], result.output
+    assert result.output.count("\n") == 1, result.output
+    stores = [p for p in (tmp_path / "runs").rglob("*") if p.is_dir() and list(p.iterdir())]
+    assert all(p.name == "data" for p in stores), "something half-written"
