@@ -65,8 +65,18 @@ def test_bad_lines_are_counted_by_reason_and_dropped(tmp_path):
 
 def test_a_test_file_without_labels_is_refused_with_the_layout(tmp_path):
     lines = [line.split("\t", 1)[1] for line in criteo_lines(50)]
-    with pytest.raises(DataError, match="50 of the 50 lines .* 40 tab-separated fields: the label"):
+    with pytest.raises(DataError, match="have 39 tab-separated fields, .*40: the label"):
         prepared(tmp_path, write_lines(tmp_path / "test.txt", lines))
+
+
+def test_a_torn_archive_and_a_test_set_beside_the_log_are_refused_by_name(tmp_path):
+    path = write_lines(tmp_path / "log/day_0.gz", criteo_lines(400))
+    write_lines(tmp_path / "log/test.txt", [x.split("\t", 1)[1] for x in criteo_lines(9, seed=1)])
+    with pytest.raises(DataError, match="test.txt: its lines have 39"):
+        prepared(tmp_path, path.parent)
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(DataError, match="day_0.gz: cannot be read"):
+        prepared(tmp_path, path)
 
 
 def test_a_path_without_files_says_what_to_give(tmp_path):

@@ -13,6 +13,7 @@ Memory: one chunk, and 40 bytes per distinct value of one feature at a time.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ from recscale.data.files import input_files
 from recscale.data.layout import DataError, create_array, open_array, remove_raw
 from recscale.data.ranks import interleave, rank_column
 from recscale.data.spill import Spill
+from recscale.data.streams import open_bytes, open_stream, readable
 from recscale.data.textfields import parse_hexadecimal, parse_integers
 from recscale.spec import CriteoData
 
@@ -40,6 +42,9 @@ COLUMNS = ["label", *INTEGERS, *IDS]
 DAY = 10**9
 """More lines than any day of the log has (195 million)."""
 BLOCK_BYTES = 16 << 20
+
+FIRST_LINES = 100
+"""Of which one must be Criteo's."""
 
 FIELDS, TYPES = "line without 40 fields", "field of another type"
 
@@ -54,11 +59,11 @@ class _Tally:
 
 def build(data: CriteoData, folder: Path, progress: Progress) -> Built:
     """Streams the log into `folder`. Raises DataError for lines that are not Criteo's."""
-    tally = _Tally()
+    tally, files = _Tally(), input_files(data.path)
+    days = [(d, f) for d, f in zip(_days(files), files, strict=True) if _holds_lines(f)]
     arrays = {"label": ("|u1", None), "time": ("<i8", None), "dense": ("<f4", len(INTEGERS))}
     with Spill(folder, {**arrays, **{f"raw.{c}": ("<u4", None) for c in IDS}}) as spill:
-        files = input_files(data.path)
-        for day, file in zip(_days(files), files, strict=True):
+        for day, file in days:
             for rows in _read(file, tally):
                 rows["time"] += day * DAY
                 spill.append(rows)
@@ -78,6 +83,7 @@ def build(data: CriteoData, folder: Path, progress: Progress) -> Built:
         n_train=n_train,
         tables=tables,
         dense=INTEGERS,
+        history=None,
         raw_rows=tally.lines,
         dropped=dict(tally.dropped),
         notes={
@@ -117,9 +123,11 @@ def _read(file: Path, tally: _Tally) -> Iterator[dict[str, np.ndarray]]:
         return "skip"
 
     place = 0
-    try:
-        with pacsv.open_csv(
-            file,
+    with (
+        readable(file),
+        open_stream(file) as source,
+        pacsv.open_csv(
+            source,
             read_options=pacsv.ReadOptions(column_names=COLUMNS, block_size=BLOCK_BYTES),
             parse_options=pacsv.ParseOptions(
                 delimiter="\t", quote_char=False, invalid_row_handler=skip
@@ -130,16 +138,27 @@ def _read(file: Path, tally: _Tally) -> Iterator[dict[str, np.ndarray]]:
                 strings_can_be_null=True,
                 null_values=[""],
             ),
-        ) as reader:
-            for batch in reader:
-                tally.lines += len(batch)
-                rows = _usable(batch, tally)
-                rows["time"] = np.arange(place, place + len(rows["label"]))
-                place += len(rows["label"])
-                yield rows
-    except pa.ArrowInvalid as error:
-        if "Empty CSV file" not in str(error):
-            raise DataError(f"{file}: cannot be read ({str(error).splitlines()[0]})") from None
+        ) as reader,
+    ):
+        for batch in reader:
+            tally.lines += len(batch)
+            rows = _usable(batch, tally)
+            rows["time"] = np.arange(place, place + len(rows["label"]))
+            place += len(rows["label"])
+            yield rows
+
+
+def _holds_lines(file: Path) -> bool:
+    """Raises DataError for a file that is not Criteo's, such as the test set without labels."""
+    with readable(file), open_bytes(file) as lines:
+        counts = [line.count(b"\t") + 1 for line in itertools.islice(lines, FIRST_LINES)]
+    if counts and len(COLUMNS) not in counts:
+        raise DataError(
+            f"{file}: its lines have {counts[0]} tab-separated fields, Criteo's have 40: the "
+            "label, 13 integers and 26 ids; leave the file out of data.path (a test set without "
+            "labels cannot be used)"
+        )
+    return bool(counts)
 
 
 def _usable(batch: pa.RecordBatch, tally: _Tally) -> dict[str, np.ndarray]:

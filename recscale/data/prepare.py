@@ -11,38 +11,69 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from recscale.data import criteo, events, synthetic, walks
+from recscale.data.baselines import baselines
 from recscale.data.build import Built, Progress, arrange
-from recscale.data.files import input_files
+from recscale.data.checks import refuse_unlearnable, table_warnings
+from recscale.data.copies import refuse_copies
+from recscale.data.delta import delta_version
+from recscale.data.files import input_files, log_place, partition_keys, table_format
+from recscale.data.identity import (
+    Content,
+    changed_since,
+    contents,
+    note_prepared,
+    refuse_changed,
+)
 from recscale.data.layout import VERSION, DataError, fingerprint, open_array
+from recscale.data.tables import holds_rows, layouts
 from recscale.manifest import MANIFEST, Manifest
-from recscale.spec import CriteoData, DataSpec, SyntheticData
+from recscale.spec import CriteoData, DataSpec, PublishedData, SyntheticData
 
 __all__ = ["DataError", "prepare", "store_path"]
 
 _RECIPES = {"synthetic": synthetic.RECIPE, "criteo": criteo.RECIPE}  # others: of events
 
 
+@dataclass(frozen=True)
+class _Identity:
+    """Which store it is, and of which files."""
+
+    target: Path
+    contents: list[Content]
+
+
 def store_path(data: DataSpec, root: str | Path) -> Path:
     """Folder of the prepared data under `root`: `<source>-<hash of the recipe>`.
 
-    The recipe is every literal of the spec but paths, the input files' names and sizes, and the
-    version of the code that prepares them; so a moved log needs no second preparation, and a
-    grown one gets it. Raises DataError when there is no input file.
+    The recipe is every literal of the spec but paths, the input files' names and the digests of
+    all their bytes, and the version of the code that prepares them; so a moved log needs no second
+    preparation, and one that was changed, however little and wherever, gets it.
+    Raises DataError when there is no input file.
     """
+    return _identify(data, Path(root)).target
+
+
+def _identify(data: DataSpec, root: Path) -> _Identity:
     literals = data.model_dump(mode="json", exclude={"path"})
-    files = [] if isinstance(data, SyntheticData) else input_files(data.path)
-    named = [[f.name, f.stat().st_size] for f in files]
+    seen, named = [], []
+    if not isinstance(data, SyntheticData):
+        seen = contents(input_files(data.path), root)
+        keys = [partition_keys(data.path, c.file) for c in seen]
+        place = log_place(data.path)
+        if table_format(place) == "Delta":
+            literals["table"] = delta_version(place)
+        named = [[c.file.name, k, c.digest] for c, k in zip(seen, keys, strict=True)]
     recipe = json.dumps(
         [VERSION, _RECIPES.get(data.source, events.RECIPE), literals, named], sort_keys=True
     )
     name = hashlib.blake2b(recipe.encode(), digest_size=6).hexdigest()
-    return Path(root) / f"{data.source}-{name}"
+    return _Identity(root / f"{data.source}-{name}", seen)
 
 
 def prepare(data: DataSpec, root: str | Path, progress: Progress | None = None) -> Path:
@@ -51,26 +82,47 @@ def prepare(data: DataSpec, root: str | Path, progress: Progress | None = None) 
     It is built in a hidden sibling folder, the manifest written last, and renamed into place: a
     killed preparation leaves nothing that looks finished, and the next one removes its remains.
     A second process that asks for the same store waits for the first.
-    Raises DataError with the column or file, what was found, and what to do.
+    Raises DataError with the column or file, what was found, and what to do; also when a file
+    changes before the store is done.
     """
-    target = store_path(data, root)
-    if (target / MANIFEST).exists():
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with only_one(target):
-        if (target / MANIFEST).exists():
-            return target
-        for remains in glob.glob(str(_hidden(target, "*.tmp"))):
-            shutil.rmtree(remains)
-        folder = _hidden(target, f"{uuid.uuid4().hex[:8]}.tmp")
-        folder.mkdir()
-        try:
-            _build(data, folder, progress or (lambda done, total: None))
-            shutil.rmtree(target, ignore_errors=True)  # a folder without a manifest is no store
-            os.rename(folder, target)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    root = Path(root)
+    root.mkdir(parents=True, exist_ok=True)
+    log = _identify(data, root)
+    target = log.target
+    if not (target / MANIFEST).exists():
+        with only_one(target):
+            if not (target / MANIFEST).exists():
+                _build_whole(data, log, root, progress or (lambda done, total: None))
+    note_prepared(log.contents, root)
     return target
+
+
+def _build_whole(data: DataSpec, log: _Identity, root: Path, progress: Progress) -> None:
+    for remains in glob.glob(str(_hidden(log.target, "*.tmp"))):
+        shutil.rmtree(remains)
+    folder = _hidden(log.target, f"{uuid.uuid4().hex[:8]}.tmp")
+    folder.mkdir()
+    try:
+        if not isinstance(data, SyntheticData):
+            refuse_copies(data.path, log.contents, lambda file: holds_rows(data, file))
+        manifest = _build(data, folder, progress)
+        if isinstance(data, PublishedData):
+            notes = {"layout": layouts(data), **manifest.notes}
+            manifest = manifest.model_copy(update={"notes": notes})
+        if not isinstance(data, SyntheticData):
+            refuse_changed(log.contents)
+            if input_files(data.path) != [c.file for c in log.contents]:
+                raise DataError(
+                    f"data.path {data.path}: files came or went while it was prepared; nothing was "
+                    "kept; give the command again when nothing writes there any more"
+                )
+        if changed := changed_since(log.contents, root):
+            manifest = manifest.model_copy(update={"warnings": (*manifest.warnings, changed)})
+        (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1))
+        shutil.rmtree(log.target, ignore_errors=True)  # a folder without a manifest is no store
+        os.rename(folder, log.target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _hidden(target: Path, ending: str) -> Path:
@@ -85,7 +137,7 @@ def only_one(target: Path) -> Iterator[None]:
         yield
 
 
-def _build(data: DataSpec, folder: Path, progress: Progress) -> None:
+def _build(data: DataSpec, folder: Path, progress: Progress) -> Manifest:
     if isinstance(data, SyntheticData) and data.task == "next_item":
         built = walks.build(data, folder, progress)
     elif isinstance(data, SyntheticData):
@@ -94,21 +146,20 @@ def _build(data: DataSpec, folder: Path, progress: Progress) -> None:
         built = criteo.build(data, folder, progress)
     else:
         built = events.build(data, folder, progress)
+    refuse_unlearnable(data, folder, built)
     arrange(folder, built.n_train, data.order, by_user=data.task == "next_item")
     manifest = _manifest(data, folder, built)
-    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1))
+    return manifest.model_copy(update={"baselines": baselines(folder, manifest)})
 
 
 def _manifest(data: DataSpec, folder: Path, built: Built) -> Manifest:
     label, time, n = open_array(folder, "label"), open_array(folder, "time"), built.n_train
     parts = (slice(0, n), slice(n, len(label)))
-    history = "item" if (folder / "history_items.npy").exists() else None
     mean_length = 0.0
-    if history:
+    if built.history:
         lengths = open_array(folder, "history_end")[:n] - open_array(folder, "history_begin")[:n]
         mean_length = float(np.mean(lengths))
-    show = str if data.source in ("synthetic", "criteo", "sequences") else _utc
-    ranges = [(show(int(time[p].min())), show(int(time[p].max()))) for p in parts]
+    shown = [[_shown(int(edge), built) for edge in (time[p].min(), time[p].max())] for p in parts]
     return Manifest(
         version=VERSION,
         source=data.source,
@@ -118,19 +169,24 @@ def _manifest(data: DataSpec, folder: Path, built: Built) -> Manifest:
         n_eval=len(label) - n,
         tables=tuple(built.tables),
         dense=tuple(built.dense),
-        history=history,
+        history=built.history,
         history_mean_length=mean_length,
         order=data.order,
         label_rate_train=float(np.mean(label[:n])),
         label_rate_eval=float(np.mean(label[n:])),
-        time_range_train=ranges[0],
-        time_range_eval=ranges[1],
+        time_range_train=(shown[0][0], shown[0][1]),
+        time_range_eval=(shown[1][0], shown[1][1]),
         raw_rows=built.raw_rows,
         dropped=built.dropped,
         notes=built.notes,
+        warnings=(*built.warnings, *table_warnings(built, n)),
+        time_unit=built.time_unit,
         floor=built.floor,
     )
 
 
-def _utc(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+def _shown(time: int, built: Built) -> str:
+    """A time of the store, to its own resolution."""
+    if not built.calendar:
+        return str(time)
+    return str(np.datetime64(time, built.time_unit)).replace("T", " ")

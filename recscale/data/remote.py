@@ -35,7 +35,8 @@ def prepared(data: DataSpec, root: str, progress: Progress | None = None) -> str
     if not is_uri(root):
         with guarded(root):
             return os.path.abspath(prepare(data, root, progress))
-    store = f"{root}/{store_path(data, root).name}"
+    with guarded(cache(), "XDG_CACHE_HOME"):
+        store = f"{root}/{store_path(data, cache()).name}"
     fs, folder = filesystem(store)
     with guarded(store):
         if exists(fs, f"{folder}/{MANIFEST}"):

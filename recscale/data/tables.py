@@ -1,71 +1,116 @@
-"""The files of a log as batches of the columns that a sweep reads."""
+"""A log as batches of raw columns: those that the sweep reads, a sample, or whole rows."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 
 from recscale.data.files import input_files
-from recscale.data.formats import READERS
-from recscale.data.layout import CHUNK_ROWS, DataError
-from recscale.spec import Columns, EventsData, PublishedData
+from recscale.data.fitting import check_columns
+from recscale.data.formats import open_published
+from recscale.data.layout import DataError
+from recscale.data.opened import Table, open_log
+from recscale.spec import (
+    CriteoData,
+    EventsData,
+    FileFormat,
+    PublishedData,
+    TextFormat,
+    positive_column,
+)
+
+Log = EventsData | PublishedData
 
 
-def log_batches(data: EventsData | PublishedData) -> Iterator[tuple[Path, pa.RecordBatch]]:
-    """(file, rows) of every file in natural order, a chunk at a time; values as the file has them.
+def columns_read(data: Log) -> tuple[str, ...]:
+    """Names of the raw columns that the sweep reads, each once."""
+    named = [*data.columns.parts.values(), positive_column(data)]
+    return tuple(dict.fromkeys(name for name in named if name is not None))
 
-    Raises DataError for a file or column that cannot be read.
+
+def log_batches(
+    data: Log, columns: Sequence[str] | None = None, dropped: Counter[str] | None = None
+) -> Iterator[tuple[Path, pa.RecordBatch]]:
+    """(file, rows) of every file in natural order, a chunk at a time, values as the file has them:
+    text files give strings, others the types that they hold, which may differ between files.
+
+    columns: by default those that the sweep reads.
+    dropped: counts lines of text files that cannot be told apart into fields; without it such a
+        line is refused.
+    Raises DataError for a file or column that cannot be read; every file's columns are looked at
+    before the first row is read.
     """
-    read = READERS.get(data.source)
-    for file in input_files(data.path):
-        for batch in read(file) if read else _batches(file, data.columns):
-            yield file, batch
+    wanted = columns_read(data) if columns is None else tuple(columns)
+    for table in _opened(data, dropped):
+        for batch in table.batches(wanted) if len(table.schema) else ():
+            yield table.file, batch
 
 
-def _batches(file: Path, columns: Columns) -> Iterator[pa.RecordBatch]:
-    """The chosen columns of one file, a chunk at a time; text of a CSV stays text."""
-    wanted = [columns.user, columns.item, columns.time, *columns.sparse, *columns.dense]
-    wanted += [c for c in (columns.label, columns.domain) if c]
-    try:
-        if file.name.endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz")):
-            parse = pacsv.ParseOptions(delimiter="\t" if ".tsv" in file.name else ",")
-            with pacsv.open_csv(file, parse_options=parse) as header:
-                _check_columns(file, header.schema.names, columns)
-            convert = pacsv.ConvertOptions(
-                include_columns=wanted,
-                column_types=dict.fromkeys(wanted, pa.string()),
-                strings_can_be_null=True,
+def _opened(data: Log, dropped: Counter[str] | None) -> Sequence[Table]:
+    """All files, with every column that the sweep reads. Raises DataError."""
+    if isinstance(data, EventsData):
+        tables = open_log(data.path, data.format, dropped)
+        check_columns(tables, data)
+        return tables
+    published = open_published(data.source, input_files(data.path), dropped)
+    compared = positive_column(data)
+    for table in published:
+        if compared not in (None, *table.schema.names):
+            raise DataError(
+                f"{table.file}: data.positive: no column {compared!r}; {data.source} gives "
+                f"{', '.join(table.schema.names)}"
             )
-            with pacsv.open_csv(file, parse_options=parse, convert_options=convert) as reader:
-                yield from reader
-        else:
-            with pq.ParquetFile(file) as parquet:
-                _check_columns(file, parquet.schema_arrow.names, columns)
-                yield from parquet.iter_batches(CHUNK_ROWS, columns=wanted)
-    except pa.ArrowInvalid as error:
-        raise DataError(
-            f"{file}: cannot be read ({str(error).splitlines()[0]}); a log is Parquet, or CSV "
-            "with a header line and a name that ends in .csv, .tsv, .csv.gz or .tsv.gz"
-        ) from None
+    return published
 
 
-def _check_columns(file: Path, present: list[str], columns: Columns) -> None:
-    parts = {"user": columns.user, "item": columns.item, "time": columns.time}
-    parts |= {"label": columns.label} if columns.label else {}
-    parts |= {"domain": columns.domain} if columns.domain else {}
-    parts |= {f"sparse[{i}]": c for i, c in enumerate(columns.sparse)}
-    parts |= {f"dense[{i}]": c for i, c in enumerate(columns.dense)}
-    problems = []
-    for part, name in parts.items():
-        if name not in present:
-            near = difflib.get_close_matches(name, present, 1, 0.5)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            problems.append(f"data.columns.{part}: no column {name!r}{hint}")
-    if problems:
-        has = ", ".join(present)
-        raise DataError(f"{file}: {'; '.join(problems)} The file has: {has}")
+def layouts(data: PublishedData) -> str:
+    """The layouts that the files were told to have, in words. Raises DataError."""
+    opened = open_published(data.source, input_files(data.path), Counter())
+    return "; ".join(dict.fromkeys(p.layout for p in opened))
+
+
+def whole_rows(data: Log, file: Path, rows: np.ndarray) -> Iterator[pa.RecordBatch]:
+    """All columns of some rows of one file, in the order of the file.
+
+    rows: int64 [n], ascending; numbers count the rows that `log_batches` gives of the file, from 0.
+    """
+    table = next(t for t in _opened(data, Counter()) if t.file == file)
+    batches = table.batches() if len(table.schema) else ()
+    seen = 0
+    for batch in batches:
+        begin, end = np.searchsorted(rows, [seen, seen + len(batch)])
+        if end > begin:
+            yield batch.take(pa.array(rows[begin:end] - seen))
+        seen += len(batch)
+        if end == len(rows):
+            return
+
+
+def holds_rows(data: Log | CriteoData, file: Path) -> bool:
+    """Whether a file of the log has a row at all. Raises DataError."""
+    if isinstance(data, CriteoData):
+        return file.stat().st_size > 0
+    return next(whole_rows(data, file, np.array([0])), None) is not None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The beginning of a log."""
+
+    files: tuple[Path, ...]
+    rows: pa.RecordBatch
+    """Of all columns, text files as strings; none where the first file holds none"""
+
+
+def log_sample(path: str, n: int = 10_000, format: FileFormat | TextFormat = "auto") -> Sample:
+    """Up to n of the first rows of the log at `path`, of its first file. Raises DataError."""
+    tables = open_log(path, format, Counter())
+    files, schema = tuple(t.file for t in tables), tables[0].schema
+    batches = (batch.slice(0, n) for batch in tables[0].batches() if len(batch))
+    empty = pa.RecordBatch.from_arrays([pa.array([], f.type) for f in schema], schema=schema)
+    return Sample(files, next(batches, empty))

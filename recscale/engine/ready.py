@@ -51,6 +51,7 @@ def ready(spec: SweepSpec, progress: Callable[[int, int | None], None] | None = 
     root = storage.rstrip("/") if is_uri(storage) else os.path.abspath(storage)
     store, run_dir = prepared(data, f"{root}/store", progress), f"{root}/{spec.name}"
     manifest = load_manifest(store)
+    spec = spec.on(manifest.n_train)
     if spec.search.strategy == "frontier":
         search = problem(spec, manifest)
         entries = Ledger(run_dir).entries()
@@ -92,6 +93,19 @@ def changes(sweep: Sweep) -> tuple[list[str], list[str]]:
     before = Study.of(Ledger(sweep.run_dir)).planned
     old, new = {p.run_id for p in before}, {p.run_id for p in sweep.planned}
     return sorted(new - old), sorted(old - new)
+
+
+def other_data(sweep: Sweep) -> str | None:
+    """A sentence where the last plan in the ledger was made for other data than there is now."""
+    plans = [e for e in Ledger(sweep.run_dir).entries() if e["kind"] == "plan"]
+    now = load_manifest(sweep.store).fingerprint
+    if not plans or (before := plans[-1]["data"]["fingerprint"]) == now:
+        return None
+    return (
+        f"the data is not that of the last plan in {sweep.run_dir} (fingerprint {before[:12]}, now "
+        f"{now[:12]}): every run is a new one, and those of the other data stay in the ledger, "
+        "outside this sweep's law"
+    )
 
 
 def stay_on_loopback() -> None:

@@ -5,6 +5,8 @@ A scalar fixes a value, a list makes it an axis of the sweep. Nothing here knows
 """
 
 from recscale.spec.data import (
+    DAY_ORDERS,
+    TIME_UNITS,
     Columns,
     CriteoData,
     DataSpec,
@@ -15,16 +17,21 @@ from recscale.spec.data import (
     PublishedData,
     SyntheticData,
     TextFormat,
+    positive_column,
 )
+from recscale.spec.positive import Comparison
 from recscale.spec.search import LawSpec, SearchSpec, TargetSpec, middle
 from recscale.spec.sweep import FOOTING, TRAINING_AXES, SweepSpec
 from recscale.spec.train import BudgetSpec, LearningRate, ResourcesSpec, TrainSpec
 
 __all__ = [
+    "DAY_ORDERS",
     "FOOTING",
+    "TIME_UNITS",
     "TRAINING_AXES",
     "BudgetSpec",
     "Columns",
+    "Comparison",
     "CriteoData",
     "DataSpec",
     "EventsData",
@@ -42,4 +49,5 @@ __all__ = [
     "TextFormat",
     "TrainSpec",
     "middle",
+    "positive_column",
 ]

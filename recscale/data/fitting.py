@@ -1,0 +1,99 @@
+"""Whether the files of a log have the columns that the sweep names, and belong together."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from recscale.data.dialects import TextTable
+from recscale.data.layout import DataError
+from recscale.data.opened import Table
+from recscale.spec import EventsData, positive_column
+
+SEPARATORS = (";", "\t", "|", "::", ",", "\x01")
+NUMBERS = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{8,}|\d+")
+"""What may differ in the names of the parts of one log."""
+
+
+def check_columns(tables: Sequence[Table], data: EventsData) -> None:
+    """Raises DataError with every column that is missing, or by name with a file that is no part
+    of the log: its columns do not fit while those of others do."""
+    given = [t for t in tables if len(t.schema)]  # the others hold nothing at all
+    odd = {t.file: _problems(t, data) for t in given}
+    misfits = [t for t in given if odd[t.file]]
+    if not misfits:
+        _check_kin(given)
+        return
+    first = misfits[0]
+    has = ", ".join(first.schema.names)
+    what = f"{first.file}: {'; '.join(odd[first.file])}. The file has: {has}"
+    if len(misfits) < len(given):
+        fits = next(t.file for t in given if not odd[t.file])
+        raise DataError(
+            f"{what}; {fits.name} has them, so it is no part of the same log: {_narrower(fits)}"
+        )
+    raise DataError(what + _dialect_hint(first))
+
+
+def _problems(table: Table, data: EventsData) -> list[str]:
+    present, problems = table.schema.names, []
+    for key, name in _named(data).items():
+        if name not in present:
+            near = difflib.get_close_matches(name, present, 1, 0.5)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            problems.append(f"{key}: no column {name!r}{hint}")
+        elif present.count(name) > 1:
+            problems.append(
+                f"{key}: {present.count(name)} columns are named {name!r}; rename one, or name all "
+                "by data.format: {header: [...]} in a file without a header line"
+            )
+    return problems
+
+
+def _named(data: EventsData) -> dict[str, str]:
+    """Key of the sweep -> the column that it names."""
+    named = {f"data.columns.{part}": name for part, name in data.columns.parts.items()}
+    compared = positive_column(data)
+    return named | ({"data.positive": compared} if compared else {})
+
+
+def _check_kin(tables: Sequence[Table]) -> None:
+    """Files of one log may gain or lose columns with time. Files of different names, each with
+    columns that the other lacks, are two kinds of rows (ratings.csv beside tags.csv)."""
+    first: dict[frozenset[str], Table] = {}
+    names: dict[frozenset[str], set[str]] = defaultdict(set)
+    for table in tables:
+        columns = frozenset(table.schema.names)
+        first.setdefault(columns, table)
+        names[columns].add(NUMBERS.sub("#", table.file.name.lower()))
+    for mine, theirs in itertools.combinations(first, 2):
+        if mine - theirs and theirs - mine and not names[mine] & names[theirs]:
+            one, other = first[mine].file, first[theirs].file
+            raise DataError(
+                f"{other}: has {min(theirs - mine)!r} and lacks {min(mine - theirs)!r}, {one} the "
+                f"other way round, so they are no parts of one log; {_narrower(one)}"
+            )
+
+
+def _narrower(file: Path) -> str:
+    pattern = re.sub(r"#+", "*", NUMBERS.sub("#", file.name))
+    return f"narrow data.path, for instance to {file.parent / pattern}"
+
+
+def _dialect_hint(table: Table) -> str:
+    """What to try where no column at all was found in a text file."""
+    names = table.schema.names
+    if not isinstance(table, TextTable):
+        return ""
+    found = [s for s in SEPARATORS if s in names[0]] if len(names) == 1 else []
+    if found:
+        quote = "" if found[0] in ";," else ", quote: null"
+        return (
+            f". Its first line has no {table.dialect.separator!r} and has {found[0]!r}: say "
+            f'data.format: {{separator: "{found[0]}"{quote}}}'
+        )
+    return ". Where its first line is a row already, name the columns: data.format: {header: [...]}"

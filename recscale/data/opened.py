@@ -1,0 +1,132 @@
+"""The files of a log, each opened by the reader of its format, before any row is read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recscale.data.binary import ArrowTable, JsonTable, ParquetTable
+from recscale.data.delta import delta_parts
+from recscale.data.dialects import CSV, TSV, TextTable, dialect_of
+from recscale.data.files import FORMATS, input_files, log_place, partition_keys, table_format
+from recscale.data.layout import DataError
+from recscale.data.streams import COMPRESSED, ENDINGS, kind_of, plain_name, readable
+from recscale.spec import FileFormat, TextFormat
+
+LOGS = (
+    "a log is Parquet, Arrow IPC, JSON lines (.jsonl), CSV with a header line (.csv) or "
+    f"tab-separated text (.tsv), text also compressed ({', '.join(ENDINGS)})"
+)
+
+
+class Table(Protocol):
+    """One file, opened: its columns are known, its rows are not read yet."""
+
+    @property
+    def file(self) -> Path: ...
+
+    @property
+    def schema(self) -> pa.Schema: ...
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]: ...
+
+
+class Partition:
+    """A file of a Hive-partitioned folder: its own columns and the keys of its folders, as text."""
+
+    def __init__(self, table: Table, keys: dict[str, str | None]):
+        self.file, self._table, self._keys = table.file, table, keys
+        self._own = set(table.schema.names)
+        more = [pa.field(k, pa.string()) for k in keys if k not in self._own]
+        self.schema = pa.schema([*table.schema, *more]) if len(table.schema) else table.schema
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The chosen columns, by default all. Raises DataError where a key contradicts a column
+        of its name."""
+        names = self.schema.names if columns is None else list(columns)
+        own = [n for n in names if n in self._own]
+        for batch in self._table.batches(own or self._table.schema.names[:1]):
+            arrays = [
+                self._agreed(batch[n], n) if n in self._own else self._key(n, len(batch))
+                for n in names
+            ]
+            yield pa.RecordBatch.from_arrays(arrays, names=names)
+
+    def _key(self, name: str, n: int) -> pa.Array:
+        return pa.repeat(pa.scalar(self._keys[name], pa.string()), n)
+
+    def _agreed(self, column: pa.Array, name: str) -> pa.Array:
+        if name not in self._keys:
+            return column
+        for value in pc.unique(column).to_pylist():  # type: ignore
+            if str(value) != self._keys[name]:
+                raise DataError(
+                    f"{self.file}: column {name!r} holds {value!r} where the folder's name says "
+                    f"{name}={self._keys[name]}; rename the column or the folders"
+                )
+        return column
+
+
+def open_log(
+    path: str, format: FileFormat | TextFormat, dropped: Counter[str] | None = None
+) -> list[Table]:
+    """Every file of a log in natural order. Raises DataError.
+
+    dropped: counts lines of text that cannot be told apart into fields; without it such a line is
+        refused.
+    """
+    folder = log_place(path)
+    if table_format(folder) == "Delta":
+        return list(delta_parts(folder))
+    if format == "delta":
+        raise DataError(f"data.path {path}: no Delta table (a folder that holds _delta_log)")
+    return [
+        Partition(table, keys) if (keys := partition_keys(path, table.file)) else table
+        for table in (open_file(file, format, dropped) for file in input_files(path))
+    ]
+
+
+def open_file(
+    file: Path, format: FileFormat | TextFormat, dropped: Counter[str] | None = None
+) -> Table:
+    """One file by its format; `auto` goes by what it begins with, and for text by its name.
+
+    Raises DataError for a file that no reader here reads.
+    """
+    with readable(file):
+        kind = kind_of(file)
+    if kind not in COMPRESSED | {"text", "empty", "parquet", "arrow", "arrow stream"}:
+        raise DataError(f"{file}: is a {kind}; unpack or convert it: {LOGS}")
+    if isinstance(format, TextFormat):
+        return TextTable(file, format, dropped)
+    if format == "auto":
+        format = _format_of(file, kind)
+    if format == "parquet":
+        return ParquetTable(file)
+    if format == "arrow":
+        return ArrowTable(file, streamed=kind == "arrow stream")
+    if format == "jsonl":
+        return JsonTable(file)
+    return TextTable(file, CSV if format == "csv" else TSV, dropped)
+
+
+def _format_of(file: Path, kind: str) -> FileFormat:
+    """Raises DataError where neither content nor name tell."""
+    if kind in ("parquet", "arrow", "arrow stream"):
+        return "parquet" if kind == "parquet" else "arrow"
+    name = plain_name(file).lower()
+    if name.endswith((".jsonl", ".ndjson", ".json")):
+        return "jsonl"
+    if (dialect := dialect_of(file)) is not None:
+        return "csv" if dialect is CSV else "tsv"
+    ending = next((e for e in FORMATS if name.endswith(e)), "")
+    what = f"is named {ending} and is none" if ending else "does not say by its name what it holds"
+    raise DataError(
+        f"{file}: {what}; {LOGS}; another text file is described by data.format: csv, tsv, jsonl, "
+        'or a mapping such as {separator: ";", header: [user, item, time]}'
+    )

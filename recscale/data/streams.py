@@ -1,0 +1,93 @@
+"""Files as streams of bytes: what they begin with says whether and how they are compressed."""
+
+from __future__ import annotations
+
+import io
+import lzma
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from recscale.data.layout import DataError
+
+MAGIC = {  # first bytes -> what the file is
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bz2",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x04\x22\x4d\x18": "lz4",
+    b"\xfd7zXZ\x00": "xz",
+    b"PAR1": "parquet",
+    b"ARROW1": "arrow",
+    b"\xff\xff\xff\xff": "arrow stream",
+    b"PK\x03\x04": "zip archive",
+    b"7z\xbc\xaf\x27\x1c": "7z archive",
+    b"Rar!": "rar archive",
+    b"ORC": "ORC file",
+    b"Obj\x01": "Avro file",
+    b"\x89HDF": "HDF5 file",
+    b"\x93NUMPY": "NumPy array",
+    b"\x80\x04\x95": "Python pickle",
+    b"\x80\x05\x95": "Python pickle",
+    b"SQLite format 3": "SQLite database",
+}
+COMPRESSED = {"gzip", "bz2", "zstd", "lz4", "xz"}
+BUFFER = 1 << 20
+"""Bytes held for readers of lines."""
+ENDINGS = (".gz", ".gzip", ".bz2", ".zst", ".zstd", ".lz4", ".xz")
+"""Of the names of compressed files."""
+
+
+def kind_of(file: Path) -> str:
+    """What the first bytes say: a value of MAGIC, `empty`, or `text`. Raises OSError."""
+    with open(file, "rb") as source:
+        first = source.read(16)
+    if not first:
+        return "empty"
+    return next((kind for magic, kind in MAGIC.items() if first.startswith(magic)), "text")
+
+
+def plain_name(file: Path) -> str:
+    """The name without the ending of a compression."""
+    name = file.name
+    ending = next((e for e in ENDINGS if name.lower().endswith(e)), "")
+    return name[: len(name) - len(ending)]
+
+
+def open_bytes(file: Path) -> BinaryIO:
+    """The bytes of a file, uncompressed; all members of a gzip file one after the other."""
+    return io.BufferedReader(open_stream(file), BUFFER)  # type: ignore
+
+
+def open_stream(file: Path) -> pa.NativeFile:
+    """The same for pyarrow."""
+    kind = kind_of(file)
+    if kind == "xz":
+        return pa.PythonFile(lzma.open(file))
+    return pa.input_stream(str(file), compression=kind if kind in COMPRESSED else None)
+
+
+@contextmanager
+def readable(file: Path) -> Iterator[None]:
+    """Turns whatever a reader raises about the file into a DataError of one sentence."""
+    try:
+        yield
+    except DataError:
+        raise
+    except PermissionError:
+        raise DataError(f"{file}: may not be read; correct its permissions") from None
+    except (pa.ArrowException, OSError, EOFError, UnicodeError, lzma.LZMAError, zlib.error) as e:
+        said = (str(e).splitlines() or [type(e).__name__])[0][:200]
+        raise DataError(f"{file}: cannot be read ({said}); {_remedy(said)}") from None
+
+
+def _remedy(said: str) -> str:
+    if re.search("utf-?8", said, re.IGNORECASE):
+        return "a log of text is UTF-8; convert it, for instance with iconv -f latin1 -t utf-8"
+    if re.search("truncated|ended before", said, re.IGNORECASE):
+        return "it breaks off; copy it again"
+    return "correct or leave out the file"
