@@ -152,7 +152,7 @@ def typed(kind: pa.DataType, role: str, path: Path, rows: int = 40) -> EventsDat
     }
     try:
         pq.write_table(pa.table(log), path.with_suffix(".parquet"))
-    except (pa.ArrowException, TypeError):
+    except (pa.ArrowException, OSError, TypeError):
         path.with_suffix(".parquet").unlink(missing_ok=True)
         with ipc.new_file(path.with_suffix(".arrow"), pa.table(log).schema) as file:
             file.write_table(pa.table(log))
