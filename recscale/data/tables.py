@@ -15,6 +15,7 @@ from recscale.data.fitting import check_columns
 from recscale.data.formats import open_published
 from recscale.data.layout import DataError
 from recscale.data.opened import Table, open_log
+from recscale.data.plain import plain
 from recscale.spec import (
     CriteoData,
     EventsData,
@@ -85,7 +86,9 @@ def whole_rows(data: Log, file: Path, rows: np.ndarray) -> Iterator[pa.RecordBat
     for batch in batches:
         begin, end = np.searchsorted(rows, [seen, seen + len(batch)])
         if end > begin:
-            yield batch.take(pa.array(rows[begin:end] - seen))
+            chosen = pa.array(rows[begin:end] - seen)
+            columns = [plain(column).take(chosen) for column in batch.columns]
+            yield pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
         seen += len(batch)
         if end == len(rows):
             return
