@@ -3,8 +3,9 @@
 Task `click`: every row with its 0/1 label; or, without a label column, every row a positive with
 sampled negatives of the same user and moment. Task `next_item`: every row a target, label 1.
 With `positive`, the rows that it names are the positives and the others the negatives.
-A history is the user's positives of strictly earlier moments; a sequence is all of a user's
-events, those of one moment in an arbitrary order that no file has a say in.
+A history is the user's positives of strictly earlier moments, or what a list column gives; a
+sequence is all of a user's events, those of one moment in an arbitrary order that no file has a say
+in. Of list columns the values lie flat, in the order of the events, whose rows share them.
 
 Memory: about 50 bytes per event (time order, codes, group keys), as much again for a moment while
 ties are ordered and columns are judged, 32 bytes per row that reads like another one, and one

@@ -14,7 +14,7 @@ VERSION = 1
 
 ROW_ARRAYS = {
     "dense": "<f4",  # [n, n_dense]
-    "ids": "<i4",  # [n, n_tables], frequency ranks
+    "ids": "<i4",  # [n, n_plain], frequency ranks
     "label": "|u1",  # [n]
     "time": "<i8",  # [n], steps of the manifest's time_unit since 1970, or of a log's own clock
     "history_begin": "<i8",  # [n], into history_items
@@ -25,8 +25,8 @@ ROW_ARRAYS = {
 HISTORY_ITEMS = "history_items"  # [m], ids of the history's table, grouped by user, oldest first
 HISTORY_TIMES = "history_times"  # [m], when each of them happened; of task next_item only
 HISTORY_DOMAINS = "history_domains"  # [m], codes; where data.columns.domain names a column
-BAG_IDS = "bag_ids"  # .0, .1, ... [m], frequency ranks of a bag's values, one bag after another
-BAG_WEIGHTS = "bag_weights"  # likewise, "<f4": of a weighted bag, adding up to 1 in magnitude
+BAG_IDS = "bag_ids"  # .0, .1, ..., one a bag: "<i4" [m], frequency ranks of its values
+BAG_WEIGHTS = "bag_weights"  # likewise "<f4" [m] where it has weights: a row's magnitudes add to 1
 DTYPES = {**ROW_ARRAYS, HISTORY_ITEMS: "<i4", HISTORY_TIMES: "<i8", HISTORY_DOMAINS: "<i4"}
 
 CHUNK_ROWS = 1 << 18
