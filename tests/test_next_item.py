@@ -183,7 +183,7 @@ def test_shares_of_a_batch_add_up_to_its_gradient(sequence_store):
     def gradient(rank: int, world: int) -> torch.Tensor:
         built.model.zero_grad()
         task = NextItemTask(config, sequence_store, rank, world, CPU)
-        loss, _ = task.loss(built.model, 3)
+        loss = task.loss(built.model, 3).loss
         parameters = [p for n, p in built.model.named_parameters() if "items" not in n]
         return torch.cat([g.flatten() for g in torch.autograd.grad(loss, parameters)])
 
