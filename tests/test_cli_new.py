@@ -53,7 +53,9 @@ class World:
         return self.rng.choice(values, N).tolist()
 
 
-def write(path: str, columns: Mapping[str, object], separator: str = ",", header: bool = True) -> str:
+def write(
+    path: str, columns: Mapping[str, object], separator: str = ",", header: bool = True
+) -> str:
     """A text file of the columns."""
     rows = zip(*columns.values(), strict=True)  # type: ignore
     lines = [separator.join(columns)] if header else []
