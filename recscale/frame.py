@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
 from recscale.run import Cost, RunRecord, TrainConfig
 
 
-def records_frame(records: Sequence[RunRecord], metrics: Sequence[str] = ()) -> pd.DataFrame:
+def records_frame(
+    records: Sequence[RunRecord], metrics: Sequence[str] = (), below_baseline: bool = False
+) -> pd.DataFrame:
     """One row a run: identity, axes, costs (`*_flop`, `*_bytes`, `*_s`, `*_params`), final metrics
-    (`eval_*`) and best ones (`best_*`), `enters_law` and, where false, `left_out` with the reason.
-    `metrics` are columns to have even when no run has finished.
+    (`eval_*`) and best ones (`best_*`), `enters_law` and, where false, `left_out` with the reason;
+    `worse_than` names the baselines that its final loss is no better than. `metrics` are columns
+    to have even when no run has finished; `below_baseline` as in `left_out`.
     """
-    out = left_out(records)
+    out = left_out(records, below_baseline)
     rows = [_row(r, out.get(r.run_id)) for r in records]
     return pd.DataFrame(rows, columns=_columns(records, metrics))
 
@@ -47,10 +50,12 @@ def tables_frame(records: Sequence[RunRecord]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def left_out(records: Sequence[RunRecord]) -> dict[str, str]:
-    """run id -> why the run does not enter laws: failed, diverged, or another learning-rate
-    factor was better for the same architecture and data (lowest final loss, mean over the seeds
-    that all factors have finished)."""
+def left_out(records: Sequence[RunRecord], below_baseline: bool = False) -> dict[str, str]:
+    """run id -> why the run does not enter laws: failed, diverged; another learning-rate factor
+    was better for the same architecture and data (lowest final loss, mean over the seeds that all
+    factors have finished); or, unless `below_baseline` lets it in, its final loss is no better
+    than a baseline. The factor is chosen first, among all that are done: a choice among those that
+    beat a baseline would take the factor with the luckiest seed."""
     out = {r.run_id: r.status for r in records if r.status != "done"}
     groups: dict[str, dict[float, dict[int, RunRecord]]] = defaultdict(lambda: defaultdict(dict))
     for r in records:
@@ -63,7 +68,27 @@ def left_out(records: Sequence[RunRecord]) -> dict[str, str]:
             if factor != best:
                 reason = f"learning-rate factor {best:g} was better than {factor:g}"
                 out |= {r.run_id: reason for r in by_seed.values()}
-    return out
+    lost = {} if below_baseline else {r.run_id: below_words(r) for r in records if r.worse_than}
+    return lost | out
+
+
+def below_words(record: RunRecord) -> str:
+    """`eval_loss 8.81 is no better than the baseline uniform (8.56)`, of a run in `worse_than`."""
+    assert record.final is not None  # only a run that is done is held against baselines
+    each = ", ".join(f"{name} ({nats:.5g})" for name, nats in record.worse_than.items())
+    several = "s" if len(record.worse_than) > 1 else ""
+    return f"eval_loss {record.final.eval_loss:.5g} is no better than the baseline{several} {each}"
+
+
+def lost_words(records: Iterable[RunRecord]) -> str:
+    """`7 of 12 runs lost to a baseline (constant rate)`, of the runs that are done; empty where
+    none did."""
+    done = [r for r in records if r.status == "done"]
+    lost = [r for r in done if r.worse_than]
+    names = dict.fromkeys(name for r in lost for name in r.worse_than)
+    if not lost:
+        return ""
+    return f"{len(lost)} of {len(done)} runs lost to a baseline ({', '.join(names)})"
 
 
 def _best_factor(factors: dict[float, dict[int, RunRecord]]) -> float:
@@ -103,7 +128,7 @@ def _columns(records: Sequence[RunRecord], wanted: Sequence[str]) -> list[str]:
             *probes, *_REST]  # fmt: skip
 
 
-_IDENTITY = ("run_id", "status", "enters_law", "left_out", "family")
+_IDENTITY = ("run_id", "status", "enters_law", "left_out", "worse_than", "family")
 _TRAINING = ("epochs", "data_fraction", "batch_size", "rate_factor", "seed")
 _COSTS = (
     "table_params", "dense_params", "head_params", "non_embedding_params", "table_rows", "samples",
@@ -126,6 +151,7 @@ def _row(r: RunRecord, out: str | None) -> dict[str, object]:
         "status": r.status,
         "enters_law": out is None,
         "left_out": out,
+        "worse_than": ", ".join(r.worse_than) or None,
         "samples_per_s": cost.samples / cost.time_s if r.measured and cost.time_s else None,
         "workers": r.workers,
         "resumed": r.resumed,

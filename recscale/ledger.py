@@ -155,10 +155,13 @@ class Ledger:
         return standing(self.attempts())
 
     def frame(self) -> pd.DataFrame:
-        """One row a run, units in the column names; see `recscale.frame`."""
+        """One row a run, units in the column names; see `recscale.frame`. Which runs may enter a
+        law is as the sweep asks."""
         from recscale.frame import records_frame
 
-        return records_frame(self.records())
+        plan = next((e for e in reversed(self.entries()) if e["kind"] == "plan"), {})
+        asked = plan.get("spec", {}).get("law", {}).get("below_baseline", False)
+        return records_frame(self.records(), below_baseline=asked)
 
     def curves(self) -> pd.DataFrame:
         """One row a point of a learning curve: run_id and the fields of `CurvePoint`."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
@@ -23,11 +25,14 @@ class TableFacts(Frozen):
     collision_rate: float = 0.0
     """Share of distinct raw values that share their id with another one after hashing."""
     unseen_rate: float = 0.0
-    """Share of evaluation rows whose value never occurs in the training part."""
+    """Share of evaluation rows, of a bag of evaluation values, whose value never occurs in the
+    training part."""
+    bag: bool = False
+    """Whether a row holds any number of values, which the model pools into one vector."""
     mean_length: float = 1.0
-    """Values of a training row: 1, but for bags of list columns."""
+    """Values of a training row on average: 1 but for a bag."""
     weighted: bool = False
-    """Whether the log gives the weights with which a bag is pooled; otherwise it is its mean."""
+    """Whether a bag's pool is weighted by a column of the log; otherwise it is the plain mean."""
 
 
 class Floor(Frozen):
@@ -51,6 +56,7 @@ class Manifest(Frozen):
     n_train: int
     n_eval: int
     tables: tuple[TableFacts, ...]
+    """Those of one value a row first, in the order of the columns of `ids`; then the bags."""
     dense: tuple[str, ...]
     history: str | None
     """Name of the table whose ids the user histories hold, or None without histories."""
@@ -74,8 +80,43 @@ class Manifest(Frozen):
     """What one step of the store's `time` is: the finest that the log needs."""
     floor: Floor | None = None
 
+    def baselines_in(self, loss: str) -> dict[str, float]:
+        """The baselines in the unit of a column of losses: `eval_loss` (nats) or `eval_ne`; empty
+        for others."""
+        p = self.label_rate_eval or 0.0
+        if loss == "eval_ne" and 0 < p < 1:
+            entropy = -p * math.log(p) - (1 - p) * math.log1p(-p)
+            return {name: nats / entropy for name, nats in self.baselines.items()}
+        return self.baselines if loss == "eval_loss" else {}
+
     def table(self, name: str) -> TableFacts:
         return next(t for t in self.tables if t.name == name)
+
+    @property
+    def plain(self) -> tuple[TableFacts, ...]:
+        """The tables of one value a row."""
+        return tuple(t for t in self.tables if not t.bag)
+
+    @property
+    def bags(self) -> tuple[TableFacts, ...]:
+        return tuple(t for t in self.tables if t.bag)
+
+    @property
+    def items(self) -> TableFacts:
+        """The table of the items that histories hold. Raises StopIteration without histories."""
+        return self.table(str(self.history))
+
+
+def unused(name: str, taken: Collection[str]) -> str:
+    """`name`, or with underscores after it while the log has a column of that name: our own names
+    give way, never the user's."""
+    while name in taken:
+        name += "_"
+    return name
+
+
+PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+"""Steps of each `time_unit`"""
 
 
 def load_manifest(store: str | Path) -> Manifest:

@@ -160,6 +160,9 @@ class RunRecord(Frozen):
     """What the sweep's probes found at the end of the run, by column name."""
     spectra: dict[str, Spectrum] = {}
     """By table; empty for a run that did not come to its end."""
+    worse_than: dict[str, float] = {}
+    """Of a run that is done: the data's baselines that its final loss is no better than, with
+    theirs (nats a sample); see `recscale.data.baselines`."""
     resumed: int = 0
     """Times the run went on from a checkpoint."""
     lost: float = 0.0

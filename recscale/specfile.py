@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 from collections.abc import Sequence
@@ -79,6 +80,12 @@ def dump_spec(spec: SweepSpec) -> str:
     return yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False)
 
 
+def scalar(text: str) -> str:
+    """A text as a value or key of YAML, quoted where it would be read as something else."""
+    plain = re.fullmatch(r"[A-Za-z_./][\w./-]*", text) and yaml.safe_load(text) == text
+    return text if plain else json.dumps(text, ensure_ascii=False)
+
+
 def expand(path: str, key: str) -> str:
     """`path` with $VARIABLES and ~ expanded. Raises SpecError naming a variable that is not set."""
     expanded = os.path.expanduser(os.path.expandvars(path))
@@ -117,7 +124,7 @@ def _sentence(name: str, lines: dict[Loc, int], error: ErrorDetails) -> str:
     where = f"{name}:{line}: {_dotted(loc)}"
     kind, given = error["type"], error.get("input")
     if kind == "extra_forbidden":
-        tags = _tags(str(loc[0]))
+        tags = kinds_of(str(loc[0]))
         allowed = _keys_beside(loc, [t for t in error["loc"] if t in tags])
         near = difflib.get_close_matches(str(loc[-1]), allowed, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"allowed: {', '.join(allowed)}"
@@ -126,7 +133,7 @@ def _sentence(name: str, lines: dict[Loc, int], error: ErrorDetails) -> str:
         return f"{where}: missing; this key is required"
     if kind in ("union_tag_not_found", "union_tag_invalid"):
         key = TAGS[str(loc[0])]
-        tags = ", ".join(map(repr, _tags(str(loc[0]))))
+        tags = ", ".join(map(repr, kinds_of(str(loc[0]))))
         if kind == "union_tag_not_found":
             return f"{where}.{key}: missing; allowed: {tags}"
         tag = given.get(key) if isinstance(given, dict) else given
@@ -139,7 +146,7 @@ def _sentence(name: str, lines: dict[Loc, int], error: ErrorDetails) -> str:
 def _in_file(loc: Loc, lines: dict[Loc, int]) -> Loc:
     """Drops the parts of a pydantic location that the file does not have: union tags, and the
     index 0 of what stands alone where a list may stand."""
-    tags = _tags(str(loc[0])) if loc else []
+    tags = kinds_of(str(loc[0])) if loc else []
     kept: Loc = ()
     for i, part in enumerate(loc):
         named = isinstance(part, str) and i == len(loc) - 1 and part not in tags
@@ -159,7 +166,7 @@ def _keys_beside(loc: Loc, kinds: Sequence[str | int]) -> list[str]:
     return list(dict.fromkeys(f.alias or k for m in models for k, f in m.model_fields.items()))
 
 
-def _tags(key: str) -> list[str]:
+def kinds_of(key: str) -> list[str]:
     """The kinds that a mapping of the sweep file may be."""
     if key not in TAGS:
         return []

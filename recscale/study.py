@@ -108,26 +108,53 @@ class Study:
         """The planned runs' records; see `recscale.frame.records_frame`."""
         from recscale.frame import records_frame
 
-        return records_frame(self.records, self.spec.models[0].losses)
+        asked = self.spec.law.below_baseline
+        return records_frame(self.records, self.spec.models[0].losses, asked)
+
+    def left_out(self) -> dict[str, str]:
+        """run id -> why it does not enter the law; see `recscale.frame.left_out`."""
+        from recscale.frame import left_out
+
+        return left_out(self.records, self.spec.law.below_baseline)
+
+    def below(self) -> list[RunRecord]:
+        """The runs that are done and no better than a baseline, whether or not they enter."""
+        return [r for r in self.records if r.worse_than]
+
+    def no_law(self, why: str = "") -> str:
+        """Why the runs determine no law, and before it how many of them baselines keep out of it;
+        by default, why none enters."""
+        from recscale.frame import lost_words
+
+        lost = "" if self.spec.law.below_baseline else lost_words(self.records)
+        if lost:
+            return f"{lost}: {why or 'none is left'}"
+        return why or "no run has ended yet"
 
     def law(self) -> ScalingLaw:
         """The law that the sweep asks for, over the runs that may enter it. A law that the runs
         do not determine says so in its status. Raises LawError before the first run has ended, and
         for several families, each of which has a law of its own: see `parts`."""
-        from recscale.laws import LawError, fit
+        from recscale.laws import LawError, Status, fit
 
         if len(self.spec.models) > 1:
             raise LawError("several families have no law in common; each part has its own")
         frame = self.frame()
         if not any(frame["enters_law"]):
-            raise LawError("no run has ended yet")
-        return fit(
-            frame.loc[frame["enters_law"].astype(bool)],
-            form=self.spec.law.form,
-            variables=list(self.spec.law_variables),
-            loss=self.spec.law_loss,
-            cost="train_flop",
-        )
+            raise LawError(self.no_law())
+        try:
+            law = fit(
+                frame.loc[frame["enters_law"].astype(bool)],
+                form=self.spec.law.form,
+                variables=list(self.spec.law_variables),
+                loss=self.spec.law_loss,
+                cost="train_flop",
+            )
+        except LawError as error:
+            raise LawError(self.no_law(str(error))) from error
+        if law.status is Status.UNDERDETERMINED:
+            return replace(law, reason=self.no_law(law.reason))
+        return law
 
     def eta_s(self) -> float | None:
         """Seconds to the end at the pace measured so far and as many runs at a time as now; None
@@ -149,6 +176,12 @@ class Study:
             "failed": self.count("failed"),
             "stopped": self.count("stopped"),
             "running": len(self.running),
+            "baselines": self.data.baselines,
+            "below_baseline": [
+                {"run_id": r.run_id, "eval_loss": r.final.eval_loss, "worse_than": r.worse_than}
+                for r in self.below()
+                if r.final
+            ],
             "spent": vars(self.spent),
             "budget": self.spec.budget.model_dump(exclude_none=True),
             "law": law_facts(self),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 UNITS = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
@@ -26,6 +27,12 @@ def number(value: float | None, digits: int = 4) -> str:
     if value and abs(value) < 10**-digits * 2:
         return f"{value:.2g}"
     return f"{value:.{digits}f}"
+
+
+def baselines(found: Mapping[str, float]) -> str:
+    """A manifest's baselines in one line; empty where there are none."""
+    each = ", ".join(f"{name} {number(nats)}" for name, nats in found.items())
+    return f"baselines (evaluation loss, nats a sample): {each}" if found else ""
 
 
 def span(mean: float, low: float, high: float) -> str:

@@ -9,7 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from recscale.data.intake import read_events
 from recscale.data.prepare import prepare
+from recscale.data.repeats import copies, in_order
 from recscale.data.store import Store
 from recscale.spec import Columns, EventsData
 
@@ -41,16 +43,18 @@ def event_log(path: Path, n: int = 3000, seed: int = 0) -> dict[str, list]:
     return log
 
 
-def distinct_in_time(log: dict[str, list]) -> list[dict]:
-    """Rows of a log in time order, ties in file order, without repeated (user, item, time)."""
+def distinct_in_time(log: dict[str, list], data: EventsData, folder: Path) -> list[dict]:
+    """Rows of a log in time order without those that repeat another in all columns; ties, whose
+    order is arbitrary, as the store has them."""
     rows = [dict(zip(log, values, strict=True)) for values in zip(*log.values(), strict=True)]
-    rows.sort(key=lambda row: row["time"])
-    seen, kept = set(), []
-    for row in rows:
-        key = row["user"], row["item"], row["time"]
-        if key not in seen:
-            seen.add(key)
-            kept.append(row)
+    folder.mkdir()
+    events = read_events(data, folder, lambda done, total: None)
+    order, alike = in_order(events)
+    numbers = events.columns["row"][order[~copies(data, events, order, alike)]]
+    kept = [rows[i] for i in numbers]
+    distinct = {tuple(row.values()) for row in rows}
+    assert [row["time"] for row in kept] == sorted(row["time"] for row in kept)
+    assert len(kept) == len(distinct) and {tuple(row.values()) for row in kept} == distinct
     return kept
 
 

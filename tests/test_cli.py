@@ -11,6 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from recscale.cli import main
+from recscale.manifest import Manifest, TableFacts
+from recscale.report.data_text import data_lines
 
 SWEEP = """
 name: verbs
@@ -32,16 +34,6 @@ def test_every_verb_explains_itself():
         assert "Example: recscale" in shown.output
 
 
-def test_new_copies_an_example_that_can_be_planned(tmp_path: Path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert call("new", "mine", "--like", "demo").exit_code == 0
-    assert "name: mine" in Path("mine.yaml").read_text()
-    again = call("new", "mine")
-    assert again.exit_code == 2 and "exists" in again.output
-    unknown = call("new", "other", "--like", "nothing")
-    assert unknown.exit_code == 2 and "demo" in unknown.output
-
-
 def test_plan_prices_every_run_before_it_runs(sweep_file):
     sweep = sweep_file(SWEEP)
     shown = call("plan", sweep, "--json")
@@ -59,6 +51,58 @@ def test_prepare_says_what_it_made(sweep_file):
     shown = call("prepare", sweep_file(SWEEP))
     assert shown.exit_code == 0
     assert "4,500 training and 500 evaluation rows" in shown.output
+    assert "training:" in shown.output and "% positives" in shown.output
+    assert "world: " in shown.output  # a note of the manifest
+
+
+FRONTIER = "search: {strategy: frontier, target: {flop: 20x}}\n"
+
+
+@pytest.mark.parametrize("search", ["", FRONTIER], ids=["grid", "frontier"])
+def test_warnings_of_the_data_are_said_by_prepare_and_plan(search, sweep_file):
+    axes = SWEEP.replace("[0.5, 1.0]", "[0.1, 0.3, 1.0]").replace("[4, 8]", "[4, 8, 16]")
+    sweep = sweep_file((axes + search) if search else SWEEP)
+    store = Path(call("prepare", sweep).stdout.splitlines()[0])
+    facts = json.loads((store / "manifest.json").read_text())
+    warning = "column 'uuid' has nearly one value a row"
+    (store / "manifest.json").write_text(json.dumps(facts | {"warnings": [warning]}))
+    for verb in ("prepare", "plan"):
+        shown = call(verb, sweep)
+        assert shown.exit_code == 0, shown.output
+        assert shown.output.splitlines()[-1] == f"warning: {warning}"
+    told = json.loads(call("plan", sweep, "--json").stdout)
+    for facts in told if isinstance(told, list) else [told]:
+        assert facts["warnings"] == [warning]
+
+
+def test_a_prepared_log_is_described():
+    data = Manifest(
+        source="events", task="click", fingerprint="", n_train=900, n_eval=100, raw_rows=1040,
+        tables=(
+            TableFacts(name="user", rows=31, distinct=30, unseen_rate=0.05),
+            TableFacts(name="tags", rows=9, distinct=8, mean_length=2.5, weighted=True),
+            *(TableFacts(name=f"c{i}", rows=3, distinct=2) for i in range(20)),
+        ),
+        dense=("price",), history="item", label_rate_train=0.0123, label_rate_eval=0.02,
+        time_range_train=("2026-01-01 00:00:00", "2026-01-09 00:00:00"),
+        time_range_eval=("2026-01-09 00:00:01", "2026-01-10 00:00:00"), time_unit="ms",
+        dropped={"time unreadable": 40}, notes={"positives": "rating >= 4: 12 of 900 rows"},
+        baselines={"constant rate": 0.0664},
+    )  # fmt: skip
+    text = "\n".join(data_lines(data))
+    for said in (
+        "900 training and 100 evaluation rows",
+        "2026-01-01 00:00:00 to 2026-01-09 00:00:00; 1.23 % positives",
+        "2026-01-09 00:00:01 to 2026-01-10 00:00:00; 2 % positives",
+        "told apart by milliseconds",
+        "dropped 40 rows (3.8 %): time unreadable",
+        "user 31 (5 % of evaluation unseen), tags 9 (2.5 values a row, weighted)",
+        "10 more with 30 in all",
+        "dense columns, 1: price",
+        "positives: rating >= 4: 12 of 900 rows",
+        "constant rate 0.0664",
+    ):
+        assert said in text, text
 
 
 @pytest.mark.parametrize("verb", ["prepare", "plan", "run"])

@@ -14,6 +14,7 @@ from recscale.cost import estimate, eval_schedule, steps
 from recscale.data.store import Store
 from recscale.manifest import Manifest, TableFacts
 from recscale.models.contract import build
+from recscale.models.names import module_name
 from recscale.planner import planned_runs
 from recscale.spec import SweepSpec
 
@@ -116,7 +117,7 @@ def test_lookups_are_no_flop_but_bytes(small: SweepSpec, data: Manifest):
 
     model = architecture("dlrm")
     tables = build(model, data, "meta").get_submodule("tables").to_empty(device="cpu")
-    keys = [t.name for t in data.tables]
+    keys = [module_name(t.name) for t in data.tables]
     ids = KeyedJaggedTensor(
         keys=keys,
         values=torch.zeros(len(keys), dtype=torch.long),

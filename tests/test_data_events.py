@@ -30,7 +30,7 @@ def implicit(tmp_path_factory):
         negatives=Negatives(per_positive=3),
         refuse_above=0.3,
     )
-    return prepared(folder, data), distinct_in_time(log)
+    return prepared(folder, data), distinct_in_time(log, data, folder / "again")
 
 
 def names_of(store: Store, table: str, values: list) -> dict[int, set]:
@@ -222,10 +222,9 @@ def test_labelled_clicks_keep_their_own_features_and_only_clicks_enter_histories
 
 def test_next_item_has_one_row_per_event_and_every_label_one(tmp_path):
     log = event_log(tmp_path / "log.parquet", n=500)
-    store = prepared(
-        tmp_path, events_spec(tmp_path / "log.parquet", task="next_item", refuse_above=0.3)
-    )
-    rows = distinct_in_time(log)
+    data = events_spec(tmp_path / "log.parquet", task="next_item", refuse_above=0.3)
+    store = prepared(tmp_path, data)
+    rows = distinct_in_time(log, data, tmp_path / "again")
     assert store.manifest.task == "next_item"
     assert store.arrays["time"].tolist() == [row["time"] for row in rows]
     assert (store.arrays["label"] == 1).all() and "negatives" not in store.manifest.notes

@@ -12,7 +12,6 @@ import pytest
 from data_files import event_log, events_spec, prepared
 
 from recscale.data.prepare import DataError
-from recscale.spec import Columns
 
 SPARSE, DENSE = ("country", "maker"), ("price", "amount")
 
@@ -39,7 +38,11 @@ def test_times_may_be_timestamps_text_seconds_or_milliseconds(tmp_path):
             tmp_path / f"{name}.parquet",
         )
         store = prepared(tmp_path, events_spec(tmp_path / f"{name}.parquet", task="next_item"))
-        assert store.arrays["time"].tolist() == seconds.tolist(), name
+        assert store.seconds(store.arrays["time"]).tolist() == seconds.tolist(), name
+        finer = {"milliseconds": 7, "fractions": 250, "offset": 125}
+        assert store.manifest.time_unit == ("ms" if name in finer else "s")
+        if name in finer:
+            assert (store.arrays["time"] == seconds * 1000 + finer[name]).all()
 
 
 def test_csv_and_parquet_give_the_same_store(tmp_path):
@@ -78,7 +81,7 @@ def test_bad_rows_are_counted_by_reason(tmp_path):
         "item missing": 1,
         "time unreadable": 2,
         "label not 0 or 1": 1,
-        "same user, item and time": 1,
+        "copy of another row": 1,
     }
     strict = data.model_copy(update={"refuse_above": 0.01})
     with pytest.raises(DataError, match="3.4% of the 207 rows .*user missing: 2.*refuse_above"):
@@ -109,11 +112,6 @@ def test_missing_columns_are_named_together_with_what_the_file_has(tmp_path):
 def test_unusable_logs_are_refused_in_a_sentence(tmp_path, rows, columns, sentence):
     with pytest.raises(DataError, match=sentence):
         prepared(tmp_path, events_spec(write_csv(tmp_path / "log.csv", rows), columns=columns))
-
-
-def test_a_sparse_column_may_not_take_the_name_of_another_table():
-    with pytest.raises(ValueError, match="sparse: item is the name of a table"):
-        Columns(user="who", item="what", time="when", sparse=("item",))
 
 
 def test_a_file_that_is_no_log_says_what_a_log_is(tmp_path):

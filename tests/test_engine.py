@@ -135,27 +135,54 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(sweep_file, tmp_path)
     assert len(done(ledger)) == 6
 
 
-def test_a_failing_run_is_recorded_and_the_sweep_goes_on(sweep_file, tmp_path):
+def test_failing_runs_are_recorded_and_the_sweep_goes_on(sweep_file, tmp_path):
+    """The first and the last of three, before they could report anything."""
     sweep = sweep_file(SWEEP.replace("[16, 32]", "16").replace("retries: 2", "retries: 1"))
     run_dir = tmp_path / "runs" / "kill"
     plan = json.loads(finish("plan", sweep, "--json").stdout)
     # a file where this run's checkpoint folder must go: it cannot write one
     (run_dir / "checkpoints").mkdir(parents=True)
-    broken = plan[0]["run_id"]
-    (run_dir / "checkpoints" / broken).write_text("in the way")
+    broken = [plan[i]["run_id"] for i in (0, 2)]
+    for run_id in broken:
+        (run_dir / "checkpoints" / run_id).write_text("in the way")
     ended = finish("run", sweep)
     assert ended.returncode == 1, ended.stdout + ended.stderr
-    assert broken in ended.stdout
     ledger = Ledger(run_dir)
-    (failed,) = [r for r in ledger.records() if r.status == "failed"]
-    assert failed.run_id == broken
-    assert failed.error and "checkpoints" in failed.error
-    assert starts(ledger)[broken] == 2
-    assert len(done(ledger)) == 2
+    failed = [r for r in ledger.records() if r.status == "failed"]
+    assert {r.run_id for r in failed} == set(broken)
+    for r in failed:
+        assert r.run_id in ended.stdout
+        assert r.error and "checkpoints" in r.error
+        assert starts(ledger)[r.run_id] == 2
+    assert len(done(ledger)) == 1
 
-    (run_dir / "checkpoints" / broken).unlink()
+    for run_id in broken:
+        (run_dir / "checkpoints" / run_id).unlink()
     assert finish("run", sweep).returncode == 0
     assert {r.status for r in ledger.records()} == {"done"}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_runs_that_diverge_before_their_first_evaluation_are_records(sweep_file, tmp_path, workers):
+    """First, last and between others; then all of a sweep."""
+    wild = SWEEP.replace("[4, 8, 16]", "[4, 8]").replace("[16, 32]", "16")
+    wild = wild.replace("rows: 60000", "rows: 8000").replace("retries: 2", f"workers: {workers}")
+    some = wild.replace("64}", "64, learning_rate: {tune: [1e30, 2, 3e30]}}")
+    sweep = sweep_file(some)
+    plan = json.loads(finish("plan", sweep, "--json").stdout)
+    ended = finish("run", sweep)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    records = {r.run_id: r for r in Ledger(tmp_path / "runs" / "kill").attempts()}
+    fates = [records[p["run_id"]].status for p in plan]
+    assert fates == ["diverged", "done", "diverged"] * 2
+    assert all(r.error and not r.curve for r in records.values() if r.status == "diverged")
+    assert set(starts(Ledger(tmp_path / "runs" / "kill")).values()) == {1}
+
+    every = some.replace("[1e30, 2, 3e30]", "[1e30, 3e30]").replace("name: kill", "name: all")
+    ended = finish("run", sweep_file(every, "all.yaml"))
+    assert "Traceback" not in ended.stdout + ended.stderr, ended.stdout + ended.stderr
+    records = Ledger(tmp_path / "runs" / "all").attempts()
+    assert [r.status for r in records] == ["diverged"] * 4
 
 
 def test_an_elastic_group_and_a_killed_worker(sweep_file, tmp_path):

@@ -13,7 +13,6 @@ import numpy as np
 
 from recscale.advice.exchange import LEVEL, Rate, law_rates
 from recscale.advice.options import Option, Space, option, space, swept, weigh
-from recscale.frame import left_out
 from recscale.laws import LawError, ScalingLaw
 from recscale.planner import base_epochs, pace
 from recscale.run import RunRecord
@@ -188,13 +187,13 @@ def budget_of(study: Study, compute: str) -> float:
         return amount
     found = entering(study)
     if not found:
-        raise LawError("no run has ended yet")
+        raise LawError(study.no_law())
     return amount * max(r.spent.train_flop for r in found)
 
 
 def entering(study: Study) -> list[RunRecord]:
     """The records that enter the law."""
-    out = left_out(study.records)
+    out = study.left_out()
     return [r for r in study.records if r.run_id not in out]
 
 

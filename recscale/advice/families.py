@@ -100,8 +100,10 @@ def _duel(
     both = where(runs, runs["family"].isin(names))
     matched = _matched(both, names, loss)
     if set(both["family"]) != set(names):
-        lacking = ", ".join(sorted(set(names) - set(both["family"])))
-        return Duel(names, matched, None, f"no run of {lacking} has ended yet")
+        lacking = set(names) - set(both["family"])
+        parts = {p.spec.model.family: p for p in study.parts()}
+        why = (f"{name}: {parts[name].no_law()}" for name in sorted(lacking))
+        return Duel(names, matched, None, "; ".join(why))
     # the forms over two variables; the others do not separate compute per sample from samples
     form = form if form in ("gamma", "kaplan") else "additive"
     try:
@@ -114,7 +116,7 @@ def _duel(
         better = laws.better(budgets, training_flop)
         crossings = laws.crossings(min(low, high), AHEAD * high, training_flop)
     except LawError as error:
-        return Duel(names, matched, None, str(error))
+        return Duel(names, matched, None, study.no_law(str(error)))
     sides = zip(laws.names, (laws.first, laws.second), strict=True)
     bound = tuple(n for n, law in sides if law.status != "converged")
     return Duel(names, matched, laws, "", exponents, crossings, better, bound)

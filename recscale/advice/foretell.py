@@ -66,7 +66,7 @@ def _law(runs: pd.DataFrame, study: Study) -> tuple[ScalingLaw | None, str]:
     try:
         law = fit(runs, spec.law.form, list(spec.law_variables), spec.law_loss, cost="train_flop")
     except LawError as error:
-        return None, str(error)
+        return None, study.no_law(str(error))
     if law.status == Status.UNDERDETERMINED:
-        return None, law.reason
+        return None, study.no_law(law.reason)
     return law, law.reason

@@ -72,13 +72,12 @@ def space(study: Study, times: float = 2.0**DOUBLINGS) -> Space:
         doublings -= 1
         values = {k: _reach(v, doublings) for k, v in axes.items()}
     memory = machines()[spec.resources.machine].memory_bytes * spec.resources.least_workers
-    train = training(spec, 1.0, 1.0, 0)
     rows: dict[ModelConfig, dict[str, Any]] = {}
     for point in itertools.product(*values.values()):
         model = spec.model.resolve(dict(zip(values, point, strict=True)), data)
         if model in rows:
             continue
-        cost = estimate(model, train, data, spec.resources)
+        cost = estimate(model, training(spec, model), data, spec.resources)
         if cost.peak_bytes <= memory:
             rows[model] = {
                 **model.model_dump(),
@@ -112,6 +111,7 @@ def weigh(
     """
     spec = study.spec
     batch, epochs = spec.train.batch_size, base_epochs(spec)
+    assert batch  # settled before the first plan was written down
     forward = options.table["forward_flop"].to_numpy(float)
     found: list[tuple[int, int] | None] = []
     for budget in budgets:
@@ -148,7 +148,7 @@ def option(study: Study, model: ModelConfig, samples: int, epochs: int | None = 
     fraction exceeds 1 where there is not as much data. `epochs`: the sweep's base if left out."""
     spec, data = study.spec, study.data
     epochs = epochs or base_epochs(spec)
-    train = training(spec, samples / epochs / data.n_train, 1.0, 0, epochs, model)
+    train = training(spec, model, samples / epochs / data.n_train, epochs=epochs)
     # half a row more, so that rounding never loses the last batch
     fraction = (samples / epochs + 0.5) / data.n_train
     cost = estimate(
@@ -163,7 +163,7 @@ def base_option(study: Study) -> Option:
     spec = study.spec
     values = {k: base_value(k, v, spec) for k, v in spec.axes().items()}
     model = spec.model.resolve(values, study.data)
-    train = training(spec, values["data_fraction"], 1.0, 0, values["epochs"], model)
+    train = training(spec, model, values["data_fraction"], epochs=values["epochs"])
     return Option(model, train, estimate(model, train, study.data, spec.resources))
 
 

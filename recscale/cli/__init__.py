@@ -11,9 +11,11 @@ from typing import Any
 
 import click
 
+from recscale.cli.help import explain
+from recscale.cli.new import new
 from recscale.cli.results import ask, report, status
 from recscale.cli.shell import refuse
-from recscale.cli.sweeps import new, plan, prepare, run
+from recscale.cli.sweeps import plan, prepare, run
 from recscale.cli.tables import fit, replay
 
 TRAINING = ("run", "prepare")  # verbs whose processes may use every core
@@ -43,5 +45,5 @@ def main(context: click.Context) -> None:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
-for verb in (new, prepare, plan, run, status, ask, report, fit, replay):
+for verb in (new, prepare, plan, run, status, ask, report, fit, replay, explain):
     main.add_command(verb)

@@ -1,10 +1,9 @@
-"""The verbs of a sweep file: new, prepare, plan, run."""
+"""The verbs of a sweep file: prepare, plan, run."""
 
 from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -13,28 +12,8 @@ from recscale.cli.shell import EXHAUSTED, FAILED, INTERRUPTED, as_json, load, op
 
 if TYPE_CHECKING:
     from recscale.engine.ready import Sweep
+    from recscale.manifest import Manifest
     from recscale.study import Study
-
-EXAMPLES = Path(__file__).parents[2] / "sweeps"
-
-
-@click.command()
-@click.argument("name")
-@click.option("--like", default="demo", show_default=True, help="The example to copy.")
-def new(name: str, like: str) -> None:
-    """Copy an example sweep to edit.
-
-    Example: recscale new mine --like demo
-    """
-    source, target = EXAMPLES / f"{like}.yaml", Path(f"{name}.yaml")
-    if not source.exists():
-        known = ", ".join(sorted(p.stem for p in EXAMPLES.glob("*.yaml")))
-        refuse(f"--like {like}: no such example; allowed: {known}")
-    if target.exists():
-        refuse(f"{target} exists; choose another name or remove it")
-    lines = source.read_text().splitlines(keepends=True)
-    target.write_text("".join(f"name: {name}\n" if s.startswith("name:") else s for s in lines))
-    click.echo(f"{target} written; edit it, then: recscale plan {target}")
 
 
 @click.command()
@@ -46,12 +25,19 @@ def prepare(sweep: str) -> None:
     """
     ready = open_sweep(load(sweep))
     from recscale.manifest import load_manifest
+    from recscale.report.data_text import data_lines
 
     data = load_manifest(ready.store)
-    click.echo(f"{ready.store}")
-    click.echo(f"{data.n_train:,} training and {data.n_eval:,} evaluation rows")
-    for reason, rows in data.dropped.items():
-        click.echo(f"dropped {rows:,} rows: {reason}")
+    click.echo("\n".join([ready.store, *data_lines(data)]))
+    _warn(data)
+
+
+def _warn(data: Manifest) -> None:
+    """Says what may spoil a result, last, where it is seen."""
+    from recscale.report.data_text import warning_lines
+
+    for line in warning_lines(data):
+        click.secho(line, fg="yellow", bold=True)
 
 
 @click.command()
@@ -63,10 +49,12 @@ def plan(sweep: str, as_json: bool) -> None:
     Example: recscale plan sweeps/demo.yaml
     """
     from recscale.ledger import Ledger, finished
+    from recscale.manifest import load_manifest
 
     ready = open_sweep(load(sweep))
+    data = load_manifest(ready.store)
     if ready.problem is not None:
-        _plan_search(ready, as_json)
+        _plan_search(ready, data, as_json)
         return
     settled = set(finished(Ledger(ready.run_dir).records())) & {p.run_id for p in ready.planned}
     if as_json:
@@ -75,7 +63,7 @@ def plan(sweep: str, as_json: bool) -> None:
         runs = [
             {"run_id": p.run_id}
             | {k: getattr(p.cost, k) for k in keys + more}
-            | {"done": p.run_id in settled, "reason": p.reason}
+            | {"done": p.run_id in settled, "reason": p.reason, "warnings": data.warnings}
             for p in ready.planned
         ]
         click.echo(json.dumps(runs, indent=1))
@@ -87,9 +75,10 @@ def plan(sweep: str, as_json: bool) -> None:
     console = Console()
     console = console if console.is_terminal else Console(width=200)
     console.print(plan_table(ready.planned, settled))
+    _warn(data)
 
 
-def _plan_search(ready: Sweep, as_json: bool) -> None:
+def _plan_search(ready: Sweep, data: Manifest, as_json: bool) -> None:
     """The next decision of a search and what its budget should buy."""
     from recscale.engine.ready import standing
     from recscale.planner import Launch, decide_search
@@ -116,6 +105,7 @@ def _plan_search(ready: Sweep, as_json: bool) -> None:
             "interval": {"level": 0.9, "now": ahead.now, "expected": ahead.half},
             "more_runs": ahead.runs,
             "full_grid": {"runs": n, **vars(whole)},
+            "warnings": data.warnings,
         }
         click.echo(json.dumps(facts, indent=1))
         return
@@ -127,6 +117,7 @@ def _plan_search(ready: Sweep, as_json: bool) -> None:
         console.print(plan_table(runs, set()))
     for line in search_lines(problem, decision, ahead, n, whole):
         click.echo(line)
+    _warn(data)
 
 
 @click.command()

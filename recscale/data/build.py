@@ -34,9 +34,16 @@ class Built:
     n_train: int
     tables: list[TableFacts]
     dense: list[str]
+    history: str | None
+    """Name of the table whose ids the histories hold."""
     raw_rows: int
     dropped: dict[str, int] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    time_unit: Literal["s", "ms", "us", "ns"] = "s"
+    """One step of `time`"""
+    calendar: bool = False
+    """Whether `time` counts from 1970."""
     floor: Floor | None = None
 
 
@@ -82,15 +89,20 @@ def reorder(folder: Path, names: Sequence[str], rows: np.ndarray) -> None:
 
 
 def hash_order(numbers: np.ndarray) -> np.ndarray:
-    """int64 [n]: rows by a salted hash of their numbers [n] (splitmix64), equal ones as they stood.
+    """int64 [n]: rows by a salted hash of their numbers [n], equal ones as they stood.
 
     Of rows numbered in time a prefix is a uniform sample, of rows numbered by user one of users;
     it holds every shorter prefix. 24 bytes a row.
     """
-    x = numbers.astype(np.uint64) + _SALT
+    return np.argsort(scramble(numbers.astype(np.uint64)), kind="stable")
+
+
+def scramble(x: np.ndarray) -> np.ndarray:
+    """uint64 [n]: a salted hash of uint64 [n], one to one (splitmix64)."""
+    x = x + _SALT
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.argsort(x ^ (x >> np.uint64(31)), kind="stable")
+    return x ^ (x >> np.uint64(31))
 
 
 def arrange(

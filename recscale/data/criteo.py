@@ -83,6 +83,7 @@ def build(data: CriteoData, folder: Path, progress: Progress) -> Built:
         n_train=n_train,
         tables=tables,
         dense=INTEGERS,
+        history=None,
         raw_rows=tally.lines,
         dropped=dict(tally.dropped),
         notes={

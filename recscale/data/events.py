@@ -2,15 +2,18 @@
 
 Task `click`: every row with its 0/1 label; or, without a label column, every row a positive with
 sampled negatives of the same user and moment. Task `next_item`: every row a target, label 1.
+With `positive`, the rows that it names are the positives and the others the negatives.
 A history is the user's positives of strictly earlier moments; a sequence is all of a user's
-events, those of one moment in file order.
+events, those of one moment in an arbitrary order that no file has a say in.
 
 Memory: about 50 bytes per event (time order, codes, group keys), as much again for a moment while
-columns are judged, and one chunk; the log itself and the store stay on disk.
+ties are ordered and columns are judged, 32 bytes per row that reads like another one, and one
+chunk; the log itself and the store stay on disk.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,22 +21,31 @@ from pathlib import Path
 import numpy as np
 
 from recscale.data.build import Built, Progress, leave_one_out, reorder, split_rows
+from recscale.data.dropped import COPY
 from recscale.data.features import Owner, owner_of, signed_log1p, standardise
-from recscale.data.intake import DUPLICATE, Events, check_dropped, read_events
+from recscale.data.intake import Events, read_events, recode
 from recscale.data.layout import (
+    BAG_IDS,
+    BAG_WEIGHTS,
     CHUNK_ROWS,
+    HISTORY_ITEMS,
     ROW_ARRAYS,
     create_array,
     open_array,
     present,
     remove_raw,
 )
-from recscale.data.moments import Grouped, first_of_each, moment_chunks
+from recscale.data.lists import coder_of
+from recscale.data.moments import Grouped, moment_chunks
 from recscale.data.negatives import Baskets, NegativeSampler
-from recscale.data.ranks import interleave, rank_column
+from recscale.data.notes import choice_notes, label_notes, list_notes, owner_notes, time_notes
+from recscale.data.ranks import interleave, rank_bag, rank_column
+from recscale.data.repeats import copies, first_seen, in_order
+from recscale.data.spans import gathered, parts, taken
+from recscale.manifest import TableFacts, unused
 from recscale.spec import EventsData, PublishedData
 
-RECIPE = 2
+RECIPE = 3
 """Of the whole of this preparation: other arrays from the same log need another number."""
 
 
@@ -47,9 +59,19 @@ class _Log:
     user: np.ndarray
     item: np.ndarray
     columns: dict[str, np.ndarray]
+    bags: tuple[str, ...]
+    """The list columns under sparse, as the store numbers them"""
+    ends: dict[str, np.ndarray]
+    """`sparse.<name>` of bags and `history` -> int64 [E], where each event's values end in the
+    store's flat array; they begin where those of the event before end"""
 
     def take(self, name: str, events: np.ndarray) -> np.ndarray:
         return self.columns[name][self.rows[events]]
+
+    def spans(self, part: str, events: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where the values of events begin and end, int64 [B]."""
+        ends = self.ends[part]
+        return np.where(events > 0, ends[events - 1], 0), ends[events]
 
 
 @dataclass(frozen=True)
@@ -65,10 +87,10 @@ class _Rows:
 def build(data: EventsData | PublishedData, folder: Path, progress: Progress) -> Built:
     """Writes the arrays of the log into `folder`. Raises DataError for data unfit for the spec."""
     events = read_events(data, folder, progress)
-    log = _in_time_order(events)
-    check_dropped(data, events)
+    log = _in_time_order(data, events, folder)
+    events.dropped.check(data, events.raw_rows)
     sampler = None
-    if data.task == "click" and data.columns.label is None:
+    if data.task == "click" and "label" not in log.columns:
         sampler = NegativeSampler(log.item, int(log.item.max()) + 1, data.negatives, data.seed)
     label = log.columns.get("label")
     positive = None if label is None else np.flatnonzero(label[log.rows])
@@ -76,7 +98,8 @@ def build(data: EventsData | PublishedData, folder: Path, progress: Progress) ->
 
     n = sum(len(rows.item) for rows in _rows(log, sampler, drawn=False))
     _write(data, folder, n, log, sampler, positive, owners, progress)
-    names = ["user", "item", *data.columns.sparse]
+    plain = [c for c in data.columns.sparse if c not in log.bags]
+    names = [unused(part, data.columns.sparse) for part in ("user", "item")] + plain
     if data.holdout.leave_one_out:
         rows, n_train = leave_one_out(open_array(folder, "history_begin"))
         raw = [f"raw.id.{i}" for i in range(len(names))]
@@ -84,10 +107,18 @@ def build(data: EventsData | PublishedData, folder: Path, progress: Progress) ->
     else:
         n_train = split_rows(open_array(folder, "time"), data.holdout.last)
     columns = [open_array(folder, f"raw.id.{i}", "r+") for i in range(len(names))]
-    history = [open_array(folder, "history_items", "r+")]
+    history = open_array(folder, HISTORY_ITEMS, "r+")
+    began, ended = open_array(folder, "history_begin"), open_array(folder, "history_end")
+    # items of given histories may never be shown: they count like the items of rows
+    met = gathered(history, began[:n_train], ended[:n_train]) if data.columns.history else ()
     tables = [
-        rank_column(name, column, n_train, more=history if name == "item" else [])
-        for name, column in zip(names, columns, strict=True)
+        rank_column(names[0], columns[0], n_train),
+        rank_column(names[1], columns[1], n_train, more=[history], beside=met),
+    ]
+    tables += [rank_column(n, c, n_train) for n, c in zip(plain, columns[2:], strict=True)]
+    tables += [
+        _ranked_bag(folder, i, name, n_train, name in data.columns.weights)
+        for i, name in enumerate(log.bags)
     ]
     interleave(columns, create_array(folder, "ids", (n, len(names))))
     standardise(open_array(folder, "dense", "r+"), n_train)
@@ -96,25 +127,66 @@ def build(data: EventsData | PublishedData, folder: Path, progress: Progress) ->
         n_train=n_train,
         tables=tables,
         dense=list(data.columns.dense),
+        history=names[1],
         raw_rows=events.raw_rows,
-        dropped=dict(events.dropped),
-        notes=_notes(data, log, sampler is not None, owners, n),
+        dropped=dict(events.dropped.counts),
+        notes=choice_notes(data, events.clock)
+        | list_notes(data, log.bags)
+        | time_notes(events.clock, log.time, log.user)
+        | label_notes(data, None if label is None else label[log.rows], len(log.rows), n)
+        | owner_notes(owners),
+        warnings=events.warnings,
+        time_unit=events.clock.unit,
+        calendar=not events.clock.relative,
     )
 
 
-def _in_time_order(events: Events) -> _Log:
-    """Sorts by time, ties in file order, and keeps the first of equal (user, item, time)."""
+def _ranked_bag(folder: Path, i: int, name: str, n_train: int, weighted: bool) -> TableFacts:
+    """Turns the codes of a bag into ids."""
+    values = open_array(folder, f"{BAG_IDS}.{i}", "r+")
+    begin, end = (open_array(folder, f"bag_{edge}")[:, i] for edge in ("begin", "end"))
+    facts = rank_bag(name, values, begin, end, n_train)
+    return facts.model_copy(update={"weighted": weighted})
+
+
+def _in_time_order(data: EventsData | PublishedData, events: Events, folder: Path) -> _Log:
+    """Sorts by time, without the copies of other rows, and numbers codes anew in that order.
+
+    Under a clock of days or hours two equal rows may well be two events, so none is taken for a
+    copy; and the places in a line of `sequences` are no times, so users stay in the file's order.
+    """
     columns = events.columns
-    rows = np.argsort(columns["time"], kind="stable")
-    time = columns["time"][rows]
-    keep = np.ones(len(rows), bool)
-    for chunk in moment_chunks(time, CHUNK_ROWS):
-        at = rows[chunk]
-        keep[chunk] = first_of_each(columns["item"][at], columns["user"][at], time[chunk])
-    if not keep.all():
-        events.dropped[DUPLICATE] += int((~keep).sum())
-        rows, time = rows[keep], time[keep]
-    return _Log(rows, time, columns["user"][rows], columns["item"][rows], columns)
+    if data.source == "sequences":
+        rows = np.argsort(columns["time"], kind="stable")
+    else:
+        rows, alike = in_order(events)
+        if not events.clock.coarse:
+            repeated = copies(data, events, rows, alike)
+            events.dropped.told(COPY, int(repeated.sum()))
+            rows = rows[~repeated]
+    bags = tuple(c for c in data.columns.sparse if f"sparse.{c}" in events.lists)
+    flat = {f"sparse.{c}": (f"{BAG_IDS}.{i}", f"{BAG_WEIGHTS}.{i}") for i, c in enumerate(bags)}
+    flat |= {"history": (HISTORY_ITEMS, "")} if data.columns.history else {}
+    ends = {
+        part: events.lists[part].arrange(rows, folder, f"raw.ends.{i}", *names)
+        for i, (part, names) in enumerate(flat.items())
+    }
+    _renumber(events, rows, {p: open_array(folder, name, "r+") for p, (name, _) in flat.items()})
+    time, user, item = (columns[part][rows] for part in ("time", "user", "item"))
+    return _Log(rows, time, user, item, columns, bags, ends)
+
+
+def _renumber(events: Events, rows: np.ndarray, lists: dict[str, np.ndarray]) -> None:
+    """Codes by first appearance in `rows` and in the values of their lists, in place."""
+    for part, hashes in events.hashes.items():
+        more = [lists[p] for p in lists if coder_of(p) == part]
+        column = events.columns[part]
+        codes = first_seen(itertools.chain(taken(column, rows), *map(parts, more)), len(hashes))
+        for array in (column, *more):
+            recode(array, codes)
+    for part, values in lists.items():
+        if coder_of(part) not in events.hashes:
+            recode(values, first_seen(parts(values), len(events.lists[part].hashes)))
 
 
 def _owners(data: EventsData | PublishedData, log: _Log) -> dict[str, Owner]:
@@ -162,14 +234,18 @@ def _write(
     progress: Progress,
 ) -> None:
     """All arrays but `ids`; `raw` and `history_items` hold codes yet."""
-    sparse, dense = data.columns.sparse, data.columns.dense
+    sparse = [c for c in data.columns.sparse if c not in log.bags]
+    dense = data.columns.dense
     raw = [create_array(folder, f"raw.id.{i}", (n,), "<i4") for i in range(2 + len(sparse))]
     out = {name: create_array(folder, name, (n,)) for name in ("time", "label")}
     out |= {name: create_array(folder, name, (n,)) for name in ("history_begin", "history_end")}
     out["dense"] = create_array(folder, "dense", (n, len(dense)))
+    for edge in ("bag_begin", "bag_end") if log.bags else ():
+        out[edge] = create_array(folder, edge, (n, len(log.bags)))
     clicks = Grouped(log.user if positive is None else log.user[positive], positive, len(log.user))
     clicked = clicks.events()
-    create_array(folder, "history_items", clicked.shape)[:] = log.item[clicked]
+    if not data.columns.history:  # else they are there
+        create_array(folder, HISTORY_ITEMS, clicked.shape)[:] = log.item[clicked]
     if data.task == "next_item":
         create_array(folder, "history_times", clicked.shape)[:] = log.time[clicked]
     if data.columns.domain:
@@ -184,7 +260,10 @@ def _write(
         out["time"][here], out["label"][here] = log.time[rows.event], rows.label
         raw[0][here], raw[1][here] = log.user[rows.event], rows.item
         start = np.searchsorted(log.time, log.time[rows.event])
-        begin, end = clicks.before(log.user[rows.event], start)
+        if data.columns.history:
+            begin, end = log.spans("history", rows.event)
+        else:
+            begin, end = clicks.before(log.user[rows.event], start)
         out["history_begin"][here], out["history_end"][here] = begin, end
         source = {Owner.USER: rows.event}
         if sold:
@@ -192,6 +271,10 @@ def _write(
         for i, name in enumerate(sparse):
             which = source[owners.get(f"sparse.{name}", Owner.USER)]
             raw[2 + i][here] = log.take(f"sparse.{name}", which)
+        for i, name in enumerate(log.bags):
+            which = source[owners.get(f"sparse.{name}", Owner.USER)]
+            begin, end = log.spans(f"sparse.{name}", which)
+            out["bag_begin"][here, i], out["bag_end"][here, i] = begin, end
         for i, name in enumerate(dense):
             which = source[owners.get(f"dense.{name}", Owner.USER)]
             out["dense"][here, i] = signed_log1p(log.take(f"dense.{name}", which))
@@ -207,43 +290,3 @@ def _standing(sold: Grouped, items: np.ndarray, start: np.ndarray) -> np.ndarray
     """
     begin, end = sold.before(items, start)
     return sold.event_at(np.maximum(end - 1, begin))
-
-
-def _notes(
-    data: EventsData | PublishedData, log: _Log, implicit: bool, owners: dict[str, Owner], n: int
-) -> dict[str, str]:
-    notes = {
-        "split": "rows of the moment at the boundary all evaluate; times without a zone are UTC",
-        "history": "the user's positives of strictly earlier moments (seconds)",
-    }
-    if data.task == "next_item":
-        notes["sequence"] = (
-            "all of a user's events in time order, those of one second in the order of the file; "
-            "evaluation events whose item never occurs in training are read as history but are no "
-            "targets (their share is the item table's unseen rate)"
-        )
-    if data.holdout.leave_one_out:
-        notes["split"] = (
-            "leave-one-out: every user's last event evaluates, and training holds later events of "
-            "other users; for comparison with literature, not for a law. Times without a zone are "
-            "UTC"
-        )
-    if data.columns.dense:
-        notes["dense"] = (
-            "sign(x) log(1 + |x|), then by mean and sd of the training rows; missing is 0"
-        )
-    if implicit:
-        k, negatives = data.negatives.per_positive, n - len(log.rows)
-        notes["negatives"] = (
-            f"{k} per positive, {data.negatives.distribution} over the items seen by the end of "
-            "the moment, none that the user takes in it, with replacement; "
-            f"{k * len(log.rows) - negatives} could not be drawn for want of such items"
-        )
-    for name, owner in owners.items():
-        part, column = name.split(".", 1)
-        notes[f"{part} {column}"] = {
-            Owner.USER: "belongs to the user: a negative keeps the value of its positive",
-            Owner.ITEM: "belongs to the item: positives and negatives get the item's value of "
-            "its last event before the moment (of its first event where there is none before)",
-        }[owner]
-    return notes

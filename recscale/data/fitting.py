@@ -58,15 +58,7 @@ def _problems(table: Table, data: EventsData) -> list[str]:
 
 def _named(data: EventsData) -> dict[str, str]:
     """Key of the sweep -> the column that it names."""
-    columns = data.columns
-    parts = {"user": columns.user, "item": columns.item, "time": columns.time}
-    parts |= {"label": columns.label} if columns.label else {}
-    parts |= {"domain": columns.domain} if columns.domain else {}
-    parts |= {"history": columns.history} if columns.history else {}
-    parts |= {f"sparse[{i}]": c for i, c in enumerate(columns.sparse)}
-    parts |= {f"dense[{i}]": c for i, c in enumerate(columns.dense)}
-    parts |= {f"weights.{c}": w for c, w in columns.weights.items()}
-    named = {f"data.columns.{part}": name for part, name in parts.items()}
+    named = {f"data.columns.{part}": name for part, name in data.columns.parts.items()}
     compared = positive_column(data)
     return named | ({"data.positive": compared} if compared else {})
 

@@ -1,170 +1,266 @@
 """Reading an event log of any size: chosen columns, values as codes, bad rows counted."""
 
-# pyright: reportAttributeAccessIssue=false
-# pyarrow.compute makes its functions at run time, so no checker sees them.
-
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from recscale.data.bags import ListColumn, ListColumns
 from recscale.data.build import Progress
-from recscale.data.dialects import RAGGED
-from recscale.data.layout import DataError, open_array
+from recscale.data.clock import Settled, Sizes, settle
+from recscale.data.dropped import (
+    BAD_LABEL,
+    BAD_TIME,
+    NO_NUMBER,
+    NULL_ITEM,
+    NULL_USER,
+    OTHER_UNIT,
+    Dropped,
+)
+from recscale.data.ids import Coder
+from recscale.data.labels import clicks, compared
+from recscale.data.layout import CHUNK_ROWS, DataError, create_array, open_array
+from recscale.data.lists import (
+    Lists,
+    Shapes,
+    Where,
+    amounts,
+    coded,
+    coder_of,
+    exploded,
+    lists_of,
+    refuse_other_lengths,
+)
+from recscale.data.numbers import dense
+from recscale.data.plain import Unfit
 from recscale.data.spill import Spill
-from recscale.data.tables import log_batches
-from recscale.data.times import unix_seconds
-from recscale.spec import Columns, EventsData, PublishedData
+from recscale.data.tables import Log, log_batches
+from recscale.data.times import Times, read_times
+from recscale.spec import EventsData
 
-NULL_USER, NULL_ITEM = "user missing", "item missing"
-DUPLICATE = "same user, item and time"
-BAD_TIME, BAD_LABEL = "time unreadable", "label not 0 or 1"
+T = TypeVar("T")
+_TIME = {"time.whole": "<i8", "time.part": "<i4", "time.number": "|b1"}
 
 
 @dataclass(frozen=True)
 class Events:
-    """The usable rows of the log in file order, as memory maps."""
+    """The rows of the log in file order, as memory maps."""
 
     columns: dict[str, np.ndarray]
-    """`time` int64 [n]; `user`, `item` and `sparse.<name>` int32 [n] codes by first appearance;
-    `label` uint8 [n] where there is one; `dense.<name>` float32 [n], NaN where missing"""
+    """`time` int64 [n]; `user`, `item`, `domain` and `sparse.<name>` int32 [n] codes; `label` uint8
+    [n] where there is one; `dense.<name>` float32 [n], NaN where missing; `row` int64 [n], the
+    row's number among all rows of all files"""
+    hashes: dict[str, np.ndarray]
+    """Of each column of codes: uint64 [distinct], the same for a value in every log"""
+    lists: dict[str, ListColumn]
+    """`sparse.<name>` of list columns, and `history`; `columns` has int32 hashes of their rows"""
+    usable: np.ndarray
+    """bool [n], false where the time turned out to be of another unit than the log's"""
+    clock: Settled
+    files: list[tuple[Path, int]]
+    """Every file and the number of its first row"""
     raw_rows: int
-    dropped: Counter[str]
+    dropped: Dropped
+    warnings: list[str]
 
 
-class _Codes:
-    """Values -> 0, 1, 2, ... in order of first appearance, whatever the chunks."""
-
-    def __init__(self) -> None:
-        self._known: dict[str | None, int] = {}
-
-    def __call__(self, column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-        """int32 [n] codes, and bool [n], true where a value is given (neither null nor blank)."""
-        if pa.types.is_dictionary(column.type):
-            column = column.cast(column.type.value_type)
-        encoded = column.dictionary_encode(null_encoding="encode")
-        names = pc.utf8_trim_whitespace(encoded.dictionary.cast(pa.string())).to_pylist()
-        known = self._known
-        codes = np.array([known.setdefault(name or None, len(known)) for name in names], np.int32)
-        given = np.array([bool(name) for name in names], bool)
-        index = encoded.indices.to_numpy(zero_copy_only=False)
-        return (codes[index], given[index]) if len(names) else (index, index.astype(bool))
-
-
-def read_events(data: EventsData | PublishedData, folder: Path, progress: Progress) -> Events:
+def read_events(data: Log, folder: Path, progress: Progress) -> Events:
     """Streams the log's files into flat arrays under `folder`.
 
-    Memory: one chunk and the distinct users, items and sparse values.
+    Memory: one chunk, the distinct users, items and sparse values, and a byte a row.
     Raises DataError for missing or unfit columns, and when nothing usable is left.
     """
-    columns = data.columns
-    codes = {part: _Codes() for part in ("user", "item", "domain", *columns.sparse)}
-    dtypes = {"user": "<i4", "item": "<i4", "time": "<i8"}
-    dtypes |= {f"sparse.{c}": "<i4" for c in columns.sparse}
-    dtypes |= {f"dense.{c}": "<f4" for c in columns.dense}
-    dtypes |= {"domain": "<i4"} if columns.domain else {}
-    dtypes |= {"label": "|u1"} if columns.label and data.task == "click" else {}
-    places = {name: f"raw.{i}" for i, name in enumerate(dtypes)}  # names may not suit a file
-    dropped: Counter[str] = Counter()
-    raw_rows = 0
-    with Spill(folder, {places[name]: (dtype, None) for name, dtype in dtypes.items()}) as spill:
-        for file, batch in log_batches(data, dropped=dropped):
-            raw_rows += len(batch)
-            rows = _usable(batch, columns, codes, "label" in dtypes, dropped, file)
-            spill.append({places[name]: values for name, values in rows.items()})
-            progress(raw_rows, None)
-    raw_rows += dropped[RAGGED]
-    arrays = {name: open_array(folder, place).view(np.ndarray) for name, place in places.items()}
-    if not len(arrays["time"]):
-        raise DataError(
-            f"data.path {data.path}: none of the {raw_rows} rows is usable "
-            f"({_described(dropped) or 'the files hold no rows'})"
+    reader, lines = _Reader(data), Counter[str]()
+    places = {name: f"raw.{i}" for i, name in enumerate(reader.arrays)}  # names may not suit a file
+    spilled = {places[name]: (dtype, None) for name, dtype in reader.arrays.items()}
+    files: list[tuple[Path, int]] = []
+    rows = read = usable_rows = 0
+    with Spill(folder, spilled) as spill, ListColumns(folder) as lists:
+        for file, batch in log_batches(data, dropped=lines):
+            if not files or files[-1][0] != file:
+                files.append((file, rows))
+            first = files[-1][1]
+            for events, where in reader.events(batch, file, rows - first):
+                kept = lists.append(reader.usable(events, where, first), usable_rows)
+                spill.append({places[name]: values for name, values in kept.items()})
+                read += len(events)
+                usable_rows += len(kept["row"])
+            rows += len(batch)
+            progress(rows, None)
+    dropped, raw_rows = reader.dropped, read + lines.total()
+    dropped.counts.update(lines)
+    columns = {name: open_array(folder, place, "r+") for name, place in places.items()}
+    if not len(columns["row"]):
+        dropped.check(data, raw_rows)
+    settled = {part: coder.settle(reader.titles[part]) for part, coder in reader.coders.items()}
+    listed = lists.read({part: its.hashes for part, its in settled.items()})
+    for part, its in settled.items():
+        if len(its.hashes) < len(its.codes):
+            held = [column.values for p, column in listed.items() if coder_of(p) == part]
+            for array in held if part in listed else [columns[part], *held]:
+                recode(array, its.codes)
+    for part, column in listed.items():
+        column.hash_rows(columns[part])
+    reading = reader.sizes.reading(reader.titles["time"])
+    n = len(columns["row"])
+    usable = np.empty(n, bool)
+    time = create_array(folder, "raw.time", (n,), "<i8")
+    whole, part, number = (columns.pop(name) for name in _TIME)
+    times = Times(whole, part, number, np.broadcast_to(True, n), np.broadcast_to(False, n))
+    clock = settle(reading, times, time, usable)
+    dropped.told(OTHER_UNIT, int((~usable).sum()), reader.sizes.other(reading))
+    if not usable.any():
+        dropped.check(data, raw_rows)
+    columns["time"] = time
+    return Events(
+        columns={name: array.view(np.ndarray) for name, array in columns.items()},
+        hashes={part: its.hashes for part, its in settled.items() if part not in listed},
+        lists=listed,
+        usable=usable,
+        clock=clock,
+        files=files,
+        raw_rows=raw_rows,
+        dropped=dropped,
+        warnings=[*reading.warnings, *(w for its in settled.values() for w in its.warnings)],
+    )
+
+
+def recode(array: np.ndarray, codes: np.ndarray) -> None:
+    """Replaces each code c of an array [n] by codes[c], in place."""
+    for begin in range(0, len(array), CHUNK_ROWS):
+        part = array[begin : begin + CHUNK_ROWS]
+        part[:] = codes[part]
+
+
+class _Reader:
+    """The columns that a sweep reads, batch after batch."""
+
+    def __init__(self, data: Log):
+        columns, self._data = data.columns, data
+        coded = {"user": columns.user, "item": columns.item}
+        coded |= {"domain": columns.domain} if columns.domain else {}
+        coded |= {f"sparse.{name}": name for name in columns.sparse}
+        self._coded, self._shapes = coded, Shapes()
+        self._weights = {f"sparse.{name}": held for name, held in columns.weights.items()}
+        self._dense = {f"dense.{name}": name for name in columns.dense}
+        self._label = columns.label if data.task == "click" else None
+        self.coders = {part: Coder(whole=part in ("user", "item")) for part in coded}
+        named = {**coded, **self._dense, "time": columns.time}
+        named |= {f"weights.{part}": held for part, held in self._weights.items()}
+        named |= {"history": columns.history} if columns.history else {}
+        self.titles = {
+            part: f"data.columns.{part.split('.')[0]} {name!r}" for part, name in named.items()
+        }
+        self.arrays = {"row": "<i8", **_TIME, **dict.fromkeys(coded, "<i4")}
+        self.arrays |= {"history": "<i4"} if columns.history else {}
+        self.arrays |= dict.fromkeys(self._dense, "<f4")
+        self.arrays |= {"label": "|u1"} if self._label or data.compared else {}
+        self._time_format = "seconds" if data.source == "sequences" else None  # places in a line
+        if isinstance(data, EventsData):
+            self._time_format = data.time_format
+        self.sizes, self.dropped = Sizes(self._time_format), Dropped()
+
+    def events(
+        self, batch: pa.RecordBatch, file: Path, first: int
+    ) -> Iterator[tuple[pa.RecordBatch, Where]]:
+        """Batches of one event a row. first: the place of the batch's first row in its file."""
+        where = Where(file, np.arange(first, first + len(batch)))
+        yield from exploded(batch, self._data.columns, self._label is not None, where)
+
+    def usable(self, batch: pa.RecordBatch, where: Where, first: int) -> dict[str, Any]:
+        """Rows of a batch that have user, item, time and label; the others are counted once each.
+        Of list columns `Lists`.
+
+        first: the number of the file's first row. Raises DataError for an unfit column.
+        """
+        columns, file = self._data.columns, where.file
+        rows: dict[str, Any] = {"row": where.rows + first}
+        given = {}
+        for part, name in self._coded.items():
+            if self._lists(part, batch[name].type, where):
+                rows[part] = self._read_lists(part, name, batch, where)
+            else:
+                rows[part], given[part] = self._read(
+                    self.titles[part], name, batch, file, self.coders[part]
+                )
+        if columns.history:
+            rows["history"] = self._read_lists("history", columns.history, batch, where)
+        times = self._read(
+            self.titles["time"],
+            columns.time,
+            batch,
+            file,
+            lambda c: read_times(c, self._time_format),
         )
-    return Events(arrays, raw_rows, dropped)
+        rows |= dict(zip(_TIME, times, strict=False))
+        checks = [
+            (NULL_USER, columns.user, given["user"]),
+            (NULL_ITEM, columns.item, given["item"]),
+            (BAD_TIME, columns.time, times.readable),
+        ]
+        if self._label:
+            title = f"data.columns.label {self._label!r}"
+            rows["label"], good = self._read(title, self._label, batch, file, clicks)
+            checks.append((BAD_LABEL, self._label, good))
+        elif positive := self._data.compared:
+            title, name = f"data.positive {positive.column!r}", positive.column
+            rows["label"], good = self._read(
+                title, name, batch, file, lambda c: compared(c, positive)
+            )
+            checks.append((NO_NUMBER, name, good))
+        for part, name in self._dense.items():
+            rows[part] = self._read(self.titles[part], name, batch, file, dense)
+        keep = np.ones(len(batch), bool)
+        for reason, name, good in checks:
+            self.dropped.add(reason, batch[name], keep & ~good)
+            keep &= good
+        self.sizes.add(times.take(keep), file)
+        if keep.all():
+            return rows
+        return {
+            name: values.keep(keep) if isinstance(values, Lists) else values[keep]
+            for name, values in rows.items()
+        }
 
+    def _lists(self, part: str, kind: pa.DataType, where: Where) -> bool:
+        """Whether a column of codes is read as lists."""
+        if not part.startswith("sparse."):
+            return False
+        return part in self._weights or self._shapes.is_list(part[7:], kind, where.file)
 
-def check_dropped(data: EventsData | PublishedData, events: Events) -> None:
-    """Raises DataError when more rows are dropped than the spec allows."""
-    lost = sum(events.dropped.values()) / events.raw_rows
-    if lost > data.refuse_above:
-        raise DataError(
-            f"data.path {data.path}: {lost:.1%} of the {events.raw_rows} rows would be dropped "
-            f"({_described(events.dropped)}), more than data.refuse_above "
-            f"({data.refuse_above:.1%}); correct the log or data.columns, or raise "
-            "data.refuse_above"
+    def _read_lists(self, part: str, name: str, batch: pa.RecordBatch, where: Where) -> Lists:
+        coder = self.coders[coder_of(part)]
+        codes, given, lengths = self._read(
+            self.titles[part], name, batch, where.file, lambda c: coded(c, coder)
         )
+        weights = None
+        if held := self._weights.get(part):
+            title = self.titles[f"weights.{part}"]
+            weights, counts = self._read(title, held, batch, where.file, amounts)
+            refuse_other_lengths(name, lengths, held, counts, where)
+        return lists_of(codes, given, lengths, weights)
 
-
-def _described(dropped: Counter[str]) -> str:
-    return ", ".join(f"{reason}: {count}" for reason, count in dropped.most_common())
-
-
-def _usable(
-    batch: pa.RecordBatch,
-    columns: Columns,
-    codes: dict[str, _Codes],
-    labelled: bool,
-    dropped: Counter[str],
-    file: Path,
-) -> dict[str, np.ndarray]:
-    """Rows of a batch that have user, item, time and label; the others are counted once each."""
-    user, has_user = codes["user"](batch[columns.user])
-    item, has_item = codes["item"](batch[columns.item])
-    try:
-        time, has_time = unix_seconds(batch[columns.time])
-    except TypeError as error:
-        raise DataError(
-            f"{file}: data.columns.time: {columns.time!r}: {error}; it must be a timestamp, ISO "
-            "text, or unix seconds or milliseconds"
-        ) from None
-    rows = {"user": user, "item": item, "time": time}
-    checks = [(NULL_USER, has_user), (NULL_ITEM, has_item), (BAD_TIME, has_time)]
-    if labelled and columns.label:
-        rows["label"], has_label = _labels(batch[columns.label])
-        checks.append((BAD_LABEL, has_label))
-    if columns.domain:
-        rows["domain"], _ = codes["domain"](batch[columns.domain])
-    for name in columns.sparse:
-        rows[f"sparse.{name}"], _ = codes[name](batch[name])
-    for name in columns.dense:
-        rows[f"dense.{name}"] = _numbers(batch[name], name, file)
-    keep = np.ones(len(batch), bool)
-    for reason, good in checks:
-        lost = int((keep & ~good).sum())
-        if lost:
-            dropped[reason] += lost
-        keep &= good
-    return {name: values[keep] for name, values in rows.items()}
-
-
-def _labels(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 [n] labels, and bool [n], true where the value is 0, 1, true or false."""
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    text = pc.utf8_lower(pc.utf8_trim_whitespace(column.cast(pa.string()))).fill_null("")
-    one = np.asarray(pc.is_in(text, pa.array(["1", "1.0", "true"])))
-    zero = np.asarray(pc.is_in(text, pa.array(["0", "0.0", "false"])))
-    return one.astype(np.uint8), one | zero
-
-
-def _numbers(column: pa.Array, name: str, file: Path) -> np.ndarray:
-    """float32 [n], NaN where missing or infinite."""
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    try:
-        if pa.types.is_string(column.type):
-            column = pc.utf8_trim_whitespace(column)
-            column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
-        values = column.cast(pa.float32(), safe=False)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise DataError(
-            f"{file}: data.columns.dense: {name!r} holds something else than numbers "
-            f"({str(error).splitlines()[0]}); list it under sparse instead"
-        ) from None
-    numbers = values.fill_null(float("nan")).to_numpy(zero_copy_only=False)
-    return np.where(np.isfinite(numbers), numbers, np.float32("nan"))
+    def _read(
+        self,
+        title: str,
+        name: str,
+        batch: pa.RecordBatch,
+        file: Path,
+        read: Callable[[pa.Array], T],
+    ) -> T:
+        column = batch[name]
+        try:
+            return read(column)
+        except Unfit as error:
+            raise DataError(f"{file}: {title} holds {error}") from None
+        except (pa.ArrowException, UnicodeDecodeError) as error:
+            raise DataError(
+                f"{file}: {title} of type {column.type} cannot be read "
+                f"({str(error).splitlines()[0]}); write it as text or numbers"
+            ) from None

@@ -16,13 +16,17 @@ ROW_ARRAYS = {
     "dense": "<f4",  # [n, n_dense]
     "ids": "<i4",  # [n, n_tables], frequency ranks
     "label": "|u1",  # [n]
-    "time": "<i8",  # [n], unix seconds or the clock of a synthetic world
+    "time": "<i8",  # [n], steps of the manifest's time_unit since 1970, or of a log's own clock
     "history_begin": "<i8",  # [n], into history_items
     "history_end": "<i8",  # [n]
+    "bag_begin": "<i8",  # [n, n_bags], into that bag's bag_ids
+    "bag_end": "<i8",  # [n, n_bags]
 }
 HISTORY_ITEMS = "history_items"  # [m], ids of the history's table, grouped by user, oldest first
 HISTORY_TIMES = "history_times"  # [m], when each of them happened; of task next_item only
 HISTORY_DOMAINS = "history_domains"  # [m], codes; where data.columns.domain names a column
+BAG_IDS = "bag_ids"  # .0, .1, ... [m], frequency ranks of a bag's values, one bag after another
+BAG_WEIGHTS = "bag_weights"  # likewise, "<f4": of a weighted bag, adding up to 1 in magnitude
 DTYPES = {**ROW_ARRAYS, HISTORY_ITEMS: "<i4", HISTORY_TIMES: "<i8", HISTORY_DOMAINS: "<i4"}
 
 CHUNK_ROWS = 1 << 18
@@ -59,7 +63,8 @@ def remove_raw(folder: str | Path) -> None:
 
 def present(folder: str | Path) -> list[str]:
     """Names of the layout's arrays that `folder` holds."""
-    return [name for name in DTYPES if array_path(folder, name).exists()]
+    bags = [p.stem for kind in (BAG_IDS, BAG_WEIGHTS) for p in Path(folder).glob(f"{kind}.*.npy")]
+    return [name for name in DTYPES if array_path(folder, name).exists()] + sorted(bags)
 
 
 def fingerprint(folder: str | Path, n_train: int, table_rows: Sequence[int]) -> str:

@@ -42,16 +42,3 @@ def moment_chunks(time: np.ndarray, size: int) -> Iterator[slice]:
         end = int(np.searchsorted(time, time[end - 1], side="right"))
         yield slice(begin, end)
         begin = end
-
-
-def first_of_each(*keys: np.ndarray) -> np.ndarray:
-    """bool [n]: true for the first row of every distinct combination of the keys."""
-    order = np.lexsort(keys)  # stable: equal rows stay in their order
-    new = np.zeros(len(order), bool)
-    new[:1] = True
-    for key in keys:
-        ranked = key[order]
-        new[1:] |= ranked[1:] != ranked[:-1]
-    first = np.zeros(len(order), bool)
-    first[order[new]] = True
-    return first

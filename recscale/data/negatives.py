@@ -51,7 +51,9 @@ class NegativeSampler:
 
     def possible(self, baskets: Baskets) -> np.ndarray:
         """bool [B]: whether the event has any candidate."""
-        sizes = np.bincount(baskets.group)[baskets.group]
+        # a basket may hold an item several times
+        taken = np.unique(baskets.group * self._n_items + baskets.items)
+        sizes = np.bincount(taken // self._n_items)[baskets.group]
         return np.searchsorted(self._first, baskets.ends) > sizes
 
     def blank(self, baskets: Baskets) -> np.ndarray:

@@ -83,10 +83,18 @@ def open_log(
         return list(delta_parts(folder))
     if format == "delta":
         raise DataError(f"data.path {path}: no Delta table (a folder that holds _delta_log)")
-    return [
-        Partition(table, keys) if (keys := partition_keys(path, table.file)) else table
-        for table in (open_file(file, format, dropped) for file in input_files(path))
-    ]
+    return [open_part(path, file, format, dropped) for file in input_files(path)]
+
+
+def open_part(
+    path: str, file: Path, format: FileFormat | TextFormat, dropped: Counter[str] | None = None
+) -> Table:
+    """One of the files of a log, with the keys of its folders; see `open_log`."""
+    folder = log_place(path)
+    if table_format(folder) == "Delta":
+        return next(part for part in delta_parts(folder) if part.file == file)
+    table, keys = open_file(file, format, dropped), partition_keys(path, file)
+    return Partition(table, keys) if keys else table
 
 
 def open_file(

@@ -12,13 +12,14 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
 from recscale.data import criteo, events, synthetic, walks
+from recscale.data.baselines import baselines
 from recscale.data.build import Built, Progress, arrange
+from recscale.data.checks import refuse_unlearnable, table_warnings
 from recscale.data.copies import refuse_copies
 from recscale.data.delta import delta_version
 from recscale.data.files import input_files, log_place, partition_keys, table_format
@@ -145,20 +146,20 @@ def _build(data: DataSpec, folder: Path, progress: Progress) -> Manifest:
         built = criteo.build(data, folder, progress)
     else:
         built = events.build(data, folder, progress)
+    refuse_unlearnable(data, folder, built)
     arrange(folder, built.n_train, data.order, by_user=data.task == "next_item")
-    return _manifest(data, folder, built)
+    manifest = _manifest(data, folder, built)
+    return manifest.model_copy(update={"baselines": baselines(folder, manifest)})
 
 
 def _manifest(data: DataSpec, folder: Path, built: Built) -> Manifest:
     label, time, n = open_array(folder, "label"), open_array(folder, "time"), built.n_train
     parts = (slice(0, n), slice(n, len(label)))
-    history = "item" if (folder / "history_items.npy").exists() else None
     mean_length = 0.0
-    if history:
+    if built.history:
         lengths = open_array(folder, "history_end")[:n] - open_array(folder, "history_begin")[:n]
         mean_length = float(np.mean(lengths))
-    show = str if data.source in ("synthetic", "criteo", "sequences") else _utc
-    ranges = [(show(int(time[p].min())), show(int(time[p].max()))) for p in parts]
+    shown = [[_shown(int(edge), built) for edge in (time[p].min(), time[p].max())] for p in parts]
     return Manifest(
         version=VERSION,
         source=data.source,
@@ -168,19 +169,24 @@ def _manifest(data: DataSpec, folder: Path, built: Built) -> Manifest:
         n_eval=len(label) - n,
         tables=tuple(built.tables),
         dense=tuple(built.dense),
-        history=history,
+        history=built.history,
         history_mean_length=mean_length,
         order=data.order,
         label_rate_train=float(np.mean(label[:n])),
         label_rate_eval=float(np.mean(label[n:])),
-        time_range_train=ranges[0],
-        time_range_eval=ranges[1],
+        time_range_train=(shown[0][0], shown[0][1]),
+        time_range_eval=(shown[1][0], shown[1][1]),
         raw_rows=built.raw_rows,
         dropped=built.dropped,
         notes=built.notes,
+        warnings=(*built.warnings, *table_warnings(built, n)),
+        time_unit=built.time_unit,
         floor=built.floor,
     )
 
 
-def _utc(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+def _shown(time: int, built: Built) -> str:
+    """A time of the store, to its own resolution."""
+    if not built.calendar:
+        return str(time)
+    return str(np.datetime64(time, built.time_unit)).replace("T", " ")

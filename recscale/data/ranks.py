@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from recscale.data.layout import CHUNK_ROWS
+from recscale.data.spans import gathered, parts
 from recscale.manifest import TableFacts
 
 LOOKUP_LIMIT = 1 << 24
@@ -41,21 +43,22 @@ class Ranking:
 
     def apply(self, raw: np.ndarray) -> np.ndarray:
         """Ids (int32) of raw values, of the same shape."""
+        if not len(self.values):
+            return np.zeros(raw.shape, np.int32)
         if self.lookup is not None:
             return self.lookup[np.minimum(raw, len(self.lookup) - 1)]
         at = np.minimum(np.searchsorted(self.values, raw), len(self.values) - 1)
         return np.where(self.values[at] == raw, self.ids[at], np.int32(self.rows - 1))
 
 
-def count_values(column: np.ndarray, n_train: int) -> Counts:
-    """Counts of the non-negative integers column[:n_train].
+def count_values(chunks: Iterable[np.ndarray]) -> Counts:
+    """Counts of non-negative integers.
 
-    Holds 16 bytes per distinct value and one chunk, whatever the length of the column.
+    Holds 16 bytes per distinct value and one chunk, whatever the number of chunks.
     """
-    total = Counts(np.empty(0, column.dtype), np.empty(0, np.int64))
+    total = Counts(np.empty(0, np.int32), np.empty(0, np.int64))
     pending: list[Counts] = []
-    for begin in range(0, n_train, CHUNK_ROWS):
-        chunk = column[begin : min(begin + CHUNK_ROWS, n_train)]
+    for chunk in chunks:
         pending.append(Counts(*np.unique(chunk, return_counts=True)))
         # Merging only once the pieces outgrow the total keeps the work near linear.
         if sum(len(p.values) for p in pending) > len(total.values):
@@ -100,27 +103,49 @@ def rank_column(
     n_train: int,
     max_ids: int | None = None,
     more: Sequence[np.ndarray] = (),
+    beside: Iterable[np.ndarray] = (),
 ) -> TableFacts:
     """Replaces raw values of column [n] by their ids, in place, and those of the arrays `more`.
+    `beside`: chunks of values that training meets elsewhere, which count like the column's own.
 
     Only one column's ranking is in memory at a time: 20 bytes per distinct value.
     """
-    ranking = rank(count_values(column, n_train), max_ids)
+    ranking = rank(count_values(itertools.chain(parts(column[:n_train]), beside)), max_ids)
     for array in (column, *more):
-        for begin in range(0, len(array), CHUNK_ROWS):
-            rows = slice(begin, min(begin + CHUNK_ROWS, len(array)))
-            array[rows] = ranking.apply(array[rows])
-    unseen = sum(
-        int((column[begin : begin + CHUNK_ROWS] == ranking.rows - 1).sum())
-        for begin in range(n_train, len(column), CHUNK_ROWS)
-    )
+        _apply(ranking, array)
+    return _facts(name, ranking, parts(column[n_train:]))
+
+
+def rank_bag(
+    name: str, values: np.ndarray, begin: np.ndarray, end: np.ndarray, n_train: int
+) -> TableFacts:
+    """Replaces raw values [m] of a bag by their ids, in place; rows hold values [begin, end), both
+    [n]. A value counts as often as training rows hold it."""
+    ranking = rank(count_values(gathered(values, begin[:n_train], end[:n_train])))
+    _apply(ranking, values)
+    facts = _facts(name, ranking, gathered(values, begin[n_train:], end[n_train:]))
+    mean_length = float(np.mean(end[:n_train] - begin[:n_train]))
+    return facts.model_copy(update={"bag": True, "mean_length": mean_length})
+
+
+def _apply(ranking: Ranking, column: np.ndarray) -> None:
+    for chunk in parts(column):
+        chunk[:] = ranking.apply(chunk)
+
+
+def _facts(name: str, ranking: Ranking, evaluated: Iterable[np.ndarray]) -> TableFacts:
+    """Of a table, from its ranking and the ids of the evaluation rows."""
+    unseen = total = 0
+    for chunk in evaluated:
+        unseen += int((chunk == ranking.rows - 1).sum())
+        total += len(chunk)
     shared = int((np.bincount(ranking.ids, minlength=1)[ranking.ids] > 1).sum())
     return TableFacts(
         name=name,
         rows=ranking.rows,
         distinct=len(ranking.values),
         collision_rate=shared / max(1, len(ranking.values)),
-        unseen_rate=unseen / max(1, len(column) - n_train),
+        unseen_rate=unseen / max(1, total),
     )
 
 

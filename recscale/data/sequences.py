@@ -69,7 +69,7 @@ def positions(store: Store, windows: Windows) -> Positions:
     return Positions(
         item=item.astype(np.int64),
         target=items[event].astype(np.int64),
-        time=times[before].astype(np.int64),
+        time=store.seconds(times[before]),
         lengths=lengths,
         scored=np.flatnonzero(scored),
         event=event,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from recscale.data.layout import array_path
 class Spill:
     """Appends to one .npy file per array under `folder`; a context manager that closes them."""
 
-    def __init__(self, folder: Path, arrays: dict[str, tuple[str, int | None]]):
+    def __init__(self, folder: Path, arrays: Mapping[str, tuple[str, int | None]]):
         """arrays: name -> type and width, None for arrays [n] and a number for [n, width]."""
         self._folder, self._arrays, self._rows = folder, arrays, 0
 

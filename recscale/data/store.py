@@ -10,6 +10,8 @@ import numpy as np
 from pydantic import ValidationError
 
 from recscale.data.layout import (
+    BAG_IDS,
+    BAG_WEIGHTS,
     HISTORY_DOMAINS,
     HISTORY_ITEMS,
     HISTORY_TIMES,
@@ -19,11 +21,25 @@ from recscale.data.layout import (
     fingerprint,
     open_array,
 )
-from recscale.manifest import Manifest, load_manifest
+from recscale.data.spans import places
+from recscale.manifest import PER_SECOND, Manifest, TableFacts, load_manifest
 
 
 class StoreError(ValueError):
     """The folder holds no store that this version can read; the sentence says what to do."""
+
+
+@dataclass(frozen=True)
+class Bag:
+    """The values of B rows in one list column, row after row."""
+
+    ids: np.ndarray
+    """int64 [sum of lengths], capped by `embedding_rows`"""
+    weights: np.ndarray
+    """float32 [sum of lengths], of each value in its row's pool: 1 / length, or the log's own
+    weights over the sum of their magnitudes"""
+    lengths: np.ndarray
+    """int32 [B], any from 0"""
 
 
 @dataclass(frozen=True)
@@ -33,13 +49,16 @@ class Batch:
     dense: np.ndarray
     """float32 [B, n_dense]"""
     ids: np.ndarray
-    """int64 [B, n_tables], in the order of the manifest's tables, capped by `embedding_rows`"""
+    """int64 [B, n_plain], in the order of the manifest's plain tables, capped by
+    `embedding_rows`"""
     label: np.ndarray
     """float32 [B]"""
     history: np.ndarray
     """int64 [sum of lengths], ids of the manifest's history table, oldest first, capped likewise"""
     history_lengths: np.ndarray
     """int32 [B]"""
+    bags: tuple[Bag, ...]
+    """In the order of the manifest's bags."""
 
 
 @dataclass(frozen=True)
@@ -80,24 +99,35 @@ class Split:
             label=arrays["label"][rows].astype(np.float32),
             history=history.astype(np.int64),
             history_lengths=lengths.astype(np.int32),
+            bags=tuple(
+                self._bag(rows, i, facts, embedding_rows)
+                for i, facts in enumerate(self.store.manifest.bags)
+            ),
         )
 
-    def _histories(self, rows: slice, keep: int) -> tuple[np.ndarray, np.ndarray]:
-        """Items [sum of lengths] and lengths [B] of the last `keep` items of the rows' histories.
+    def _bag(self, rows: slice, i: int, facts: TableFacts, embedding_rows: int | None) -> Bag:
+        arrays = self.store.arrays
+        begin = arrays["bag_begin"][rows, i]
+        lengths = arrays["bag_end"][rows, i] - begin
+        at = places(begin, lengths)
+        ids = np.take(arrays[f"{BAG_IDS}.{i}"], at).astype(np.int64)
+        if embedding_rows is not None and facts.rows > embedding_rows:
+            ids %= embedding_rows
+        if facts.weighted:
+            weights = np.take(arrays[f"{BAG_WEIGHTS}.{i}"], at)
+        else:
+            weights = np.repeat(1 / np.maximum(lengths, 1).astype(np.float32), lengths)
+        return Bag(ids, weights, lengths.astype(np.int32))
 
-        One gather for the whole batch: item j of a row sits at first + j, and j counts up from
-        the row's own offset in the flat result.
-        """
+    def _histories(self, rows: slice, keep: int) -> tuple[np.ndarray, np.ndarray]:
+        """Items [sum of lengths] and lengths [B] of histories, the last `keep` items of each."""
         if keep == 0 or self.store.manifest.history is None:
             return np.empty(0, np.int32), np.zeros(rows.stop - rows.start, np.int64)
         arrays = self.store.arrays
         last = arrays["history_end"][rows]
         first = np.maximum(arrays["history_begin"][rows], last - keep)
         lengths = np.asarray(last - first)
-        offsets = np.cumsum(lengths) - lengths
-        total = int(lengths.sum())
-        positions = np.repeat(first - offsets, lengths) + np.arange(total)
-        return np.take(arrays[HISTORY_ITEMS], positions), lengths
+        return np.take(arrays[HISTORY_ITEMS], places(first, lengths)), lengths
 
 
 class Store:
@@ -107,8 +137,8 @@ class Store:
         self.path = path
         self.manifest = manifest
         self.arrays = arrays
-        self.table_rows = np.array([t.rows for t in manifest.tables], np.int32)
-        self.history_rows = manifest.table(manifest.history).rows if manifest.history else 0
+        self.table_rows = np.array([t.rows for t in manifest.plain], np.int32)
+        self.history_rows = manifest.items.rows if manifest.history else 0
 
     @classmethod
     def open(cls, path: str | Path) -> Store:
@@ -134,9 +164,7 @@ class Store:
                 f"{path} was prepared in layout {manifest.version}, this version reads layout "
                 f"{VERSION}; remove the folder and run `recscale prepare` again"
             )
-        names = [n for n in ROW_ARRAYS if manifest.history or not n.startswith("history")]
-        names += [HISTORY_ITEMS] if manifest.history else []
-        names += [HISTORY_TIMES] if manifest.task == "next_item" else []
+        names = _arrays(manifest)
         names += [HISTORY_DOMAINS] if array_path(path, HISTORY_DOMAINS).exists() else []
         missing = [n for n in names if not array_path(path, n).exists()]
         if missing:
@@ -145,6 +173,10 @@ class Store:
                 "`recscale prepare` again"
             )
         return cls(path, manifest, {n: open_array(path, n).view(np.ndarray) for n in names})
+
+    def seconds(self, times: np.ndarray) -> np.ndarray:
+        """int64 [n] whole seconds of times of the store."""
+        return times.astype(np.int64) // PER_SECOND[self.manifest.time_unit]
 
     def train(self, fraction: float = 1.0) -> Split:
         """The first floor(fraction * n_train) training rows; a smaller fraction is inside it."""
@@ -159,13 +191,26 @@ class Store:
 
     def verify(self) -> None:
         """Reads every array and raises StoreError when one was changed since it was prepared."""
-        found = fingerprint(self.path, self.manifest.n_train, self.table_rows.tolist())
+        every = [t.rows for t in self.manifest.tables]
+        found = fingerprint(self.path, self.manifest.n_train, every)
         if found != self.manifest.fingerprint:
             raise StoreError(
                 f"the arrays of {self.path} were changed after they were prepared (fingerprint "
                 f"{found}, manifest {self.manifest.fingerprint}); remove the folder and run "
                 "`recscale prepare` again"
             )
+
+
+def _arrays(manifest: Manifest) -> list[str]:
+    """Names of the arrays that a store of this manifest holds, domains aside."""
+    absent = [] if manifest.history else ["history"]
+    absent += [] if manifest.bags else ["bag"]
+    names = [n for n in ROW_ARRAYS if n.split("_")[0] not in absent]
+    names += [HISTORY_ITEMS] if manifest.history else []
+    names += [HISTORY_TIMES] if manifest.task == "next_item" else []
+    for i, facts in enumerate(manifest.bags):
+        names += [f"{BAG_IDS}.{i}"] + [f"{BAG_WEIGHTS}.{i}"] * facts.weighted
+    return names
 
 
 def shard(begin: int, end: int, rank: int, world: int) -> tuple[int, int]:

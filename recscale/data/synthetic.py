@@ -64,6 +64,7 @@ def build(data: SyntheticData, folder: Path, progress: Progress) -> Built:
         n_train=n_train,
         tables=tables,
         dense=[f"dense_{i}" for i in range(DENSE)],
+        history="item",
         raw_rows=n,
         notes={
             "world": f"planted teacher, seed {data.seed}, {tick} rows a tick of the clock",

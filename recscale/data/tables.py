@@ -14,7 +14,7 @@ from recscale.data.files import input_files
 from recscale.data.fitting import check_columns
 from recscale.data.formats import open_published
 from recscale.data.layout import DataError
-from recscale.data.opened import Table, open_log
+from recscale.data.opened import Table, open_log, open_part
 from recscale.spec import (
     CriteoData,
     EventsData,
@@ -29,9 +29,7 @@ Log = EventsData | PublishedData
 
 def columns_read(data: Log) -> tuple[str, ...]:
     """Names of the raw columns that the sweep reads, each once."""
-    c = data.columns
-    named = [c.user, c.item, c.time, c.label, c.domain, c.history, positive_column(data)]
-    named += [*c.sparse, *c.dense, *c.weights.values()]
+    named = [*data.columns.parts.values(), positive_column(data)]
     return tuple(dict.fromkeys(name for name in named if name is not None))
 
 
@@ -81,7 +79,12 @@ def whole_rows(data: Log, file: Path, rows: np.ndarray) -> Iterator[pa.RecordBat
 
     rows: int64 [n], ascending; numbers count the rows that `log_batches` gives of the file, from 0.
     """
-    table = next(t for t in _opened(data, Counter()) if t.file == file)
+    if isinstance(data, EventsData):
+        table = open_part(data.path, file, data.format, Counter())
+    else:
+        files = input_files(data.path) if data.source == "sequences" else [file]
+        opened = open_published(data.source, files, Counter())
+        table = next(t for t in opened if t.file == file)
     batches = table.batches() if len(table.schema) else ()
     seen = 0
     for batch in batches:

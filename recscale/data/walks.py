@@ -107,6 +107,7 @@ def build(data: SyntheticData, folder: Path, progress: Progress) -> Built:
         n_train=n_train,
         tables=tables,
         dense=[],
+        history="item",
         raw_rows=n,
         notes={"world": f"planted walks among items, seed {data.seed}"},
         floor=floor,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
@@ -52,6 +52,7 @@ def finished_record(job: Job, data: Manifest, outcome: Any, starts: Sequence[flo
     `starts` are the times at which its attempts began, the last of which came through."""
     run, needs = job.run, job.needs
     estimated = estimate(run.model, run.train, data, needs)
+    final = outcome.curve[-1].eval_loss if outcome.status == "done" else None
     return RunRecord(
         run_id=run.run_id,
         config=run,
@@ -62,6 +63,7 @@ def finished_record(job: Job, data: Manifest, outcome: Any, starts: Sequence[flo
         measured=_measured(run, data, needs, estimated, outcome),
         probes=outcome.probes,
         spectra=outcome.spectra,
+        worse_than={} if final is None else unbeaten(data.baselines, final),
         workers=outcome.workers,
         started_at=starts[-1],
         finished_at=time.time(),
@@ -71,6 +73,11 @@ def finished_record(job: Job, data: Manifest, outcome: Any, starts: Sequence[flo
         hardware=hardware(),
         error=outcome.error,
     )
+
+
+def unbeaten(baselines: Mapping[str, float], loss: float) -> dict[str, float]:
+    """Those of the baselines (nats) that a loss is no better than; all for one that is NaN."""
+    return {name: nats for name, nats in baselines.items() if not loss < nats}
 
 
 def lost_s(starts: Sequence[float], at_risk_s: float) -> float:

@@ -51,6 +51,7 @@ def ready(spec: SweepSpec, progress: Callable[[int, int | None], None] | None = 
     root = storage.rstrip("/") if is_uri(storage) else os.path.abspath(storage)
     store, run_dir = prepared(data, f"{root}/store", progress), f"{root}/{spec.name}"
     manifest = load_manifest(store)
+    spec = spec.on(manifest.n_train)
     if spec.search.strategy == "frontier":
         search = problem(spec, manifest)
         entries = Ledger(run_dir).entries()

@@ -43,7 +43,9 @@ class PlanSearcher(Searcher):
         store: str,
         problem: Problem | None = None,
     ):
-        super().__init__(metric="eval_loss", mode="min")
+        # no metric: results are in the ledger, and Tune would end the whole sweep over a run that
+        # ends, diverged, before it could report one
+        super().__init__()
         self.spec, self.data, self.planned, self.ledger = spec, data, planned, ledger
         self.run_dir, self.store = run_dir, store
         self.flying: dict[str, tuple[Job, float]] = {}

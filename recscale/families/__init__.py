@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from recscale.families.base import Flop, ModelConfig, ModelSpec, Table
+from recscale.families.base import Flop, ModelConfig, ModelSpec, Rates, Table
 from recscale.families.dcnv2 import DCNv2Config, DCNv2Spec
 from recscale.families.decoder import DecoderConfig, DecoderSpec
 from recscale.families.dlrm import DLRMConfig, DLRMSpec
@@ -24,4 +24,4 @@ AnyModelConfig = Annotated[
     Field(discriminator="family"),
 ]
 
-__all__ = ["AnyModelConfig", "AnyModelSpec", "Flop", "ModelConfig", "ModelSpec", "Table"]
+__all__ = ["AnyModelConfig", "AnyModelSpec", "Flop", "ModelConfig", "ModelSpec", "Rates", "Table"]

@@ -37,11 +37,23 @@ class Table(NamedTuple):
     dim: int
 
 
+class Rates(NamedTuple):
+    """Learning rates that train a family on logs of many kinds, for sweeps that name none."""
+
+    dense: float
+    """Adam's."""
+    sparse: float
+    """Row-wise Adagrad's."""
+    width: int | None = None
+    """Where given, the width that they are meant for; elsewhere they are taken times width / d."""
+
+
 class ModelConfig(Frozen):
     """One architecture; every width is resolved, and a part that is absent has size 0. The fields
     are the identity: two configs that build the same network are equal."""
 
     task: ClassVar[Task]
+    rates: ClassVar[Rates]
     family: str
 
     @property
@@ -100,6 +112,7 @@ class ModelSpec(Frozen):
     schemes: ClassVar[dict[str, tuple[str, ...]]] = {}
     """Scaling scheme -> the axes that it scales by one factor, all else at the base."""
     family: str
+    """Which networks."""
 
     def axes(self) -> dict[str, tuple[Any, ...]]:
         """The family's axes with their values, in the order in which they are declared."""

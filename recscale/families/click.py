@@ -7,11 +7,11 @@ import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from recscale.families.base import ModelConfig, ModelSpec, Table
-from recscale.manifest import Manifest
+from recscale.families.base import ModelConfig, ModelSpec, Rates, Table
+from recscale.manifest import Manifest, unused
 from recscale.values import CountAxis, DepthAxis, RowsAxis
 
-HISTORY = "history"  # the table of the items in users' histories
+BAG_FLOATS = 3  # that backward keeps of a bag's value: its 8-byte id and its weight
 LANES = 4  # fbgemm's fused tables take dimensions that are multiples of this
 
 
@@ -28,6 +28,7 @@ class ClickSpec(ModelSpec):
         "combined": ("embedding_rows", "embedding_dim", "mlp_width"),
     }
     embedding_dim: CountAxis = (16,)
+    """Dimension of every table; a multiple of 4."""
     embedding_rows: RowsAxis = (None,)
     """Rows per table (hash size); ids beyond it wrap round. null: the whole vocabulary."""
     multi_embedding: CountAxis = (1,)
@@ -36,6 +37,7 @@ class ClickSpec(ModelSpec):
     sequence_depth: DepthAxis = (0,)
     """Causal transformer blocks over the user's history; 0 is mean pooling."""
     sequence_width: CountAxis = (32,)
+    """Width of those blocks."""
     sequence_length: CountAxis = (20,)
     """Last items of the history that a model sees."""
 
@@ -89,6 +91,7 @@ class ClickConfig(ModelConfig):
     for every set of a multi-embedding."""
 
     task = "click"
+    rates = Rates(dense=3e-3, sparse=1e-1)
     embedding_dim: int
     """Of a feature, over all its sets."""
     embedding_rows: int | None
@@ -114,8 +117,12 @@ class ClickConfig(ModelConfig):
         cap = self.embedding_rows
         rows = {t.name: min(t.rows, cap) if cap else t.rows for t in data.tables}
         if self.reads_history(data):
-            rows[HISTORY] = rows[str(data.history)]
+            rows[self.history_name(data)] = rows[data.items.name]
         return {name: Table(n, self.set_dim) for f, n in rows.items() for name in self.set_names(f)}
+
+    def history_name(self, data: Manifest) -> str:
+        """The table of the items in users' histories."""
+        return unused("history", [t.name for t in data.tables])
 
     def reads_history(self, data: Manifest) -> bool:
         return bool(self.sequence_length and data.history)
@@ -125,9 +132,9 @@ class ClickConfig(ModelConfig):
         return len(data.tables) + self.reads_history(data)
 
     def lookups(self, data: Manifest) -> dict[str, float]:
-        rows = {t.name: 1.0 for t in data.tables}
+        rows = {t.name: t.mean_length for t in data.tables}
         if self.reads_history(data):
-            rows[HISTORY] = min(data.history_mean_length, self.sequence_length)
+            rows[self.history_name(data)] = min(data.history_mean_length, self.sequence_length)
         return {name: n for f, n in rows.items() for name in self.set_names(f)}
 
     def history_params(self) -> int:
@@ -150,13 +157,15 @@ class ClickConfig(ModelConfig):
         attention = self.sequence_depth * length**2 * s  # half of q k^T and of its mix of v
         return self.multi_embedding * linear, self.multi_embedding * attention
 
-    def history_activations(self, data: Manifest) -> int:
-        """Floats of the encoder's forward pass."""
+    def input_activations(self, data: Manifest) -> int:
+        """Floats of the bags' look-ups and of the encoder's forward pass."""
+        bags = math.ceil(BAG_FLOATS * sum(t.mean_length for t in data.bags))
+        bags *= self.multi_embedding
         if not self.reads_history(data):
-            return 0
+            return bags
         # per block: two norms, q k v, attention out, projection, 4s hidden twice, two residuals
         blocks = self.multi_embedding * self.sequence_depth * 16 * self.sequence_width
-        return self.sequence_length * (self.embedding_dim + blocks)
+        return bags + self.sequence_length * (self.embedding_dim + blocks)
 
     def input_name(self) -> str:
         """Dimension, sets if there are several, and rows."""

@@ -11,8 +11,8 @@ from recscale.values import CountAxis, RowsAxis
 
 
 class DCNv2Spec(ClickSpec):
-    """Cross layers x_{l+1} = x_0 * (W x_l + b) + x_l over the embedded features and the dense
-    ones (equation 1), with a deep network on top of them or beside them."""
+    """DCN V2 (2008.13535): cross layers x_{l+1} = x_0 * (W x_l + b) + x_l over the embedded
+    features and the dense ones (equation 1), with a deep network on top of them or beside them."""
 
     schemes: ClassVar[dict[str, tuple[str, ...]]] = {
         **ClickSpec.schemes,
@@ -20,9 +20,11 @@ class DCNv2Spec(ClickSpec):
     }
     family: Literal["dcnv2"]
     cross_layers: CountAxis = (3,)
+    """Cross layers: one more is one higher order of interactions."""
     cross_rank: RowsAxis = (None,)
     """Rank r of each W = U V^T (equation 2); null: a full matrix."""
     mlp_width: CountAxis = (64,)
+    """Width of the deep network's hidden layers."""
     mlp_depth: CountAxis = (2,)
     """Hidden layers of the deep network."""
     structure: Literal["stacked", "parallel"] = "stacked"
@@ -83,6 +85,6 @@ class DCNv2Config(ClickConfig):
         return Flop(body=2 * linear, attention=2 * attention, interaction=interaction, head=0)
 
     def activations(self, data: Manifest) -> int:
-        floats = sum(sum(w) for w in self.layer_widths(data)) + self.history_activations(data)
+        floats = sum(sum(w) for w in self.layer_widths(data)) + self.input_activations(data)
         cross = self.cross_layers * (2 * self.cross_width(data) + (self.cross_rank or 0))
         return 2 * (floats + self.multi_embedding * cross)

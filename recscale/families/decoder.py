@@ -9,6 +9,8 @@ from recscale.manifest import Manifest
 
 
 class DecoderSpec(SequenceSpec):
+    """A decoder-only transformer over a user's items (2311.11351)."""
+
     family: Literal["decoder"]
     norm: Literal["pre", "post"] = "pre"
     """LayerNorm before each sub-layer, which trains deep stacks stably, or after it."""

@@ -11,8 +11,10 @@ from recscale.values import CountAxis, RowsAxis
 
 
 class DLRMSpec(ClickSpec):
-    """`overarch_width` left out means: as wide as `mlp_width`, so that `mlp_width` alone scales
-    all dense layers (the MLP scheme of 2208.08489) and `overarch_width` the top MLP only."""
+    """DLRM (1906.00091): a bottom MLP over the dense features, dot products between all vectors,
+    and an over-arch. `overarch_width` left out means: as wide as `mlp_width`, so that `mlp_width`
+    alone scales all dense layers (the MLP scheme of 2208.08489) and `overarch_width` the top MLP
+    only."""
 
     follows: ClassVar[dict[str, str]] = {**ClickSpec.follows, "mlp_width": "overarch_width"}
     schemes: ClassVar[
@@ -26,7 +28,9 @@ class DLRMSpec(ClickSpec):
     }
     family: Literal["dlrm"]
     mlp_width: CountAxis = (64,)
+    """Width of every dense layer, the over-arch included unless it has a width of its own."""
     overarch_width: RowsAxis = (None,)
+    """Width of the over-arch, the MLP behind the interaction; null: as wide as `mlp_width`."""
     mlp_depth: CountAxis = (2,)
     """Hidden layers of each MLP."""
 
@@ -86,6 +90,6 @@ class DLRMConfig(ClickConfig):
         return Flop(body=2 * linear, attention=2 * attention, interaction=interaction, head=0)
 
     def activations(self, data: Manifest) -> int:
-        floats = sum(sum(w) for w in self.mlp_widths(data)) + self.history_activations(data)
+        floats = sum(sum(w) for w in self.mlp_widths(data)) + self.input_activations(data)
         n = self.interacting(data)
         return 2 * (floats + n * (self.embedding_dim + self.multi_embedding * n))

@@ -11,6 +11,8 @@ TIME_BUCKETS = 32  # of the relative time bias: one for every doubling of the se
 
 
 class HSTUSpec(SequenceSpec):
+    """HSTU (2402.17152): pointwise attention with a bias of places and times between events."""
+
     family: Literal["hstu"]
 
     def resolve(self, values: dict[str, Any], data: Manifest) -> HSTUConfig:

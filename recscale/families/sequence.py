@@ -12,11 +12,11 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import model_validator
 
-from recscale.families.base import Flop, ModelConfig, ModelSpec, Table
+from recscale.families.base import Flop, ModelConfig, ModelSpec, Rates, Table
 from recscale.manifest import Manifest
 from recscale.values import CountAxis, Probability, RowsAxis
 
-ITEM = "item"  # the table of the items, in the inputs and, when tied, in the output layer
+ITEM = "item"  # the model's one table, in the inputs and, when tied, in the output layer
 HEAD_WIDTH = 32  # of one attention head, where the sweep does not say how many there are
 
 
@@ -90,7 +90,7 @@ class SequenceSpec(ModelSpec):
         return values
 
     def complaints(self, data: Manifest) -> list[str]:
-        most = data.table(ITEM).rows - 1
+        most = data.items.rows - 1
         return [
             f"model.negatives: {n:,} of a catalogue of {most:,}; take fewer, or null for all"
             for n in self.negatives
@@ -105,6 +105,7 @@ def usual_heads(width: int) -> int:
 
 class SequenceConfig(ModelConfig):
     task = "next_item"
+    rates = Rates(dense=1e-3, sparse=1e-1, width=64)
     sequence_depth: int
     sequence_width: int
     heads: int
@@ -125,7 +126,7 @@ class SequenceConfig(ModelConfig):
 
     def catalogue(self, data: Manifest) -> int:
         """Items V that the softmax ranks: all that occur in training."""
-        return data.table(ITEM).rows - 1
+        return data.items.rows - 1
 
     def scored_items(self, data: Manifest) -> int:
         """Items that a position is scored against in training; evaluation takes them all."""
@@ -133,7 +134,7 @@ class SequenceConfig(ModelConfig):
 
     def tables(self, data: Manifest) -> dict[str, Table]:
         """The catalogue, a row for items that never occur in training, and the start token."""
-        return {ITEM: Table(data.table(ITEM).rows + 1, self.sequence_width)}
+        return {ITEM: Table(data.items.rows + 1, self.sequence_width)}
 
     def head_params(self, data: Manifest) -> int:
         """None of its own when tied: the table's rows are counted there."""

@@ -11,9 +11,9 @@ from recscale.values import CountAxis
 
 
 class WukongSpec(ClickSpec):
-    """A stack of layers, each a factorisation-machine block beside a linear compression block, so
-    that layer i holds interactions of up to 2^i features. The paper scales `layers` first, then
-    `n_F`, `n_L`, `k` and the MLPs."""
+    """Wukong (2403.02545): a stack of layers, each a factorisation-machine block beside a linear
+    compression block, so that layer i holds interactions of up to 2^i features. The paper scales
+    `layers` first, then `n_F`, `n_L`, `k` and the MLPs."""
 
     schemes: ClassVar[dict[str, tuple[str, ...]]] = {
         **ClickSpec.schemes,
@@ -23,6 +23,7 @@ class WukongSpec(ClickSpec):
     }
     family: Literal["wukong"]
     layers: CountAxis = (2,)
+    """Layers of the stack."""
     n_F: CountAxis = (8,)
     """Vectors that a layer's factorisation-machine block gives on."""
     n_L: CountAxis = (8,)
@@ -30,8 +31,9 @@ class WukongSpec(ClickSpec):
     k: CountAxis = (8,)
     """Columns to which the matrix of dot products is compressed."""
     mlp_width: CountAxis = (64,)
-    """Of every MLP: over the dense features, in each block, and the over-arch."""
+    """Width of every MLP: over the dense features, in each block, and the over-arch."""
     mlp_depth: CountAxis = (2,)
+    """Hidden layers of each MLP."""
 
     def resolve(self, values: dict[str, Any], data: Manifest) -> WukongConfig:
         own = ("layers", "n_F", "n_L", "k", "mlp_width", "mlp_depth")
@@ -95,7 +97,7 @@ class WukongConfig(ClickConfig):
         return Flop(body=2 * linear, attention=2 * attention, interaction=2 * interaction, head=0)
 
     def activations(self, data: Manifest) -> int:
-        floats = sum(sum(w) for w in self.end_widths(data)) + self.history_activations(data)
+        floats = sum(sum(w) for w in self.end_widths(data)) + self.input_activations(data)
         for n in self.entering(data):
             block = 2 * n * self.k + sum(self.block_widths(n))
             vectors = (n + self.k + 3 * (self.n_F + self.n_L)) * self.set_dim

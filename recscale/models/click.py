@@ -1,50 +1,71 @@
-"""The inputs that all click families share: sharded tables, and the user's history."""
+"""What all click families share: sharded tables, the user's history, and the output unit."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import nn
 from torchrec.modules.embedding_configs import EmbeddingBagConfig, EmbeddingConfig
 from torchrec.modules.embedding_modules import EmbeddingBagCollection, EmbeddingCollection
 
-from recscale.families.click import HISTORY, ClickConfig
-from recscale.manifest import Manifest
-from recscale.models.contract import Features
+from recscale.families.click import ClickConfig
+from recscale.manifest import Manifest, TableFacts
+from recscale.models.contract import HISTORY, Features
 from recscale.models.history import HistoryEncoder
+from recscale.models.names import module_name
 
 Vectors = list[torch.Tensor]
 """Embedded vectors of one set, each [B, d]: the features in the manifest's order, the history."""
 
+OUTPUT_SD = 0.01
+"""Of the untrained logits, for last hidden values of size 1: the first loss lies within 0.1 % of
+the base rate's entropy, and gradients still reach every parameter from the first step on."""
+
 
 class ClickModel(nn.Module):
-    """Vectors of every set of tables; a family turns them into a logit. The history has a table of
-    its own, with the item table's rows, so that `sequence_depth` changes dense parameters only."""
+    """Vectors of every set of tables; a family turns them into `hidden` values a sample, whose
+    logit starts at the training window's log-odds. The history has a table of its own, with the
+    item table's rows, so that `sequence_depth` changes dense parameters only.
 
-    def __init__(self, config: ClickConfig, data: Manifest, device: torch.device):
+    A bag's vector is the sum of its values' vectors, each times its weight in the pool: 1 / length,
+    which is the mean; or the log's own weights over the sum of their magnitudes. Of an empty bag it
+    is zero. torchrec pools (`is_weighted`), fused with the look-up."""
+
+    def __init__(self, config: ClickConfig, data: Manifest, device: torch.device, hidden: int):
         super().__init__()
+        self.output = nn.Linear(hidden, 1, device=device)
+        nn.init.normal_(self.output.weight, std=OUTPUT_SD * hidden**-0.5)
+        nn.init.constant_(self.output.bias, start_logit(data))
         found = config.tables(data)
-        names = [t.name for t in data.tables]
         meta = torch.device("meta")
 
         def sizes(table: str, feature: str) -> dict:
             rows, dim = found[table]
-            return dict(name=table, num_embeddings=rows, embedding_dim=dim, feature_names=[feature])
+            return dict(
+                name=module_name(table),
+                num_embeddings=rows,
+                embedding_dim=dim,
+                feature_names=[feature],
+            )
 
-        self.tables = EmbeddingBagCollection(
-            tables=[
-                EmbeddingBagConfig(**sizes(table, name))
-                for name in names
-                for table in config.set_names(name)
-            ],
-            device=meta,
-        )
-        self.places = _places(config, names)
+        def pooled(facts: tuple[TableFacts, ...], weighted: bool) -> EmbeddingBagCollection:
+            tables = [
+                EmbeddingBagConfig(**sizes(table, module_name(f.name)))
+                for f in facts
+                for table in config.set_names(f.name)
+            ]
+            return EmbeddingBagCollection(tables=tables, device=meta, is_weighted=weighted)
+
+        self.tables = pooled(data.plain, weighted=False)
+        self.places = _places(config, [t.name for t in data.plain])
+        self.bags = pooled(data.bags, weighted=True) if data.bags else None
+        self.bag_places = _places(config, [t.name for t in data.bags])
         self.history_table = None
         if config.reads_history(data):
+            names = config.set_names(config.history_name(data))
             self.history_table = EmbeddingCollection(
-                tables=[
-                    EmbeddingConfig(**sizes(table, HISTORY)) for table in config.set_names(HISTORY)
-                ],
+                tables=[EmbeddingConfig(**sizes(table, HISTORY)) for table in names],
                 device=meta,
             )
             encoders = [
@@ -58,7 +79,7 @@ class ClickModel(nn.Module):
                 for _ in range(config.multi_embedding)
             ]
             self.history_encoder = encoders[0] if len(encoders) == 1 else nn.ModuleList(encoders)
-            self.history_places = [name for (name,) in _places(config, [HISTORY])]
+            self.history_places = _keys(HISTORY, names)
 
     @property
     def encoders(self) -> list[HistoryEncoder]:
@@ -71,6 +92,10 @@ class ClickModel(nn.Module):
         # keyed access: the order inside a sharded KeyedTensor depends on the sharding plan
         pooled = self.tables(features.sparse)
         sets = [[pooled[place] for place in places] for places in self.places]
+        if self.bags is not None:
+            pooled = self.bags(features.bags)
+            for vectors, places in zip(sets, self.bag_places, strict=True):
+                vectors += [pooled[place] for place in places]
         if self.history_table is not None:
             histories = self.history_table(features.history)
             each = zip(sets, self.history_places, self.encoders, strict=True)
@@ -82,20 +107,33 @@ class ClickModel(nn.Module):
 
     def forward(self, features: Features) -> torch.Tensor:
         """Logits [B]."""
-        return self.interact(features.dense, self.embedded(features))
+        last = self.interact(features.dense, self.embedded(features))
+        return self.output(last).squeeze(1)
 
     def interact(self, dense: torch.Tensor, sets: list[Vectors]) -> torch.Tensor:
-        """Logits [B] from dense features [B, n_dense] and the vectors of each set."""
+        """The last hidden values [B, hidden] from dense features [B, n_dense] and the vectors of
+        each set."""
         raise NotImplementedError
 
 
+def start_logit(data: Manifest) -> float:
+    """Log-odds of a click in the training window: what an untrained model answers. Finite for a
+    window of one class, which counts as half a row short of it."""
+    rate = 0.5 if data.label_rate_train is None else data.label_rate_train
+    least = 0.5 / max(1, data.n_train)
+    rate = min(max(rate, least), 1 - least)
+    return math.log(rate) - math.log1p(-rate)
+
+
 def _places(config: ClickConfig, names: list[str]) -> list[list[str]]:
-    """Per set, where each feature's vector stands in what a torchrec collection returns: under
-    the feature's name, or feature@table where several tables serve one feature."""
-    if config.multi_embedding == 1:
-        return [names]
-    tables = [config.set_names(name) for name in names]
-    return [
-        [f"{name}@{of[i]}" for name, of in zip(names, tables, strict=True)]
-        for i in range(config.multi_embedding)
-    ]
+    """Per set, where each feature's vector stands in what a torchrec collection returns."""
+    keys = [_keys(module_name(name), config.set_names(name)) for name in names]
+    return [[of[i] for of in keys] for i in range(config.multi_embedding)]
+
+
+def _keys(feature: str, tables: list[str]) -> list[str]:
+    """A feature's vectors of each table: under the feature's name, or feature@table where several
+    tables serve one feature."""
+    if len(tables) == 1:
+        return [feature]
+    return [f"{feature}@{module_name(table)}" for table in tables]

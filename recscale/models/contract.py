@@ -2,10 +2,11 @@
 
 A family is built from its `ModelConfig` and a `Manifest`, has its costs in closed form in
 `recscale.families`, keeps every embedding in torchrec collections (so that they are sharded and
-fused by the same code). A click family maps `Features` to one logit a sample; a sequence family
-maps `Sequences` (`recscale.models.sequences`) to the vectors of its scored positions and of the
-items they are scored against. `tests/test_models.py` and `tests/test_sequence_models.py` hold the
-contract tests that each family passes.
+fused by the same code). A click family is a `ClickModel`: it maps `Features` to the last hidden
+values of a sample, of which the base class makes a logit that starts at the training window's
+log-odds. A sequence family maps `Sequences` (`recscale.models.sequences`) to the vectors of its
+scored positions and of the items they are scored against. `tests/test_models.py` and
+`tests/test_sequence_models.py` hold the contract tests that each family passes.
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
 from recscale.data.store import Batch
 from recscale.families import ModelConfig
-from recscale.families.click import HISTORY
 from recscale.manifest import Manifest
+from recscale.models.names import module_name
+
+HISTORY = "history"  # the one key of the histories
 
 
 class Features(NamedTuple):
@@ -29,16 +33,19 @@ class Features(NamedTuple):
     dense: torch.Tensor
     """float32 [B, n_dense]"""
     sparse: KeyedJaggedTensor
-    """One id per sample and table; keys are the table names, in the manifest's order."""
+    """One id per sample and plain table; keys are the tables' module names, in the manifest's
+    order."""
     history: KeyedJaggedTensor
     """Key `history`: the user's last item ids, oldest first; any length from 0."""
+    bags: KeyedJaggedTensor | None
+    """Ids of each bag with their weights in its pool, likewise keyed; None without bags."""
 
 
 def features(batch: Batch, data: Manifest, device: torch.device) -> Features:
     """The tensors of a batch on `device`."""
     n, n_tables = batch.ids.shape
     sparse = KeyedJaggedTensor(
-        keys=[t.name for t in data.tables],
+        keys=[module_name(t.name) for t in data.plain],
         values=torch.from_numpy(batch.ids.T.reshape(-1).copy()),
         lengths=torch.ones(n * n_tables, dtype=torch.int32),
     )
@@ -47,10 +54,19 @@ def features(batch: Batch, data: Manifest, device: torch.device) -> Features:
         values=torch.from_numpy(batch.history),
         lengths=torch.from_numpy(batch.history_lengths),
     )
+    bags = None
+    if data.bags:
+        ids, weights, lengths = (
+            torch.from_numpy(np.concatenate([getattr(bag, part) for bag in batch.bags]))
+            for part in ("ids", "weights", "lengths")
+        )
+        keys = [module_name(t.name) for t in data.bags]
+        bags = KeyedJaggedTensor(keys=keys, values=ids, weights=weights, lengths=lengths)
     dense = torch.from_numpy(batch.dense)
     if device.type == "cpu":
-        return Features(dense, sparse, history)
-    return Features(dense.to(device), sparse.to(device), history.to(device))
+        return Features(dense, sparse, history, bags)
+    found = bags if bags is None else bags.to(device)
+    return Features(dense.to(device), sparse.to(device), history.to(device), found)
 
 
 def mlp(widths: Sequence[int], last_activation: bool) -> nn.Sequential:

@@ -37,9 +37,9 @@ class DCNv2(ClickModel):
     (stacked) or beside them (parallel)."""
 
     def __init__(self, config: DCNv2Config, data: Manifest, device: torch.device):
-        super().__init__(config, data, device)
+        hidden, (last, _) = config.layer_widths(data)
+        super().__init__(config, data, device, hidden=last)
         width = config.cross_width(data)
-        hidden, (last, one) = config.layer_widths(data)
         self.parallel = config.structure == "parallel"
         self.cross = nn.ModuleList(
             CrossNetwork(width, config.cross_layers, config.cross_rank, device)
@@ -47,13 +47,10 @@ class DCNv2(ClickModel):
         )
         with device:
             self.deep = mlp(hidden, last_activation=True)
-            self.output = nn.Linear(last, one)
 
     def interact(self, dense: torch.Tensor, sets: list[Vectors]) -> torch.Tensor:
         x0 = [torch.cat([*vectors, dense], dim=1) for vectors in sets]
         crossed = torch.cat([net(x) for net, x in zip(self.cross, x0, strict=True)], dim=1)
         if self.parallel:
-            last = torch.cat([crossed, self.deep(torch.cat(x0, dim=1))], dim=1)
-        else:
-            last = self.deep(crossed)
-        return self.output(last).squeeze(1)
+            return torch.cat([crossed, self.deep(torch.cat(x0, dim=1))], dim=1)
+        return self.deep(crossed)

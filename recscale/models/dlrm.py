@@ -18,12 +18,12 @@ class DLRM(ClickModel):
     """Places of the pairs i > j in a flattened matrix of dot products."""
 
     def __init__(self, config: DLRMConfig, data: Manifest, device: torch.device):
-        super().__init__(config, data, device)
+        bottom, (*over, _) = config.mlp_widths(data)
+        super().__init__(config, data, device, hidden=over[-1])
         self.dim = config.set_dim
-        bottom, over = config.mlp_widths(data)
         with device:
             self.bottom = mlp(bottom, last_activation=True) if bottom else None
-            self.over_arch = mlp(over, last_activation=False)
+            self.over_arch = mlp(over, last_activation=True)
         n = config.interacting(data)
         i, j = torch.tril_indices(n, n, offset=-1)
         # not persistent: it follows from the config, and checkpoints hold what was learnt
@@ -36,7 +36,7 @@ class DLRM(ClickModel):
             parts = joined[0].split(self.dim, dim=1)
             sets = [[*vectors, part] for vectors, part in zip(sets, parts, strict=True)]
         joined += [self.dots(torch.stack(vectors, dim=1)) for vectors in sets]
-        return self.over_arch(torch.cat(joined, dim=1)).squeeze(1)
+        return self.over_arch(torch.cat(joined, dim=1))
 
     def dots(self, x: torch.Tensor) -> torch.Tensor:
         """Dot products of the pairs of n vectors: [B, n, d] -> [B, n (n - 1) / 2]."""

@@ -14,9 +14,10 @@ from torchrec.modules.embedding_modules import EmbeddingCollection
 
 from recscale.families.sequence import ITEM, SequenceConfig
 from recscale.manifest import Manifest
+from recscale.models.names import module_name
 from recscale.models.sequences import CATALOGUE, Sequences
 
-INIT_SD = 0.02  # of weights, positions and the untied output layer (GPT-2)
+INIT_SD = 0.02  # of weights and positions (GPT-2)
 
 
 class SequenceModel(nn.Module):
@@ -42,7 +43,9 @@ class SequenceModel(nn.Module):
             self.head = None
             if not config.tied:
                 self.head = nn.Parameter(torch.empty(config.catalogue(data), d))
-                nn.init.normal_(self.head, std=INIT_SD)
+                # a normalised vector's product with any row is about 1 at most: the first loss is
+                # that of a guess, as the tied table's (`recscale.train.sharding`)
+                nn.init.normal_(self.head, std=min(INIT_SD, 1 / d))
         nn.init.normal_(self.position, std=INIT_SD)
         self.blocks = nn.ModuleList(block(rate) for rate in dropouts(config))
 
@@ -71,7 +74,7 @@ def item_table(config: SequenceConfig, data: Manifest) -> EmbeddingCollection:
     return EmbeddingCollection(
         tables=[
             EmbeddingConfig(
-                name=ITEM,
+                name=module_name(ITEM),
                 embedding_dim=table.dim,
                 num_embeddings=table.rows,
                 feature_names=[ITEM, CATALOGUE],

@@ -47,9 +47,9 @@ class Wukong(ClickModel):
     an over-arch over all that leaves the last."""
 
     def __init__(self, config: WukongConfig, data: Manifest, device: torch.device):
-        super().__init__(config, data, device)
+        bottom, (*over, _) = config.end_widths(data)
+        super().__init__(config, data, device, hidden=over[-1])
         self.dim = config.set_dim
-        bottom, over = config.end_widths(data)
         with device:
             self.bottom = mlp(bottom, last_activation=True) if bottom else None
         self.stacks = nn.ModuleList(
@@ -57,7 +57,7 @@ class Wukong(ClickModel):
             for _ in range(config.multi_embedding)
         )
         with device:
-            self.over_arch = mlp(over, last_activation=False)
+            self.over_arch = mlp(over, last_activation=True)
 
     def interact(self, dense: torch.Tensor, sets: list[Vectors]) -> torch.Tensor:
         if self.bottom is not None:
@@ -67,4 +67,4 @@ class Wukong(ClickModel):
             stack(torch.stack(vectors, dim=1)).flatten(1)
             for stack, vectors in zip(self.stacks, sets, strict=True)
         ]
-        return self.over_arch(torch.cat(left, dim=1)).squeeze(1)
+        return self.over_arch(torch.cat(left, dim=1))

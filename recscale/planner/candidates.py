@@ -14,7 +14,7 @@ from recscale.cost import estimate, machines
 from recscale.families import AnyModelConfig, ModelConfig
 from recscale.frame import unique_samples
 from recscale.manifest import Manifest
-from recscale.planner.fixed import PlanError, base_epochs, check, training
+from recscale.planner.fixed import PlanError, check, training
 from recscale.planner.pace import features
 from recscale.run import Cost, RunConfig, TrainConfig
 from recscale.spec import SweepSpec
@@ -37,7 +37,7 @@ class Point:
     cost: Cost
 
     def training(self, spec: SweepSpec, factor: float = 1.0, seed: int = 0) -> TrainConfig:
-        return training(spec, self.fraction, factor, seed, self.epochs, self.model)
+        return training(spec, self.model, self.fraction, factor, seed, self.epochs)
 
     def config(self, spec: SweepSpec, data: Manifest, factor: float, seed: int) -> RunConfig:
         train = self.training(spec, factor, seed)
@@ -122,6 +122,7 @@ def values(model: ModelConfig, train: TrainConfig, cost: Cost) -> dict[str, floa
 
 def problem(spec: SweepSpec, data: Manifest) -> Problem:
     """The candidates and the target of a frontier sweep. Raises PlanError with what to change."""
+    spec = spec.on(data.n_train)
     check(spec, data)
     axes = spec.axes()
     whole = int(np.prod([len(v) for v in axes.values()]))
@@ -132,7 +133,7 @@ def problem(spec: SweepSpec, data: Manifest) -> Problem:
         model = spec.model.resolve(chosen, data)
         key = model, chosen["data_fraction"], chosen["epochs"]
         if key not in points:
-            train = training(spec, key[1], 1.0, 0, key[2], model)
+            train = training(spec, model, fraction=key[1], epochs=key[2])
             cost = estimate(model, train, data, spec.resources)
             if cost.peak_bytes <= memory:
                 points[key] = Point(*key, cost)
@@ -214,7 +215,7 @@ def _target(spec: SweepSpec, data: Manifest, points: Sequence[Point], memory: fl
     models = _beyond(spec, data, memory)
     found: list[tuple[ModelConfig, Cost, dict[str, float]]] = []
     for model in models:
-        train = training(spec, 1.0, 1.0, 0, base_epochs(spec), model)
+        train = training(spec, model)
 
         def at(fraction: float, model=model, train=train):
             longer = train.model_copy(update={"data_fraction": fraction})
@@ -223,7 +224,7 @@ def _target(spec: SweepSpec, data: Manifest, points: Sequence[Point], memory: fl
         (_, one), (_, two) = at(1.0), at(2.0)
         each = in_unit(two, unit) - in_unit(one, unit)
         fraction = 1 + (amount - in_unit(one, unit)) / each
-        if fraction * data.n_train < spec.train.batch_size:
+        if fraction * data.n_train < train.batch_size:
             continue
         train, cost = at(fraction)
         if cost.peak_bytes <= memory:

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from recscale.cost import estimate, machines, steps
-from recscale.families import ModelConfig
+from recscale.cost import estimate, machines
+from recscale.families import ModelConfig, Rates
 from recscale.manifest import Manifest
 from recscale.run import Cost, RunConfig, RunRecord, TrainConfig
 from recscale.schemes import BASE, scheme_points
-from recscale.spec import BudgetSpec, SweepSpec, middle
+from recscale.spec import BudgetSpec, LearningRate, SweepSpec, middle
 
 
 class PlanError(ValueError):
@@ -85,13 +85,14 @@ class Spend:
 def planned_runs(spec: SweepSpec, data: Manifest) -> list[Planned]:
     """Every run of a grid or one-axis sweep, of every family, each once, the cheapest first.
     Raises PlanError with every reason why the sweep cannot run on this data or machine."""
+    spec = spec.on(data.n_train)
     check(spec, data)
     runs: dict[str, Planned] = {}
     for model, values, reason in _architectures(spec, data):
         for factor, seed in itertools.product(
             spec.train.learning_rate.tune, range(spec.train.seeds)
         ):
-            train = training(spec, values["data_fraction"], factor, seed, values["epochs"], model)
+            train = training(spec, model, values["data_fraction"], factor, seed, values["epochs"])
             config = RunConfig(data=data.fingerprint, model=model, train=train)
             if config.run_id not in runs:
                 cost = estimate(model, train, data, spec.resources)
@@ -197,23 +198,22 @@ def base_epochs(spec: SweepSpec) -> int:
 
 def training(
     spec: SweepSpec,
-    fraction: float,
-    factor: float,
-    seed: int,
+    model: ModelConfig,
+    fraction: float = 1.0,
+    factor: float = 1.0,
+    seed: int = 0,
     epochs: int | None = None,
-    model: ModelConfig | None = None,
 ) -> TrainConfig:
-    """The training of one point of the axes; rates are those at the model's width, where the
-    sweep has a rule for that."""
+    """The training of one point of the axes, of a sweep whose batch is settled (`SweepSpec.on`)."""
     t = spec.train
-    rate, width = t.learning_rate, getattr(model, "sequence_width", None)
-    by_width = rate.width / width if rate.width and width else 1.0
+    assert t.batch_size
+    rates = learning_rates(t.learning_rate, model)
     return TrainConfig(
         data_fraction=fraction,
         batch_size=t.batch_size,
         epochs=epochs or base_epochs(spec),
-        dense_rate=rate.dense * by_width,
-        sparse_rate=rate.sparse * by_width,
+        dense_rate=rates.dense,
+        sparse_rate=rates.sparse,
         rate_factor=factor,
         warmup=t.warmup,
         eval_points=t.eval_points,
@@ -223,6 +223,21 @@ def training(
         probes=spec.probes,
         sgd_rate=t.sgd_rate if t.sgd_after else None,
         seed=seed,
+    )
+
+
+def learning_rates(asked: LearningRate, model: ModelConfig) -> Rates:
+    """Those of the sweep, else the family's, at the model's width where they follow it."""
+
+    def at_width(rate: float, meant_for: int | None) -> float:
+        width = getattr(model, "sequence_width", None)
+        return rate * meant_for / width if meant_for and width else rate
+
+    usual = model.rates
+    own = asked.width or usual.width
+    return Rates(
+        dense=at_width(asked.dense, asked.width) if asked.dense else at_width(usual.dense, own),
+        sparse=at_width(asked.sparse, asked.width) if asked.sparse else at_width(usual.sparse, own),
     )
 
 
@@ -237,12 +252,12 @@ def check(spec: SweepSpec, data: Manifest) -> None:
     for part in spec.parts():
         tried = {k: v for k, v in part.tried().items() if k in part.model.axes()}
         errors += part.model.model_copy(update=tried).complaints(data)
+    batch = spec.train.batch_size or 1
     for fraction in spec.train.data_fraction:
-        train = training(spec, fraction, 1.0, 0)
-        if steps(train, data) == 0:
+        if int(fraction * data.n_train) < batch:
             errors.append(
                 f"train.data_fraction: {fraction:g} of {data.n_train:,} training rows is less than "
-                f"one batch of {train.batch_size:,}; take a larger fraction or a smaller batch_size"
+                f"one batch of {batch:,}; take a larger fraction or a smaller batch_size"
             )
     if errors:
         raise PlanError("\n".join(errors))

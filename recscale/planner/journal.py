@@ -118,7 +118,7 @@ def _from_ledger(key, path: str, spec: SweepSpec, data: Manifest, target: Target
             f"sweep's is {data.fingerprint[:12]}): losses on different data follow different "
             "laws; leave it out, or use the data it was made with"
         )
-    out, rows = left_out(records), []
+    out, rows = left_out(records, spec.law.below_baseline), []
     for r in records:
         if r.run_id in out or r.final is None:
             continue

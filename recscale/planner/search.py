@@ -22,6 +22,7 @@ from recscale.spec import BudgetSpec
 from recscale.words import number, quantity
 
 FEWEST = 4  # finished runs before anything is believed
+HOPELESS = 0.01  # chance to come out below which a run is not worth any cost
 
 
 def decide_search(problem: Problem, progress: Progress) -> Decision:
@@ -92,17 +93,21 @@ def _start(state: SearchState) -> Decision:
 
 
 def _more_start(state: SearchState) -> Decision:
-    """Runs of the start failed: the nearest thing to what they would have told."""
-    open_ = np.flatnonzero(state.open & state.fits)
+    """Runs of the start failed or lost to a baseline: the run that is likeliest to come out far
+    from those, for its cost."""
+    open_ = np.flatnonzero(state.open & state.fits & (state.chance > HOPELESS))
+    lost = f"; {state.lost}" if state.lost else ""
     if not len(open_):
-        return Stop("too few runs came out and the budget holds no further one", exhausted=True)
-    tried = np.concatenate([state.logx, state.failed])
+        return Stop(
+            f"too few runs came out and the budget holds none that is likely to{lost}",
+            exhausted=True,
+        )
+    tried = np.concatenate([state.logx, state.measured[0], state.failed])
     x = state.problem.logx[open_]
     scale = np.maximum(np.ptp(state.problem.logx, axis=0), 1e-9)
-    cheap = np.argsort(state.price[open_], kind="stable")[: 8 * FEWEST]
-    far = (((x[cheap, None] - tried[None]) / scale) ** 2).sum(2).min(1) if len(tried) else cheap
-    best = int(open_[cheap[int(np.argmax(far * state.chance[open_][cheap]))]])
-    reason = f"start: only {len(state.loss)} runs have come out; another cheap one"
+    far = (((x[:, None] - tried[None]) / scale) ** 2).sum(2).min(1) if len(tried) else 1.0
+    best = int(open_[int(np.argmax(far * state.chance[open_] / state.price[open_]))])
+    reason = f"start: only {len(state.loss)} runs have come out{lost}; another cheap one"
     return Launch(tuple(state.runs(best, reason)), reason, {"phase": "start"})
 
 

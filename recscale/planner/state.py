@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from recscale.cost import estimate
-from recscale.frame import left_out
+from recscale.frame import left_out, lost_words
 from recscale.ledger import standing
+from recscale.planner.beating import beating
 from recscale.planner.candidates import Problem, in_unit, values
 from recscale.planner.choose import Choice, Seen, chances, choose
 from recscale.planner.fixed import Planned, Spend, spent
@@ -64,10 +65,10 @@ class SearchState:
         self._sample(records, waiting)
         self._money([p for i, p in waiting.items() if i in progress.in_flight])
         m = len(problem.points)
-        self.chance = chances(problem.logx, self.logx, self.failed)
+        self.chance = chances(problem.logx, self.logx, self.failed) * self._beating()
         blocked = np.zeros(m, bool)
         blocked[[i for i in (self._at(p) for p in waiting.values()) if i is not None]] = True
-        blocked[[i for i in self.broken if i is not None]] = True
+        blocked[[i for i in self.broken if i is not None] + sorted(self.beaten)] = True
         warm = progress.warm.run_ids if progress.warm else frozenset()
         first = spec.train.learning_rate.tune[0]
         for i, point in enumerate(problem.points if warm else ()):
@@ -75,10 +76,17 @@ class SearchState:
         self.open = ~blocked & (self.seed < spec.train.seeds)
 
     def _sample(self, records: Sequence[RunRecord], waiting: dict[str, Planned]) -> None:
-        """Finished runs that enter the law, those under way, those that failed."""
+        """Finished runs that enter the law or lost to a baseline, those under way, those that
+        failed."""
         problem, spec = self.problem, self.problem.spec
+        asked = spec.law.below_baseline
+        self.lost = "" if asked else lost_words(records)
+        """How many runs baselines keep out of the law, in words; empty where they keep out none."""
         flying = [(p.config.tuning_group, p.config.train.seed) for p in waiting.values()]
-        out, x, loss, cost, failed = left_out(records), [], [], [], []
+        out, unusable = left_out(records, asked), left_out(records, below_baseline=True)
+        x, loss, cost, enters = [], [], [], []
+        self.beaten: set[int] = set()
+        """Points that lost to a baseline."""
         done: dict[tuple[str, int], bool] = {}
         self.seed = np.zeros(len(problem.points), int)
         self.factor: dict[int, float] = {}
@@ -88,7 +96,7 @@ class SearchState:
             done[key] = done.get(key, False) or r.status == "done"
             if at is not None:
                 self.seed[at] = max(self.seed[at], train.seed + 1)
-            if r.run_id in out or key in flying or r.final is None:
+            if r.run_id in unusable or key in flying or r.final is None:
                 continue
             row = values(r.config.model, train, r.spent)
             place = [row[v] for v in spec.law_variables]
@@ -97,18 +105,33 @@ class SearchState:
                 x.append(np.log(place))
                 loss.append(measured)
                 cost.append(in_unit(r.spent, problem.target.unit))
+                enters.append(r.run_id not in out)
             if at is not None:
                 self.factor[at] = train.rate_factor
+                self.beaten |= {at} if r.run_id in out else set()
         self.broken = {problem.at.get(k[0]) for k, ok in done.items() if not ok and k not in flying}
         failed = [problem.logx[i] for i in self.broken if i is not None]
         p = problem.logx.shape[1]
-        self.logx, self.loss = np.array(x).reshape(-1, p), np.array(loss)
-        self.cost, self.failed = np.array(cost), np.array(failed).reshape(-1, p)
+        self.failed, enter = np.array(failed).reshape(-1, p), np.array(enters, bool)
+        self.measured = np.array(x).reshape(-1, p), np.array(loss), np.array(cost)
+        """Of the runs that enter and those that lost to a baseline."""
+        self.logx, self.loss, self.cost = (values[enter] for values in self.measured)
         if warm := self.progress.warm:
             self.logx = np.concatenate([self.logx, warm.logx])
             self.loss = np.concatenate([self.loss, warm.loss])
             self.cost = np.concatenate([self.cost, warm.cost])
         self.flying = sorted({i for p in waiting.values() if (i := self._at(p)) is not None})
+
+    def _beating(self) -> np.ndarray:
+        """Chance of each candidate to end below every baseline; 1 while none has lost to one."""
+        problem, spec = self.problem, self.problem.spec
+        known = problem.data.baselines_in(spec.law_loss)
+        if not self.beaten or not known:
+            return np.ones(len(problem.points))
+        lowest = min(known.values())
+        return beating(
+            spec.law.form, spec.law_variables, *self.measured, problem.logx, baseline=lowest
+        )
 
     def _at(self, planned: Planned) -> int | None:
         return self.problem.at.get(planned.config.tuning_group)

@@ -164,8 +164,10 @@ def plots(study: Study, frame: pd.DataFrame, found: list[Duel]) -> dict[str, Fig
     runs = law_runs(frame)
     if runs.empty:
         return {}
+    families = _frontiers(runs, loss, laws_of(found))
+    families["layout"] |= figures.levels(study.data.baselines_in(loss), runs[loss])
     return {
-        "families": _frontiers(runs, loss, laws_of(found)),
+        "families": families,
         "sizes": _sizes(runs, loss),
     }
 

@@ -4,13 +4,14 @@ Scaling Laws" (2502.18969) and what recommenders add to them."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from recscale.families.sequence import SequenceSpec
 from recscale.report.findings import Findings
 from recscale.report.sentences import noise_sentence
-from recscale.spec import ResourcesSpec
-from recscale.words import number, quantity, time
+from recscale.run import TrainConfig
+from recscale.spec import LearningRate, ResourcesSpec
+from recscale.words import baselines, number, quantity, time
 
 Rows = list[tuple[str, str]]
 PRECISION = {
@@ -91,11 +92,15 @@ def _data(f: Findings) -> Rows:
     if d.label_rate_train is not None and d.label_rate_eval is not None:
         rates = f"{d.label_rate_train:.4f} training, {d.label_rate_eval:.4f} evaluation"
         rows.append(("label rate", rates))
+    if d.baselines:
+        rows.append(("baselines", baselines(d.baselines).partition(": ")[2] + ", nats a sample"))
     for t in d.tables:
+        values = "values" if t.bag else "rows"
+        pool = f"; bags of {t.mean_length:.1f} values, {_pool(t.weighted)}" if t.bag else ""
         rows.append((
             f"table {t.name}",
             f"{t.rows:,} rows, {t.distinct:,} distinct values, {100 * t.collision_rate:.2g} % "
-            f"collide, {100 * t.unseen_rate:.2g} % of evaluation rows unseen",
+            f"collide, {100 * t.unseen_rate:.2g} % of evaluation {values} unseen{pool}",
         ))  # fmt: skip
     rows.append(("dense features", ", ".join(d.dense) or "none"))
     history = f"of {d.history}, mean length {d.history_mean_length:.1f}" if d.history else "none"
@@ -103,31 +108,45 @@ def _data(f: Findings) -> Rows:
     return rows + list(d.notes.items())
 
 
+def _pool(weighted: bool) -> str:
+    return "pooled by the log's weights" if weighted else "pooled as their mean"
+
+
 def _between(ends: tuple[str, str] | None) -> str:
     return f" from {ends[0]} to {ends[1]}" if ends else ""
 
 
 def _training(f: Findings) -> Rows:
-    t = f.study.spec.train
-    rate = t.learning_rate
+    t, runs = f.study.spec.train, [r.config.train for r in f.study.records]
     model = f.study.spec.model
     return [
         *(_ranking(model) if isinstance(model, SequenceSpec) else []),
         ("family", f.study.spec.model.family),
-        ("batch", f"{t.batch_size:,} over all workers"),
+        ("batch", f"{t.batch_size:,} over all workers, the same for every run"),
         ("passes over the data", ", ".join(map(str, t.epochs))),
         ("optimisers", "row-wise Adagrad on tables, Adam on the dense part"),
         ("precision", PRECISION[t.precision]),
-        ("learning rates", f"dense {rate.dense:g}, sparse {rate.sparse:g}"
-         + (f" at width {rate.width}, times {rate.width} / width" if rate.width else "")
-         + f"; factors tried for "
-         f"every configuration: {', '.join(f'{x:g}' for x in rate.tune)}; the best enters"),
+        ("learning rates", f"{_rates(t.learning_rate, runs)}; factors tried for every "
+         f"configuration: {', '.join(f'{x:g}' for x in t.learning_rate.tune)}; the best enters"),
         ("schedule", f"warm-up over {100 * t.warmup:g} % of the steps, then linear to zero at the "
          "planned end of each run"),
         ("seeds", f"{t.seeds}. {noise_sentence(f)}"),
-        ("divergence", f"a loss above {t.diverge_above:g} x the base rate's entropy ends a run"),
+        ("divergence", "a loss that is not finite, or a training loss above "
+         f"{t.diverge_above:g} x the untrained model's on the same samples, ends a run"),
         ("checkpoints in the fit", "none: only the final point of each run"),
     ]  # fmt: skip
+
+
+def _rates(asked: LearningRate, runs: Sequence[TrainConfig]) -> str:
+    """What the runs had before any factor, and who chose it."""
+    told = []
+    for kind in ("dense", "sparse"):
+        found = sorted({getattr(t, f"{kind}_rate") for t in runs})
+        span = " to ".join(f"{x:g}" for x in dict.fromkeys(found[:1] + found[-1:]))
+        by_width = " with 1 / width" if len(found) > 1 else ""
+        usual = "" if getattr(asked, kind) else ", the family's usual"
+        told.append(f"{kind} {span}{by_width}{usual}")
+    return "; ".join(told)
 
 
 def _ranking(model: SequenceSpec) -> Rows:

@@ -41,8 +41,10 @@ def compute_figure(
     loss: str,
     frontier: pd.DataFrame | None,
     floor: float | None,
+    baselines: dict[str, float],
 ) -> Figure:
-    """Loss against training FLOPs: every run, the lower envelope, the law's best at each budget.
+    """Loss against training FLOPs: every run, the lower envelope, the law's best at each budget,
+    and the baselines, in the unit of the loss.
 
     `frontier` has flop, mean, low, high, needs_more_data and text, or is None where no law may be
     drawn.
@@ -77,15 +79,27 @@ def compute_figure(
     layout = plot.layout(
         plot.axis("training FLOP of the run", log=True), plot.axis(loss), height=440
     )
+    layout |= levels(baselines, runs[loss])
     if floor is not None:
-        layout["shapes"] = [_level(floor)]
-        layout["annotations"] = [_note(f"the world's floor {number(floor)}", floor)]
+        layout["shapes"].append(_level(floor, "dash"))
+        layout["annotations"].append(_note(f"the world's floor {number(floor)}", floor))
     return {"data": data, "layout": layout}
 
 
-def _level(y: float) -> dict[str, Any]:
+def levels(baselines: dict[str, float], losses: Any) -> dict[str, Any]:
+    """Dotted lines of the baselines, but for those so far above the runs that these would be
+    squeezed into less than half of the figure."""
+    y = np.asarray(losses, float)
+    shown = {k: v for k, v in baselines.items() if v <= y.max() + np.ptp(y)}
+    return {
+        "shapes": [_level(y, "dot") for y in shown.values()],
+        "annotations": [_note(f"{name} {number(y)}", y) for name, y in shown.items()],
+    }
+
+
+def _level(y: float, dash: str) -> dict[str, Any]:
     return {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": y, "y1": y,
-            "line": {"color": INK, "width": 1, "dash": "dash"}}  # fmt: skip
+            "line": {"color": INK, "width": 1, "dash": dash}}  # fmt: skip
 
 
 def _note(text: str, y: float) -> dict[str, Any]:
@@ -100,9 +114,12 @@ def envelope(frame: pd.DataFrame, loss: str) -> pd.DataFrame:
     return where(runs, runs[loss] <= runs[loss].cummin())
 
 
-def axis_figure(view: AxisView, loss: str, law: ScalingLaw | None) -> Figure:
+def axis_figure(
+    view: AxisView, loss: str, law: ScalingLaw | None, baselines: dict[str, float]
+) -> Figure:
     """Loss against one axis: seeds as points, other settings faint, the sweep's law at the same
-    runs, and the axis's own law; the narrower claim, its own, carries the band where it exists."""
+    runs, and the axis's own law; the narrower claim, its own, carries the band where it exists.
+    Dotted: the baselines, in the unit of the loss."""
     size = view.runs[view.size].to_numpy(float)
     # 0 has no place on a logarithmic axis: drawn one halving below the smallest value, and named
     zero = float(size[size > 0].min()) / 2 if 0 < (size > 0).sum() < len(size) else math.nan
@@ -125,10 +142,11 @@ def axis_figure(view: AxisView, loss: str, law: ScalingLaw | None) -> Figure:
         names = ["0" if t == zero else quantity(t) for t in ticks]
         horizontal |= {"tickvals": plot.plain(ticks), "ticktext": names}
     layout = plot.layout(horizontal, plot.axis(loss), height=320)
+    layout |= levels(baselines, runs[loss])
     if math.isfinite(zero):
-        layout["shapes"] = [{"type": "line", "yref": "paper", "y0": 0, "y1": 1,
-                             "x0": zero * 2**0.5, "x1": zero * 2**0.5,
-                             "line": {"color": INK, "width": 1, "dash": "dot"}}]  # fmt: skip
+        layout["shapes"].append({"type": "line", "yref": "paper", "y0": 0, "y1": 1,
+                                 "x0": zero * 2**0.5, "x1": zero * 2**0.5,
+                                 "line": {"color": INK, "width": 1, "dash": "dot"}})  # fmt: skip
     return {"data": data, "layout": layout}
 
 

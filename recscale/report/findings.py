@@ -47,6 +47,11 @@ class Findings:
         return self.study.spec.law_loss
 
     @property
+    def baselines(self) -> dict[str, float]:
+        """The data's baselines in the unit of the law's loss, where they have one."""
+        return self.study.data.baselines_in(self.loss)
+
+    @property
     def floor(self) -> float | None:
         """The synthetic world's own loss in the unit of the law's loss."""
         floor = self.study.data.floor

@@ -78,6 +78,7 @@ def render(study: Study, name: str = "") -> str:
         diverged=[r.run_id for r in study.records if r.status == "diverged"],
         orphaned=[(r.run_id, r.status, r.reason) for r in study.orphaned],
         missing=tables.missing(study),
+        baselines=tables.baselines(study),
         plotly=Markup(_plotly()),
         **words,
     )
@@ -169,9 +170,9 @@ def _plots(f: Findings) -> tuple[dict[str, figures.Figure], str]:
     plots: dict[str, figures.Figure] = {}
     if not np.isfinite(np.asarray(f.frame[f.loss], float)).any():
         return plots, "no run has a curve yet"
-    plots["compute"] = figures.compute_figure(f.frame, f.loss, f.frontier, f.floor)
+    plots["compute"] = figures.compute_figure(f.frame, f.loss, f.frontier, f.floor, f.baselines)
     for view in f.views:
-        plots[f"axis-{view.axis}"] = figures.axis_figure(view, f.loss, f.law)
+        plots[f"axis-{view.axis}"] = figures.axis_figure(view, f.loss, f.law, f.baselines)
     curves = curves_frame(f.study.records)
     plots["curves"], words = figures.curves_figure(curves, f.frame, f.loss)
     if f.law is not None:

@@ -97,6 +97,7 @@ def _steps(study: Study) -> list[dict[str, Any]]:
             ended = "under way or not started" if r is None else r.status
             if r is not None and r.status == "done" and r.final:
                 ended = number(r.final.columns()[study.spec.law_loss])
+                ended += f", no better than {', '.join(r.worse_than)}" if r.worse_than else ""
             runs.append((run_id, ended))
         facts = d["facts"]
         steps.append(

@@ -206,6 +206,29 @@ def left_out(frame: pd.DataFrame) -> list[tuple[str, str]]:
     return [(reason, ", ".join(names)) for reason, names in sorted(ids.items())]
 
 
+def baselines(study: Study) -> tuple[str, list[tuple[str, ...]]] | None:
+    """(one sentence, rows of baseline, nats a sample, in the unit of the law's loss, runs that are
+    no better) of the data's baselines; None where its manifest has none."""
+    found = study.data.baselines
+    if not found:
+        return None
+    below, done = study.below(), study.count("done")
+    inside = study.data.baselines_in(study.spec.law_loss)
+    rows = [
+        (name, number(nats), number(inside.get(name)),
+         f"{sum(name in r.worse_than for r in below)} of {done}")
+        for name, nats in found.items()
+    ]  # fmt: skip
+    if not below:
+        return f"All of the {done} finished runs beat every baseline." if done else "", rows
+    if study.spec.law.below_baseline:
+        fate = "they enter the law, as the sweep asks (law.below_baseline)"
+    else:
+        fate = "they are kept out of the law (law.below_baseline lets them in)"
+    words = f"{len(below)} of the {done} finished runs are no better than a baseline; {fate}."
+    return words, rows
+
+
 def missing(study: Study) -> list[str]:
     """Planned runs without a record."""
     seen = {r.run_id for r in study.records}

@@ -10,14 +10,16 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from recscale.frame import below_words
 from recscale.laws import LawError
 from recscale.planner import Decision, Planned, Problem, Spend
 from recscale.planner.forecast import Forecast
 from recscale.spec import BudgetSpec
 from recscale.study import Study
-from recscale.words import quantity, span
+from recscale.words import baselines, quantity, span
 from recscale.words import time as time_words
 
+MOST_BELOW = 10  # runs that status names one by one
 PLAIN_S = 60  # seconds between lines where nobody watches a terminal
 LIVE_S = 1  # seconds between redraws on a terminal
 
@@ -110,6 +112,9 @@ def progress_line(study: Study) -> str:
     for status in ("diverged", "failed", "stopped"):
         if study.count(status):
             parts.append(f"{study.count(status)} {status}")
+    if below := study.below():
+        names = ", ".join(dict.fromkeys(name for r in below for name in r.worse_than))
+        parts.append(f"{len(below)} below baseline: worse than {names}")
     eta = study.eta_s()
     if study.decisions:
         left = search_words(study)
@@ -118,6 +123,17 @@ def progress_line(study: Study) -> str:
     else:
         left = f"ETA {time_words(eta)}" if eta is not None else "ETA after the first run"
     return " | ".join(["  ".join(parts), spend(study.spent, study.spec.budget), left, law(study)])
+
+
+def baseline_lines(study: Study) -> list[str]:
+    """What `recscale status` says below its line: the losses to beat, and the runs that do not."""
+    if not study.data.baselines:
+        return []
+    below = study.below()
+    lines = [f"{r.run_id}: {below_words(r)}" for r in below[:MOST_BELOW]]
+    if len(below) > MOST_BELOW:
+        lines.append(f"and {len(below) - MOST_BELOW} more: recscale report lists them all")
+    return [baselines(study.data.baselines), *lines]
 
 
 def spend(used: Spend, budget: BudgetSpec) -> str:

@@ -5,6 +5,8 @@ A scalar fixes a value, a list makes it an axis of the sweep. Nothing here knows
 """
 
 from recscale.spec.data import (
+    DAY_ORDERS,
+    TIME_UNITS,
     Columns,
     CriteoData,
     DataSpec,
@@ -17,15 +19,19 @@ from recscale.spec.data import (
     TextFormat,
     positive_column,
 )
+from recscale.spec.positive import Comparison
 from recscale.spec.search import LawSpec, SearchSpec, TargetSpec, middle
 from recscale.spec.sweep import FOOTING, TRAINING_AXES, SweepSpec
 from recscale.spec.train import BudgetSpec, LearningRate, ResourcesSpec, TrainSpec
 
 __all__ = [
+    "DAY_ORDERS",
     "FOOTING",
+    "TIME_UNITS",
     "TRAINING_AXES",
     "BudgetSpec",
     "Columns",
+    "Comparison",
     "CriteoData",
     "DataSpec",
     "EventsData",

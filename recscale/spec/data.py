@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import re
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from pydantic import (
+    AfterValidator,
     Field,
     model_validator,
 )
 
+from recscale.spec.positive import Comparison
 from recscale.values import (
     Count,
     Frozen,
@@ -21,6 +23,7 @@ class Holdout(Frozen):
     """The evaluation set: the `last` share of the rows in time, the same for every run."""
 
     last: Share = 0.1
+    """The newest share of the rows, in time."""
     leave_one_out: bool = False
     """Of task next_item, to reproduce literature only: evaluate on the last event of every user
     with two or more, whenever that was, instead of on the last share of all events in time."""
@@ -28,12 +31,39 @@ class Holdout(Frozen):
 
 class _Data(Frozen):
     holdout: Holdout = Holdout()
+    """Which rows are kept from training and evaluate every run."""
     order: Literal["time", "hash"] = "time"
     """Training order: `time`, so that a data fraction is the past up to a day; or `hash`, rows in
     the order of a salted hash, so that a fraction is a nested random sample of the window: of its
     rows, for next_item of its users with all their events."""
     refuse_above: Share = 0.05
     """Preparing stops when a larger share of the rows than this has to be dropped."""
+
+    @property
+    def compared(self) -> Comparison | None:
+        """The comparison of the key `positive`, where the source has one and it is given."""
+        text = getattr(self, "positive", None)
+        return None if text is None else Comparison.of(text)
+
+    @model_validator(mode="after")
+    def _positives_of_clicks(self) -> _Data:
+        compared = self.compared
+        if compared is None:
+            return self
+        if getattr(self, "task", None) != "click":
+            raise ValueError("positive belongs to task click; for next_item filter the log itself")
+        columns: Columns = getattr(self, "columns")  # noqa: B009
+        if columns.label:
+            raise ValueError(
+                f"positive and columns.label {columns.label!r} both say what is a positive; "
+                "leave one of them out"
+            )
+        if compared.column in (*columns.sparse, *columns.dense):
+            raise ValueError(
+                f"positive: {compared.column!r} is listed under columns.sparse or columns.dense "
+                "too, where it would tell the label; take it out there"
+            )
+        return self
 
     @model_validator(mode="after")
     def _leave_one_out_of_sequences(self) -> _Data:
@@ -47,12 +77,17 @@ class SyntheticData(_Data):
     teacher whose Bayes loss is known."""
 
     source: Literal["synthetic"]
+    """A world made here."""
     task: Literal["click", "next_item"] = "click"
+    """`click`: a label a row. `next_item`: each event is predicted from its user's past."""
     rows: Annotated[Count, Field(ge=1000)] = 500_000
     """Impressions, training and evaluation together."""
     users: Count = 20_000
+    """Users that the world has."""
     items: Count = 10_000
+    """Items that the world has."""
     seed: Annotated[int, Field(ge=0)] = 0
+    """Of the world and of the rows drawn from it."""
 
     @model_validator(mode="after")
     def _walks_have_a_time(self) -> SyntheticData:
@@ -65,9 +100,11 @@ class CriteoData(_Data):
     """Criteo Kaggle `train.txt` or Criteo 1TB `day_*`: label, 13 integers, 26 hexadecimal ids."""
 
     source: Literal["criteo"]
+    """Criteo's files as published."""
     path: str
     """A file, a directory of `day_*` files, or a glob; `.gz` is read as it is."""
     task: Literal["click"] = "click"
+    """The label is the click."""
     max_ids: Count = 10_000_000
     """Ids kept apart per feature; rarer ones share rows by hash."""
 
@@ -76,34 +113,55 @@ class Columns(Frozen):
     """Which column of the log plays which part."""
 
     user: str
+    """Who acted: histories and sequences are made of the rows of one user."""
     item: str
+    """What was shown or taken."""
     time: str
+    """When: unix time in any unit, timestamps, dates or ISO text; see also `data.time_format`."""
     label: str | None = None
     """0/1 clicks. Without it every row is a positive and negatives are sampled."""
     domain: str | None = None
     """The domain that an event belongs to, such as a shop's department: for probe `transfer`."""
     sparse: tuple[str, ...] = ()
-    """Categorical columns; a list column is a bag of values that the model pools."""
+    """Categorical columns; a list column is a bag of values that the model pools, all of them
+    whatever their number, an empty one to zero."""
     weights: dict[str, str] = {}
-    """List column under `sparse` -> the list column of its values' weights in the pool; without
-    an entry a bag is pooled as its mean."""
+    """List column under `sparse` -> the list column of its values' weights in the pool. A bag with
+    weights w is pooled as the sum of w / sum |w| times its values' vectors; without an entry as
+    their mean, which is the same for equal weights."""
     dense: tuple[str, ...] = ()
+    """Columns of numbers x: the model sees sign(x) log(1 + |x|), standardised on the training
+    rows, and 0 where a value is missing."""
     history: str | None = None
     """Of task click: a list column of the items that the user took before the row, oldest first,
     in place of the history that is made from the events themselves."""
 
+    @property
+    def parts(self) -> dict[str, str]:
+        """Part, as it is written below `data.columns` -> the column that plays it."""
+        single = ("user", "item", "time", "label", "domain", "history")
+        parts = {part: getattr(self, part) for part in single if getattr(self, part)}
+        parts |= {f"sparse[{i}]": c for i, c in enumerate(self.sparse)}
+        parts |= {f"dense[{i}]": c for i, c in enumerate(self.dense)}
+        return parts | {f"weights.{c}": w for c, w in self.weights.items()}
+
     @model_validator(mode="after")
     def _distinct(self) -> Columns:
-        named = [self.user, self.item, self.time, self.label, self.domain]
-        named += [*self.sparse, *self.dense]
-        twice = sorted({c for c in named if c is not None and named.count(c) > 1})
+        # one column may hold the weights of several bags
+        named = [c for part, c in self.parts.items() if not part.startswith("weights.")]
+        named += set(self.weights.values())
+        twice = sorted({c for c in named if named.count(c) > 1})
         if twice:
             raise ValueError(f"the column {', '.join(twice)} is given two parts; name it once")
-        taken = sorted({"user", "item", "history"}.intersection(self.sparse))
-        if taken:
+        return self
+
+    @model_validator(mode="after")
+    def _weights_of_bags(self) -> Columns:
+        strange = sorted(set(self.weights) - set(self.sparse))
+        if strange:
             raise ValueError(
-                f"sparse: {', '.join(taken)} is the name of a table of its own (of the user, the "
-                "item, the history); rename the column in the log"
+                f"weights: {', '.join(strange)} is no column under sparse; weights belong to its "
+                "list columns"
             )
         return self
 
@@ -112,6 +170,7 @@ class Negatives(Frozen):
     """Sampled negatives of implicit feedback, only items already seen by the row's time."""
 
     per_positive: Count = 4
+    """Negatives drawn for each positive."""
     distribution: Literal["uniform", "popularity"] = "uniform"
     """`popularity`: in proportion to how often the item had occurred by then."""
 
@@ -120,8 +179,9 @@ class TextFormat(Frozen):
     """The dialect of text files that are not plain CSV."""
 
     separator: Annotated[str, Field(pattern=r"^[^\r\n]+$")] = ","
+    """What stands between two values: one character, or several where no value is quoted."""
     quote: Annotated[str, Field(pattern=r"^[!-~]$")] | None = '"'
-    """null: no value is quoted."""
+    """The character round a value that holds separators; null: no value is quoted."""
     header: bool | tuple[str, ...] = True
     """Whether the first line names the columns; a list names those of files without such a line."""
     nulls: tuple[str, ...] = ("",)
@@ -142,6 +202,27 @@ class TextFormat(Frozen):
         return self
 
 
+TIME_UNITS = ("seconds", "milliseconds", "microseconds", "nanoseconds")
+DAY_ORDERS = ("day_first", "month_first")
+
+
+def _time_format(value: str) -> str:
+    if value in TIME_UNITS or value in DAY_ORDERS:
+        return value
+    sample = datetime(2019, 11, 24, 13, 5, 58, tzinfo=UTC)
+    try:
+        if "%" in value and datetime.strptime(sample.strftime(value), value):
+            return value
+    except ValueError:
+        pass
+    raise ValueError(
+        f"time_format: {value!r} is none of {', '.join([*TIME_UNITS, *DAY_ORDERS])}, nor a "
+        "strptime pattern such as %d/%m/%Y %H:%M"
+    )
+
+
+TimeFormat = Annotated[str, AfterValidator(_time_format)]
+
 FileFormat = Literal["auto", "csv", "tsv", "parquet", "arrow", "jsonl", "delta"]
 
 
@@ -149,12 +230,13 @@ class EventsData(_Data):
     """Bring your own: Parquet, Arrow, Delta, JSON lines or CSV, one event a row."""
 
     source: Literal["events"]
+    """Your own log."""
     path: str
     """A file, a folder (nested and Hive-partitioned ones too), or a glob."""
     format: FileFormat | TextFormat = "auto"
     """What the files are; `auto` goes by their names and what they begin with. A mapping states
     the dialect of text: `{separator: ";", quote: null, header: [user, item, at], nulls: [NA]}`."""
-    time_format: str | None = None
+    time_format: TimeFormat | None = None
     """How the time column is read where its values do not say so: `seconds`, `milliseconds`,
     `microseconds`, `nanoseconds`, `day_first`, `month_first`, or a strptime pattern such as
     `%d/%m/%Y %H:%M`."""
@@ -162,14 +244,26 @@ class EventsData(_Data):
     """Of task click: which rows are positives, as a comparison of one column with a number, such as
     `rating >= 4`; the other rows are negatives, and none are sampled."""
     columns: Columns
+    """Which column of the log plays which part."""
     task: Literal["click", "next_item"] = "click"
+    """`click`: will this user take this item? `next_item`: which item does a user take next?"""
     negatives: Negatives = Negatives()
+    """Of task click without label or positive: what is sampled beside each event."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Of the sampled negatives."""
 
     @property
     def domain(self) -> str | None:
         return self.columns.domain
+
+    @model_validator(mode="after")
+    def _histories_of_clicks(self) -> EventsData:
+        if self.columns.history and self.task != "click":
+            raise ValueError(
+                "columns.history belongs to task click; next_item learns from the events "
+                "themselves, or from rows whose item column lists a user's items"
+            )
+        return self
 
     @model_validator(mode="after")
     def _domains_of_sequences(self) -> EventsData:
@@ -183,13 +277,16 @@ class PublishedData(_Data):
     `recscale.data.formats`. Ratings count as events, whatever their stars."""
 
     source: Literal["movielens", "amazon", "sequences"]
+    """Whose layout the files have."""
     path: str
     """A file, a folder, or a glob: of `amazon` a file a domain."""
     task: Literal["click", "next_item"] = "next_item"
+    """`click`: will this user take this item? `next_item`: which item does a user take next?"""
     positive: str | None = None
     """Of task click: which ratings are positives, such as `rating >= 4`; the others are negatives,
     and none are sampled."""
     negatives: Negatives = Negatives()
+    """Of task click without `positive`: what is sampled beside each event."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Of the sampled negatives."""
 
@@ -202,6 +299,14 @@ class PublishedData(_Data):
         return Columns(user="user", item="item", time="time", domain=self.domain)
 
     @model_validator(mode="after")
+    def _only_ratings_compare(self) -> PublishedData:
+        compared = self.compared
+        if compared and (compared.column != "rating" or self.source == "sequences"):
+            has = "has no ratings" if self.source == "sequences" else "compares the column rating"
+            raise ValueError(f"positive: {compared.column!r}: source {self.source} {has}")
+        return self
+
+    @model_validator(mode="after")
     def _lines_have_no_time(self) -> PublishedData:
         if self.source == "sequences" and not self.holdout.leave_one_out:
             raise ValueError(
@@ -212,8 +317,8 @@ class PublishedData(_Data):
 
 
 def positive_column(data: EventsData | PublishedData) -> str | None:
-    """The column that `positive` compares: what stands before its comparison sign."""
-    return re.split(r"[<>=!]", data.positive, maxsplit=1)[0].strip() if data.positive else None
+    """The column that `positive` compares."""
+    return data.compared.column if data.compared else None
 
 
 DataSpec = Annotated[

@@ -43,8 +43,11 @@ class TargetSpec(Frozen):
     largest run that the axes allow (`100x`)."""
 
     flop: Amount | None = None
+    """Training FLOPs."""
     gpu_hours: Amount | None = None
+    """Hours of one GPU."""
     usd: Amount | None = None
+    """Dollars, at the prices of `resources.machine`."""
 
     @model_validator(mode="after")
     def _one(self) -> TargetSpec:
@@ -61,6 +64,8 @@ FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 
 class SearchSpec(Frozen):
+    """How the axes are searched."""
+
     strategy: Literal["grid", "axes", "schemes", "frontier"] = "grid"
     """`grid`: every combination. `axes`: one axis at a time round `base`. `schemes`: each scaling
     scheme of the family by itself round the model as written, and data. `frontier`: a start of
@@ -86,6 +91,8 @@ class SearchSpec(Frozen):
 
 
 class LawSpec(Frozen):
+    """Which law is fitted to the runs."""
+
     form: Literal["auto", "additive", "power", "gamma", "kaplan", "repeated"] = "additive"
     """See `recscale.laws.forms`; `auto` chooses by the error on the dearer runs."""
     variables: tuple[str, ...] | None = None
@@ -96,6 +103,10 @@ class LawSpec(Frozen):
     others and shown beside what they measured: the acceptance test of 2311.11351."""
     loss: str | None = None
     """The column to fit; left out, `eval_ne` for clicks and `eval_loss` (nats) for next items."""
+    below_baseline: bool = False
+    """Whether runs enter that end no better than one of the data's baselines, such as popularity:
+    a sweep of small shares of the data may ask for it, as baselines know all of the training part.
+    Left out, such runs are marked and kept out of the law."""
 
 
 def middle(values: tuple[Any, ...]) -> Any:

@@ -26,6 +26,7 @@ from recscale.values import (
 Probe = Literal["long_tail", "cold_start", "robustness", "transfer", "trajectory"]
 
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 TRAINING_AXES = ("epochs", "data_fraction")  # the axes that are no part of an architecture
 FOOTING = ("forward_flop", "samples")
 """What the laws of several families have in common: compute per sample, and samples."""
@@ -37,20 +38,29 @@ def _several(value: Any) -> Any:
 
 
 class SweepSpec(Frozen):
+    """A sweep file."""
+
     model_config = ConfigDict(serialize_by_alias=True)
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    name: Annotated[str, Field(pattern=NAME)]
+    """Of the sweep and of its folder under `storage`: letters, digits, `_`, `-` and dots."""
     data: DataSpec
+    """Which log, and how it becomes a task."""
     models: Annotated[tuple[AnyModelSpec, ...], BeforeValidator(_several), Field(alias="model")]
     """`model` in the file: one family, or a list of families to compare."""
     train: TrainSpec = TrainSpec()
+    """How every run is trained; data and passes are axes too."""
     probes: tuple[Probe, ...] = ()
     """The hard tasks of 2311.11351 that every next-item model faces at the end of its run; see
     `recscale.train.probes`."""
     search: SearchSpec = SearchSpec()
+    """How the axes are searched."""
     law: LawSpec = LawSpec()
+    """Which law is fitted to the runs."""
     budget: BudgetSpec
+    """What the sweep may spend, failures counted; never crossed."""
     resources: ResourcesSpec = ResourcesSpec()
+    """What one run stands on, and how many run side by side."""
     storage: str = "runs"
     """Where ledger, checkpoints and prepared data go; `$VARIABLES` are expanded."""
     track: Annotated[
@@ -79,6 +89,14 @@ class SweepSpec(Frozen):
         base = {k: v for k, v in self.search.base.items() if v in axes.get(k, ())}
         search = self.search.model_copy(update={"base": base})
         return alone.model_copy(update={"search": search})
+
+    def on(self, n_train: int) -> SweepSpec:
+        """The sweep with what it leaves to the log settled: the batch."""
+        if self.train.batch_size:
+            return self
+        batch = self.train.usual_batch(n_train, self.resources.most_workers)
+        train = self.train.model_copy(update={"batch_size": batch})
+        return self.model_copy(update={"train": train})
 
     def axes(self) -> dict[str, tuple[Any, ...]]:
         """Every architecture axis, passes and the data fraction, in the file's order of meaning."""
@@ -173,7 +191,7 @@ class SweepSpec(Frozen):
     @model_validator(mode="after")
     def _consistent(self) -> SweepSpec:
         most = self.resources.most_workers
-        if self.train.batch_size < most:
+        if self.train.batch_size and self.train.batch_size < most:
             raise ValueError(
                 f"train.batch_size {self.train.batch_size} is smaller than the {most} workers that "
                 "share it (resources.workers, resources.elastic); raise the batch or take fewer"

@@ -22,25 +22,44 @@ from recscale.values import (
     plain_number,
 )
 
+BATCHES = (32, 1024)
+"""Least and most that a batch left out can be."""
+STEPS = 512
+"""Steps of one pass that a batch left out leaves to the run with the fewest rows, where BATCHES
+allow. Source: tests/benchmarks/defaults.py, 2026-11-29."""
+
 
 class LearningRate(Frozen):
-    dense: Positive = 1e-3
-    sparse: Positive = 5e-2
+    """The highest rates of a run, and factors on them to try."""
+
+    dense: Positive | None = None
+    """Adam's, of everything but the tables. Left out: the family's usual one; see
+    `recscale.families.base.Rates`."""
+    sparse: Positive | None = None
+    """Of the embedding tables, under row-wise Adagrad. Left out: the family's usual one."""
     width: Count | None = None
     """The width of a sequence model that both rates are meant for: at width d they are multiplied
-    by width / d, as 2203.03466 (muP) does under Adam. null: the same rates at every width."""
+    by width / d, as 2203.03466 (muP) does under Adam. null: rates given here are the same at every
+    width, and usual ones follow the family's own rule."""
     tune: FactorAxis = (1.0,)
     """Factors on both rates, tried for every architecture and fraction; the best enters the law."""
 
 
 class TrainSpec(Frozen):
+    """How every run is trained."""
+
     data_fraction: FractionAxis = (1.0,)
-    batch_size: Count = 1024
-    """Global batch, over all workers."""
+    """Shares of the training rows, in `data.order`."""
+    batch_size: Count | None = None
+    """Global batch, over all workers. Left out: the largest power of two from 32 to 1,024 that
+    leaves 512 steps to a pass over the smallest data fraction. It is one for all runs of a sweep,
+    so that no law of data or size is one of the batch as well."""
     epochs: CountAxis = (1,)
     """Passes over the training rows; law form `repeated` says what repeating is worth."""
     seeds: Count = 1
+    """Runs of each point, alike but for their random start and order."""
     learning_rate: LearningRate = LearningRate()
+    """The highest rates of a run, and factors on them to try."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Share of the steps in which the rate rises; after them it falls linearly to zero."""
     eval_points: Count = 6
@@ -55,15 +74,30 @@ class TrainSpec(Frozen):
     Weights, tables, optimiser state and every evaluation stay float32. Part of the identity of a
     run: the same sweep with another precision is another set of runs."""
     diverge_above: Annotated[Positive, Field(gt=1)] = 2.0
-    """A run whose loss exceeds this multiple of the base rate's entropy has diverged."""
+    """A run has diverged when its loss is not finite, or its training loss exceeds this multiple of
+    what its model lost on the same samples before it was trained: the base rate's entropy for
+    clicks, log(items) for the next item. A run that merely predicts worse than a constant is done,
+    and marked as such."""
+
+    def usual_batch(self, n_train: int, workers: int) -> int:
+        """What `batch_size` left out stands for on a log of `n_train` training rows."""
+        least, most = BATCHES
+        room = int(min(self.data_fraction) * n_train) // STEPS
+        batch = least
+        while batch < workers or 2 * batch <= min(room, most):
+            batch *= 2
+        return batch
 
 
 class BudgetSpec(Frozen):
     """What the sweep may spend, failures counted; never crossed."""
 
     flop: Positive | None = None
+    """Training FLOPs of all runs."""
     gpu_hours: Positive | None = None
+    """Hours of one GPU; workers without one use none."""
     usd: Positive | None = None
+    """Dollars, at the prices of `resources.machine`."""
 
     @model_validator(mode="after")
     def _at_least_one(self) -> BudgetSpec:
@@ -73,12 +107,17 @@ class BudgetSpec(Frozen):
 
 
 class ResourcesSpec(Frozen):
+    """What one run stands on, and how many run side by side."""
+
     workers: Count = 1
+    """Processes that share a run: its batch, and its tables."""
     elastic: tuple[Count, Count] | None = None
     """[least, most] workers in place of `workers`: a run starts on what is there, and Ray Train
     resizes it as nodes come and go. Neither is part of a run's identity."""
     cpus_per_worker: Count = 1
+    """Cores that Ray sets aside for each worker."""
     gpus_per_worker: Annotated[float, BeforeValidator(plain_number), Field(ge=0)] = 0
+    """GPUs that Ray sets aside for each worker; 0 trains on the CPU."""
     machine: str = "cpu"
     """A row of `cluster/prices.yaml`: what a worker-hour costs and what it sustains."""
     retries: Annotated[int, Field(ge=0)] = 2

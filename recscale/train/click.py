@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -10,12 +11,18 @@ from torch.nn import functional as F
 from recscale.cost import steps
 from recscale.data.store import Batch, Split, Store, shard
 from recscale.families.click import ClickConfig
+from recscale.models.click import start_logit
 from recscale.models.contract import features
 from recscale.run import RunConfig
-from recscale.train.metrics import click_metrics, entropy
-from recscale.train.task import Evaluated, gathered
+from recscale.train.metrics import click_metrics
+from recscale.train.task import Evaluated, Part, gathered
 
 EVAL_BATCH = 8192  # samples of one evaluation batch, over all workers
+
+
+def softplus(x: float) -> float:
+    """log(1 + exp(x)): what a logit x loses on a row without a click."""
+    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
 
 
 class ClickTask:
@@ -26,9 +33,10 @@ class ClickTask:
         self.device = device
         self.rows = store.train(config.train.data_fraction)
         self.steps_per_epoch = steps(config.train, store.manifest) // config.train.epochs
-        self.base_loss = entropy(store.manifest.label_rate_train or 0.5)
+        start = start_logit(store.manifest)
+        self.untrained = softplus(start), softplus(-start)  # of a row without and with a click
 
-    def loss(self, model: Any, step: int) -> tuple[torch.Tensor, float]:
+    def loss(self, model: Any, step: int) -> Part:
         size = self.config.train.batch_size
         begin = (step % self.steps_per_epoch) * size
         begin, end = shard(begin, begin + size, self.rank, self.world)
@@ -37,7 +45,12 @@ class ClickTask:
         logits = model(features(batch, self.store.manifest, self.device))
         # DDP and torchrec average gradients over ranks, whose parts may differ by one sample
         share = size / self.world
-        return F.binary_cross_entropy_with_logits(logits, label) * (len(label) / share), share
+        weight, (other, click) = len(label) / share, self.untrained
+        return Part(
+            loss=F.binary_cross_entropy_with_logits(logits, label) * weight,
+            untrained=(other + (click - other) * float(batch.label.mean())) * weight,
+            samples=share,
+        )
 
     @torch.no_grad()
     def evaluate(self, model: Any) -> Evaluated:

@@ -26,6 +26,10 @@ from recscale.train.spectrum import spectra
 from recscale.train.task import task_of
 
 WATCH_STEPS = 50  # steps between looks at the loss and the clock: each look waits for the device
+WATCH_NATS = 64.0
+"""What the untrained model must have lost on the samples since the last judgement before their loss
+is judged again: about 8 clicks at a rate of 0.0003, 115 samples at 0.25. Fewer say little: without
+a click a rare one's batches cost next to nothing, and with one ten times the usual."""
 
 
 @dataclass
@@ -61,6 +65,8 @@ class _Progress:
     curve: list[CurvePoint] = field(default_factory=list)
     loss_sum: float = 0.0
     loss_samples: int = 0
+    judged: tuple[float, float] = (0.0, 0.0)
+    """Nats lost since the last judgement, and what the untrained model lost on the same samples."""
 
     def facts(self) -> dict[str, Any]:
         return {**vars(self), "curve": [p.model_dump() for p in self.curve]}
@@ -103,9 +109,10 @@ class _Training:
             facts = self.checkpoints.load()
         self.progress = _Progress.restore(facts) if facts else _Progress()
         self.earlier = self.progress.time_s, self.progress.worker_s
-        # what was summed on the device since the last look
+        # what was summed since the last look
         self.pending = torch.zeros((), dtype=torch.float64, device=self.device)
-        self.pending_samples = 0
+        self.pending_untrained = 0.0
+        self.pending_samples = 0.0
 
     def run(self) -> Outcome:
         try:
@@ -141,43 +148,48 @@ class _Training:
     def _step(self, step: int) -> None:
         self.optimizers.begin_step(rate(step, self.total, self.config.train.warmup))
         with self.products:
-            loss, samples = self.task.loss(self.model, step)
-        loss.backward()
+            part = self.task.loss(self.model, step)
+        part.loss.backward()
         self.optimizers.end_step(step / self.total)
-        self.pending += loss.detach() * samples
-        self.pending_samples += samples
+        self.pending += part.loss.detach() * part.samples
+        self.pending_untrained += part.untrained * part.samples
+        self.pending_samples += part.samples
 
     def _watch(self) -> str | None:
         """Collects the training loss of all ranks and says whether it ran away."""
-        seen = torch.full_like(self.pending, self.pending_samples)
-        both = torch.stack([self.pending, seen])
+        progress = self.progress
+        seen = [
+            self.pending,
+            torch.full_like(self.pending, self.pending_untrained),
+            torch.full_like(self.pending, self.pending_samples),
+        ]
+        sums = torch.stack(seen)
         if self.host.world > 1:
-            dist.all_reduce(both)
-        loss_sum, samples = both.tolist()
+            dist.all_reduce(sums)
+        loss, untrained, samples = sums.tolist()
         self.pending.zero_()
-        self.pending_samples = 0
-        loss = loss_sum / samples
-        self.progress.loss_sum += loss_sum
-        self.progress.loss_samples += round(samples)
-        self.host.looked(self.progress.step * self.config.train.batch_size, loss)
-        return self._runaway("training", loss)
-
-    def _runaway(self, which: str, loss: float) -> str | None:
-        limit = self.config.train.diverge_above * self.task.base_loss
-        if math.isfinite(loss) and loss <= limit:
+        self.pending_untrained = self.pending_samples = 0.0
+        progress.loss_sum += loss
+        progress.loss_samples += round(samples)
+        self.host.looked(progress.step * self.config.train.batch_size, loss / samples)
+        lost, before = progress.judged
+        lost, before = lost + loss, before + untrained
+        progress.judged = (lost, before) if before < WATCH_NATS else (0.0, 0.0)
+        limit = self.config.train.diverge_above
+        if math.isfinite(lost) and (before < WATCH_NATS or lost <= limit * before):
             return None
         return (
-            f"{which} loss {loss:.4g} at step {self.progress.step} of {self.total} exceeds "
-            f"{limit:.4g} ({self.config.train.diverge_above:g} x the base rates' entropy)"
+            f"training loss {loss / samples:.4g} at step {progress.step} of {self.total}: "
+            f"{lost / before:.3g} x what the untrained model lost on the same samples, and "
+            f"{limit:g} x is the limit"
         )
 
     def _evaluate(self) -> str | None:
-        """Adds a point to the curve, or says that the loss ran away."""
+        """Adds a point to the curve, or says that the loss is not finite."""
         found = self.task.evaluate(self.model)
-        error = self._runaway("evaluation", found.loss)
-        if error:
-            return error
         progress = self.progress
+        if not math.isfinite(found.loss):
+            return f"evaluation loss {found.loss:.4g} at step {progress.step} of {self.total}"
         samples = progress.step * self.config.train.batch_size
         point = CurvePoint(
             samples=samples,

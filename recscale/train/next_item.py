@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,12 @@ from recscale.cost import steps
 from recscale.data.layout import HISTORY_ITEMS
 from recscale.data.sequences import Positions, TrainStream, eval_windows, positions
 from recscale.data.store import Store, shard
-from recscale.families.sequence import ITEM, SequenceConfig
+from recscale.families.sequence import SequenceConfig
 from recscale.models.sequences import sequences
 from recscale.run import RunConfig
 from recscale.train.probes import Probe
 from recscale.train.ranking import COVERAGE_AT, ranking_metrics, ranks
-from recscale.train.task import Evaluated, gathered
+from recscale.train.task import Evaluated, Part, gathered
 
 EVAL_POSITIONS = 4096  # of one evaluation batch of a worker
 SCORES = 1 << 24  # scores held at once while ranking: 64 MB
@@ -39,10 +40,10 @@ class NextItemTask:
         )
         self.steps_per_epoch = steps(train, store.manifest) // train.epochs
         self.eval_batches = _batches(store, model.sequence_length)
-        known = self.share[self.share > 0]
-        self.base_loss = float(-(known * np.log(known)).sum())
+        # of sampled items too: corrected logits stand for all items, and fewer lose less
+        self.untrained = math.log(len(self.share))
 
-    def loss(self, model: Any, step: int) -> tuple[torch.Tensor, float]:
+    def loss(self, model: Any, step: int) -> Part:
         epoch, nth = divmod(step, self.steps_per_epoch)
         begin, end = nth * self.batch_size, (nth + 1) * self.batch_size
         windows = self.stream.windows(epoch, *shard(begin, end, self.rank, self.world))
@@ -57,7 +58,7 @@ class NextItemTask:
         total = F.cross_entropy(logits, truth.to(self.device), reduction="sum")
         # ranks' gradients are averaged: each rank's sum over the global batch, times the ranks
         share = self.batch_size / self.world
-        return total / share, share
+        return Part(total / share, self.untrained * len(target) / share, share)
 
     def _sampled(self, model: Any, batch: Positions, target: np.ndarray, step: int) -> torch.Tensor:
         """[n, 1 + K] logits, the target's first; a negative that is the target does not count."""
@@ -150,8 +151,8 @@ class NextItemTask:
 
 def item_shares(store: Store) -> np.ndarray:
     """Each item's share of the training events [V]."""
-    names = [t.name for t in store.manifest.tables]
-    n, column = store.manifest.n_train, names.index(ITEM)
+    names = [t.name for t in store.manifest.plain]
+    n, column = store.manifest.n_train, names.index(store.manifest.items.name)
     items = store.arrays["ids"][:n, column]
     return np.bincount(items, minlength=store.history_rows - 1) / n
 

@@ -155,7 +155,7 @@ class Probe:
         start = np.array([self.store.history_rows])  # for a user without a past
         return Contexts(
             [self.items[a:b].astype(np.int64) if b > a else start for a, b in pairs],
-            [self.times[a : max(b, a + 1)].astype(np.int64) for a, b in pairs],
+            [self.store.seconds(self.times[a : max(b, a + 1)]) for a, b in pairs],
             self.items[event].astype(np.int64),
             event,
             user,

@@ -70,7 +70,9 @@ def shard(model: nn.Module, sparse_rate: float, seed: int, device: torch.device)
 
 
 def initialise_tables(sharded: nn.Module, seed: int) -> None:
-    """Uniform in +-1/sqrt(rows) (DLRM, 1906.00091), the same numbers for any sharding."""
+    """Uniform in +-1/sqrt(rows) (DLRM, 1906.00091), or in +-1/dim where that is less: a normalised
+    vector's product with any row is then below 1, so that a tied output layer starts at a guess
+    among all items. The same numbers for any sharding."""
     with torch.no_grad():
         for _, here, drawn in blocks(sharded, seed):
             here.copy_(drawn)
@@ -95,5 +97,5 @@ def blocks(sharded: nn.Module, seed: int) -> Iterator[tuple[str, torch.Tensor, t
 def _block(name: str, seed: int, begin: int, count: int, dim: int, rows: int) -> torch.Tensor:
     digest = hashlib.sha256(f"{seed}/{name}/{begin}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "little"))
-    bound = rows**-0.5
+    bound = min(rows**-0.5, 1 / dim)
     return torch.empty(count, dim).uniform_(-bound, bound, generator=generator)

@@ -8,6 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from recscale.models.names import plain_name
 from recscale.run import Spectrum
 from recscale.train.sharding import blocks
 
@@ -36,7 +37,7 @@ def spectra(sharded: nn.Module, seed: int, world: int) -> dict[str, Spectrum]:
         gram = sum(part[name][1] for part in parts if name in part)
         if rows:
             values = torch.linalg.eigvalsh(gram).clamp(min=0).sqrt().flip(0)
-            table = name.split(".")[-2]  # torchrec: ...embedding_bags.TABLE.weight
+            table = plain_name(name.split(".")[-2])  # torchrec: ...embedding_bags.TABLE.weight
             kept = tuple(float(f"{v:.6g}") for v in values.tolist())
             out[table] = Spectrum(rows=rows, singular_values=kept)
     return out

@@ -11,6 +11,19 @@ from recscale.data.store import Store
 from recscale.run import RunConfig
 
 
+class Part(NamedTuple):
+    """One rank's part of a global batch. Its losses are weighted so that averaged over the ranks
+    they are means over the global batch, and so is the gradient."""
+
+    loss: torch.Tensor
+    """Nats a sample."""
+    untrained: float
+    """What the run's model lost on these very samples before it was trained: that of the base rate
+    for clicks, of a guess among all items for the next one. Nats a sample."""
+    samples: float
+    """That it stands for, the same on every rank."""
+
+
 class Evaluated(NamedTuple):
     """The evaluation set under the model as it is."""
 
@@ -23,13 +36,8 @@ class Evaluated(NamedTuple):
 class Task(Protocol):
     """One rank's view of the training and evaluation data of a run."""
 
-    base_loss: float
-    """What a model that knows only the base rates loses, nats: a run far above it has diverged."""
-
-    def loss(self, model: Any, step: int) -> tuple[torch.Tensor, float]:
-        """The loss of this rank's part of the global batch of `step`, weighted so that averaged
-        over the ranks it is the mean over the global batch, and so is its gradient; and the
-        samples that it stands for, the same on every rank."""
+    def loss(self, model: Any, step: int) -> Part:
+        """The loss of this rank's part of the global batch of `step`."""
         ...
 
     def evaluate(self, model: Any) -> Evaluated:

@@ -1,0 +1,242 @@
+"""Values of a categorical column as codes that depend on what the values mean, not on their type,
+the order of the files or the chunks."""
+
+# pyright: reportAttributeAccessIssue=false
+# pyarrow.compute makes its functions at run time, so no checker sees them.
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+import pyarrow as pa
+
+from recscale.data.plain import Unfit, is_bytes, is_text, plain
+
+Key = str | bytes | None
+"""What a value is known by: text as it stands, numbers and times as text, bytes that are no text
+as they are, None where there is none."""
+
+_WHOLE = re.compile(r"-?(\d+)(\.0*)?|-?\d(\.\d+)?e\+\d+", re.ASCII)
+_NUMBER = re.compile(r"-?\d+(\.\d*)?|-?\d(\.\d+)?e[+-]\d+", re.ASCII)
+_EXACT = {16: 1 << 11, 32: 1 << 24, 64: 1 << 53}
+"""Up to where a float of so many bits holds every whole number."""
+
+
+@dataclass(frozen=True)
+class Coded:
+    """The distinct values of a column when all of it was read."""
+
+    codes: np.ndarray
+    """int32 [as many as were given out], code given out -> code; values that mean the same share
+    one"""
+    hashes: np.ndarray
+    """uint64 [distinct], of each code's value: the same in every log"""
+    warnings: tuple[str, ...]
+
+
+class Coder:
+    """Values -> codes 0, 1, 2, ... in order of first appearance."""
+
+    def __init__(self, whole: bool):
+        """whole: numbers must be whole, as ids are."""
+        self._whole = whole
+        self._known: dict[Key, int] = {}
+        self._typed = False  # whether some file holds the column as numbers
+
+    def __call__(self, column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+        """int32 [n] codes, and bool [n], true where a value is given (neither null nor blank).
+
+        Raises Unfit for a type or value that cannot be an id.
+        """
+        column = plain(column)
+        kind = column.type
+        check_categorical(kind)
+        self._typed |= pa.types.is_decimal(kind) or _is_number(kind)
+        encoded = column.dictionary_encode(null_encoding="encode")
+        keys = keys_of(encoded.dictionary, self._whole)
+        known = self._known
+        codes = np.array([known.setdefault(key, len(known)) for key in keys], np.int32)
+        given = np.array([key is not None for key in keys], bool)
+        index = encoded.indices.to_numpy(zero_copy_only=False)
+        return (codes[index], given[index]) if len(keys) else (index, index.astype(bool))
+
+    def settle(self, column: str) -> Coded:
+        """The codes for good. `column` names it in warnings, such as data.columns.user 'uid'."""
+        known = self._known
+        texts = {key.strip() for key in known if isinstance(key, str)}
+        form = _NUMBER if self._typed else _WHOLE
+        numbers = all(form.fullmatch(text) for text in texts)
+        codes: dict[Key, int] = {}
+        merged = np.empty(len(known), np.int32)
+        for key, code in known.items():
+            meant = key.strip() if isinstance(key, str) else key
+            meant = _number(meant) if numbers and isinstance(meant, str) else meant
+            merged[code] = codes.setdefault(meant, len(codes))
+        hashes = np.fromiter((hash_of(key) for key in codes), np.uint64, len(codes))
+        warnings = [*_zeros(column, codes), *_padded(column, known, codes)]
+        return Coded(merged, hashes, tuple(warnings))
+
+
+def check_categorical(kind: pa.DataType) -> None:
+    """Raises Unfit for a plain type whose values are no ids."""
+    fits = (
+        is_text(kind)
+        or is_bytes(kind)
+        or _is_number(kind)
+        or pa.types.is_decimal(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_null(kind)
+        or pa.types.is_date(kind)
+        or pa.types.is_time(kind)
+        or pa.types.is_timestamp(kind)
+    )
+    if not fits:
+        raise Unfit(
+            f"values of type {kind}, which are no ids; give one column of text, whole numbers or "
+            "bytes a row"
+        )
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
+
+
+def keys_of(values: pa.Array, whole: bool = False) -> list[Key]:
+    """Keys of the values of a plain array. Raises Unfit for numbers that are no ids: fractions
+    where they must be whole, and floats too large to tell neighbours apart."""
+    kind = values.type
+    if pa.types.is_floating(kind):
+        return _float_keys(values, whole)
+    if pa.types.is_decimal(kind):
+        return [_decimal_key(value, whole) for value in values.to_pylist()]
+    if pa.types.is_timestamp(kind):
+        return _timestamp_keys(values)
+    if is_bytes(kind):
+        return [_bytes_key(value) for value in values.to_pylist()]
+    if pa.types.is_time(kind):
+        texts = values.cast(pa.string()).to_pylist()
+        return [t and (t.rstrip("0").rstrip(".") if "." in t else t) for t in texts]
+    try:
+        texts = values.to_pylist() if is_text(kind) else values.cast(pa.string()).to_pylist()
+    except UnicodeDecodeError:  # a column that calls itself text and is in another encoding
+        return [_bytes_key(value) for value in values.cast(pa.large_binary()).to_pylist()]
+    return [None if text is None or not text or text.isspace() else text for text in texts]
+
+
+def _float_keys(values: pa.Array, whole: bool) -> list[Key]:
+    exact = _EXACT[values.type.bit_width]
+    keys: list[Key] = []
+    # a float32's own digits (0.1), not those of the double nearest to it
+    texts = values.cast(pa.string()).to_pylist()
+    for value, text in zip(values.to_pylist(), texts, strict=True):
+        if value is None or value != value:
+            keys.append(None)
+        elif not value.is_integer():
+            if whole:
+                raise Unfit(
+                    f"the number {text} (type {values.type}), and ids are whole numbers or text"
+                )
+            keys.append(text)
+        elif abs(value) > exact:
+            raise Unfit(
+                f"the number {text} as {values.type}, which tells whole numbers apart only up to "
+                f"{exact:,}, so that several ids may have become one; write the column as integers "
+                "or text"
+            )
+        else:
+            keys.append(str(int(value)))
+    return keys
+
+
+def _decimal_key(value: Decimal | None, whole: bool) -> Key:
+    if value is None:
+        return None
+    if value == value.to_integral_value():
+        return str(int(value))
+    if whole:
+        raise Unfit(f"the number {value} (a decimal), and ids are whole numbers or text")
+    return format(value.normalize(), "f")
+
+
+def _timestamp_keys(values: pa.Array) -> list[Key]:
+    """ISO text without trailing zeros, so that the unit does not matter; instants in UTC."""
+    unit, zone = values.type.unit, "Z" if values.type.tz else ""
+    steps = values.cast(pa.int64()).to_pylist()
+    keys: list[Key] = []
+    for step in steps:
+        if step is None:
+            keys.append(None)
+            continue
+        text = str(np.datetime64(step, unit))
+        head, dot, fraction = text.partition(".")
+        fraction = fraction.rstrip("0")
+        keys.append(head + (dot + fraction if fraction else "") + zone)
+    return keys
+
+
+def _bytes_key(value: bytes | None) -> Key:
+    """Text where the bytes are that and nothing would be trimmed from it; otherwise the bytes."""
+    if not value:
+        return None
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        return value
+    return text if text == text.strip() else value
+
+
+def _number(text: str) -> str:
+    """Decimal text without needless zeros or exponent; leading zeros stay, for they mean another
+    id than the number does."""
+    if "e" in text:
+        value = Decimal(text)
+        return str(int(value)) if value == value.to_integral_value() else format(value, "f")
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
+
+
+def hash_of(key: Key) -> int:
+    """64 bits, the same for a value in every log."""
+    data = b"text " + key.encode() if isinstance(key, str) else b"bytes " + key if key else b""
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
+
+
+def _zeros(column: str, codes: dict[Key, int]) -> list[str]:
+    """A warning of ids that differ from others in their leading zeros alone."""
+    padded = [
+        key
+        for key in codes
+        if isinstance(key, str)
+        and key.startswith("0")
+        and key.isdecimal()
+        and (key.lstrip("0") or "0") != key
+        and (key.lstrip("0") or "0") in codes
+    ]
+    if not padded:
+        return []
+    bare = padded[0].lstrip("0") or "0"
+    return [
+        f"{column}: {len(padded):,} values stand both with leading zeros and without, such as "
+        f"{padded[0]!r} and {bare!r}; they count as different, so if they mean one and the same, "
+        "write them alike in all files"
+    ]
+
+
+def _padded(column: str, known: dict[Key, int], codes: dict[Key, int]) -> list[str]:
+    """A warning of values that became one because blanks around them are not read."""
+    if len(codes) == len(known):
+        return []
+    written = Counter(key.strip() for key in known if isinstance(key, str))
+    several = [text for text, times in written.items() if times > 1]
+    if not several:
+        return []
+    return [
+        f"{column}: {len(several):,} values stand both with blanks around them and without, such "
+        f"as {several[0]!r}; they count as one"
+    ]

@@ -1,0 +1,65 @@
+"""Columns of numbers: whatever type or text they come in, as float64."""
+
+# pyright: reportAttributeAccessIssue=false
+# pyarrow.compute makes its functions at run time, so no checker sees them.
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recscale.data.plain import Unfit, example, is_text, plain, text_of
+
+_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+def numbers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """float64 [n], NaN where missing or unreadable, and bool [n], false where a value is given that
+    is no number. true is 1 and false 0, also as text. Raises Unfit for a type that holds none."""
+    column = text_of(plain(column))
+    kind = column.type
+    if is_text(kind):
+        return _of_text(column)
+    fits = (
+        pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_decimal(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_null(kind)
+    )
+    if not fits:
+        raise Unfit(f"values of type {kind}, which are no numbers, such as {example(column)}")
+    # by way of double: some types have no cast to it by themselves
+    values = column.cast(pa.int8()) if pa.types.is_boolean(kind) else column
+    values = values.cast(pa.float64(), safe=False).fill_null(float("nan"))
+    return values.to_numpy(zero_copy_only=False), np.ones(len(column), bool)
+
+
+def _of_text(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    column = pc.utf8_lower(column)
+    as_digits = {"true": "1", "false": "0"}
+    words = pc.index_in(column, pa.array(list(as_digits)))
+    column = pc.if_else(
+        words.is_valid(), pa.array(list(as_digits.values()), column.type).take(words), column
+    )
+    infinite = pc.is_in(column, pa.array(["nan", "inf", "-inf"], column.type))
+    column = pc.if_else(infinite, pa.scalar(None, column.type), column)
+    readable = pc.match_substring_regex(column, _NUMBER).fill_null(True)
+    column = pc.if_else(readable, column, pa.scalar(None, column.type))
+    values = pc.utf8_ltrim(column, "+").cast(pa.float64()).fill_null(float("nan"))
+    return values.to_numpy(zero_copy_only=False), np.asarray(readable)
+
+
+def dense(column: pa.Array) -> np.ndarray:
+    """float32 [n], NaN where missing or infinite; beyond float32 the largest that it holds.
+
+    Raises Unfit for a column that holds anything else than numbers.
+    """
+    values, readable = numbers(column)
+    if not readable.all():
+        shown = example(plain(column), ~readable)
+        raise Unfit(f"something else than numbers, such as {shown}")
+    values = np.where(np.isfinite(values), values, np.nan)
+    return np.clip(values, -_LARGEST, _LARGEST).astype(np.float32)
