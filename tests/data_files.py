@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -43,15 +44,20 @@ def event_log(path: Path, n: int = 3000, seed: int = 0) -> dict[str, list]:
     return log
 
 
-def distinct_in_time(log: dict[str, list], data: EventsData, folder: Path) -> list[dict]:
-    """Rows of a log in time order without those that repeat another in all columns; ties, whose
-    order is arbitrary, as the store has them."""
+def stored_order(data: EventsData) -> list[int]:
+    """Numbers of a log's rows in time order without copies; ties, whose order is arbitrary, as the
+    store has them."""
+    with tempfile.TemporaryDirectory() as folder:
+        events = read_events(data, Path(folder), lambda done, total: None)
+        order, alike = in_order(events)
+        kept = order[~copies(data, events, order, alike)]
+        return events.columns["row"][kept].tolist()
+
+
+def distinct_in_time(log: dict[str, list], data: EventsData) -> list[dict]:
+    """Rows of a log in time order without those that repeat another in all columns."""
     rows = [dict(zip(log, values, strict=True)) for values in zip(*log.values(), strict=True)]
-    folder.mkdir()
-    events = read_events(data, folder, lambda done, total: None)
-    order, alike = in_order(events)
-    numbers = events.columns["row"][order[~copies(data, events, order, alike)]]
-    kept = [rows[i] for i in numbers]
+    kept = [rows[i] for i in stored_order(data)]
     distinct = {tuple(row.values()) for row in rows}
     assert [row["time"] for row in kept] == sorted(row["time"] for row in kept)
     assert len(kept) == len(distinct) and {tuple(row.values()) for row in kept} == distinct
@@ -112,9 +118,5 @@ def sequence_log(path: Path, users: int = 60, items: int = 40, n: int = 1500, se
         step = 1 if rng.random() < 0.8 else rng.integers(1, items)
         at[u] = item[i] = (at[u] + step) % items
     pq.write_table(pa.table({"user": user, "item": item, "time": time}), path)
-    seen, events = set(), []
-    for event in zip(user.tolist(), item.tolist(), time.tolist(), strict=True):
-        if event not in seen:
-            seen.add(event)
-            events.append(event)
-    return events
+    rows = list(zip(user.tolist(), item.tolist(), time.tolist(), strict=True))
+    return [rows[i] for i in stored_order(events_spec(path, task="next_item"))]

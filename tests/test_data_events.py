@@ -30,7 +30,7 @@ def implicit(tmp_path_factory):
         negatives=Negatives(per_positive=3),
         refuse_above=0.3,
     )
-    return prepared(folder, data), distinct_in_time(log, data, folder / "again")
+    return prepared(folder, data), distinct_in_time(log, data)
 
 
 def names_of(store: Store, table: str, values: list) -> dict[int, set]:
@@ -192,7 +192,7 @@ def test_chunks_do_not_change_the_store(tmp_path, monkeypatch):
         tmp_path / "log.parquet", columns={"sparse": SPARSE, "dense": DENSE}, refuse_above=0.3
     )
     whole = Store.open(prepare(data, tmp_path / "whole")).manifest
-    for module in ("events", "binary", "ranks", "features"):
+    for module in ("events", "binary", "ranks", "features", "intake", "clock", "repeats"):
         monkeypatch.setattr(f"recscale.data.{module}.CHUNK_ROWS", 37)
     assert Store.open(prepare(data, tmp_path / "pieces")).manifest == whole
 
@@ -224,7 +224,7 @@ def test_next_item_has_one_row_per_event_and_every_label_one(tmp_path):
     log = event_log(tmp_path / "log.parquet", n=500)
     data = events_spec(tmp_path / "log.parquet", task="next_item", refuse_above=0.3)
     store = prepared(tmp_path, data)
-    rows = distinct_in_time(log, data, tmp_path / "again")
+    rows = distinct_in_time(log, data)
     assert store.manifest.task == "next_item"
     assert store.arrays["time"].tolist() == [row["time"] for row in rows]
     assert (store.arrays["label"] == 1).all() and "negatives" not in store.manifest.notes

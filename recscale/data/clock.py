@@ -24,11 +24,11 @@ FORMS = (
     f"{', '.join(TIME_UNITS)}, day_first, month_first, or a strptime pattern such as %d/%m/%Y %H:%M"
 )
 
-_SMALL, _EIGHT = 0, 1
-_FROM = np.array([10**7, 10**8, 10**11, 10**14, 10**17])
-"""Sizes part numbers into: up to 7 digits, 8 digits, seconds, milli-, micro- and nanoseconds. From
-1973 to 5138 each unit has sizes of its own."""
-_UNITS: tuple[Unit, ...] = ("s", "s", "s", "ms", "us", "ns")
+_LITTLE, _SECONDS = 0, 1
+_FROM = np.array([10**8, 10**11, 10**14, 10**17])
+"""Sizes part numbers into: up to 8 digits, seconds, milli-, micro- and nanoseconds. From 1973 to
+5138 each unit has sizes of its own."""
+_UNITS: tuple[Unit, ...] = ("s", "s", "ms", "us", "ns")
 """Of the numbers of each size"""
 _FINER: tuple[Unit, ...] = ("s", "ms", "us", "ns")
 _STEPS = [NANOS // PER_SECOND[unit] for unit in _FINER]
@@ -68,7 +68,7 @@ class Reading:
     per_second: int | None
     """Steps of the numbers' unit; None for packed dates"""
     sizes: np.ndarray
-    """bool [6], which sizes of numbers are read; the others are of another unit"""
+    """bool [5], which sizes of numbers are read; the others are of another unit"""
     relative: bool = False
     """The numbers count from an unknown start in steps of unknown length."""
     warnings: tuple[str, ...] = ()
@@ -100,7 +100,7 @@ class Sizes:
     def __init__(self, time_format: str | None):
         self._format = time_format
         self._counts, self._plausible, self._packed = np.zeros((3, len(_UNITS)), np.int64)
-        self._calendar = np.zeros(4, np.int64)
+        self._calendar = np.zeros(5, np.int64)
         self._examples: dict[int, tuple[Path, str]] = {}
         self._zoned = self._unzoned = 0
 
@@ -119,7 +119,7 @@ class Sizes:
         now = (seconds >= _PLAUSIBLE[0]) & (seconds < _PLAUSIBLE[1])
         self._plausible += np.bincount(size[now], minlength=n)
         self._packed += np.bincount(size[packed(numbers)[1] & (part == 0)], minlength=n)
-        self._calendar += _calendar(numbers[(size == _SMALL) & (part == 0)])
+        self._calendar += _calendar(numbers[(size == _LITTLE) & (part == 0)])
         for each in set(np.unique(size).tolist()) - self._examples.keys():
             row = np.flatnonzero(size == each)[0]
             fraction = f"{part[row] / NANOS:.9g}"[1:] if part[row] else ""
@@ -139,28 +139,32 @@ class Sizes:
             return Reading(1, everything, warnings=told)
         if self._packed[most] >= _PACKED_SHARE * total:
             return Reading(None, everything, warnings=told)
-        if most == _SMALL and not (self._calendar == total).any():
-            small = (
-                f"{column} holds small numbers, such as {self._examples[most][1]}, which are taken "
-                "for seconds of the log's own clock; their order is sure, their unit is not: "
-                "data.time_format: seconds (or another unit) settles it"
+        file, example = self._examples[most]
+        if most == _LITTLE or self._plausible[most] < total / 2:
+            if self._zoned + self._unzoned > total:  # a few numbers among dates are no times
+                return Reading(1, ~everything, warnings=told)
+            if most != _LITTLE or (self._calendar >= _PACKED_SHARE * total).any():
+                raise DataError(
+                    f"{file}: {column}: {example} as a time may mean several things, none of them "
+                    f"sure; say with data.time_format which; {FORMS}"
+                )
+            little = (
+                f"{column} holds small numbers, such as {example}, which are taken for seconds of "
+                "the log's own clock; their order is sure, their unit is not: data.time_format: "
+                "seconds (or another unit) settles it"
             )
-            return Reading(1, np.arange(len(_UNITS)) <= 2, True, (*told, small))
-        if most <= _EIGHT or self._plausible[most] < total / 2:
-            file, example = self._examples[most]
-            raise DataError(
-                f"{file}: {column}: {example} as a time may mean several things, none of them "
-                f"sure; say with data.time_format which; {FORMS}"
-            )
-        sizes = np.isin(np.arange(len(_UNITS)), [_SMALL, _EIGHT, most])
-        early = [size for size in (_SMALL, _EIGHT) if self._counts[size]]
-        if early:
-            rows = int(self._counts[early].sum())
+            return Reading(1, np.arange(len(_UNITS)) <= _SECONDS, True, (*told, little))
+        if self._counts[_LITTLE]:
             told += (
-                f"{column}: {rows:,} of the times, such as {self._examples[early[0]][1]}, lie near "
-                "1970; if they stand for times that are not known, leave them blank in the log",
+                f"{column}: {self._counts[_LITTLE]:,} of the times, such as "
+                f"{self._examples[_LITTLE][1]}, lie near 1970; if they stand for times that are "
+                "not known, leave them blank in the log",
             )
-        return Reading(PER_SECOND[_UNITS[most]], sizes, warnings=told)
+        return Reading(
+            PER_SECOND[_UNITS[most]],
+            np.isin(np.arange(len(_UNITS)), [_LITTLE, most]),
+            warnings=told,
+        )
 
     def other(self, reading: Reading) -> str | None:
         """An example of the numbers that `reading` leaves out, where there are any."""
@@ -180,15 +184,19 @@ def _size(numbers: np.ndarray) -> np.ndarray:
 
 
 def _calendar(numbers: np.ndarray) -> np.ndarray:
-    """How many of small numbers look like a year (2019), a month (201901), a day without its
-    century (190131) and a day with its year last (1312019)."""
+    """How many of little numbers look like a year (2019), a month (201901), a day without its
+    century (190131), an hour of it (19013115), and a day with its year last (1312019)."""
     year = (numbers >= 1900) & (numbers <= 2100)
     month = (numbers >= 190_001) & (numbers <= 210_012) & (numbers % 100 - 1 < 12)
     month &= numbers % 100 > 0
-    short = (numbers >= 10_101) & (numbers <= 991_231)
-    short &= days(2000 + numbers // 10_000, numbers // 100 % 100, numbers % 100)[1]
+    day, hour = _without_century(numbers), _without_century(numbers // 100) & (numbers % 100 < 24)
     last = (numbers >= 10**6) & (numbers % 10_000 >= 1900) & (numbers % 10_000 <= 2100)
-    return np.array([form.sum() for form in (year, month, short, last)])
+    return np.array([form.sum() for form in (year, month, day, hour, last)])
+
+
+def _without_century(numbers: np.ndarray) -> np.ndarray:
+    real = days(2000 + numbers // 10_000, numbers // 100 % 100, numbers % 100)[1]
+    return real & (numbers >= 10_101) & (numbers <= 991_231)
 
 
 @dataclass(frozen=True)
@@ -229,6 +237,6 @@ def settle(reading: Reading, times: Times, out: np.ndarray, readable: np.ndarray
         seconds, nanos, good = reading.instants(times.take(rows))
         steps = seconds * PER_SECOND[unit] + nanos // (NANOS // PER_SECOND[unit])
         out[rows] = np.where(good, steps, 0)
-    relative = reading.relative or (numbers and low >= 0 and high < _FROM[_EIGHT])
+    relative = reading.relative or (numbers and low >= 0 and high < _FROM[0])
     coarse = "steps" if reading.relative else next(iter(apart), None) if not finest else None
     return Settled(unit, relative, coarse)

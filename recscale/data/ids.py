@@ -15,7 +15,7 @@ from decimal import Decimal
 import numpy as np
 import pyarrow as pa
 
-from recscale.data.plain import Unfit, is_bytes, is_text, plain
+from recscale.data.plain import Unfit, example, is_bytes, is_text, plain
 
 Key = str | bytes | None
 """What a value is known by: text as it stands, numbers and times as text, bytes that are no text
@@ -55,7 +55,7 @@ class Coder:
         """
         column = plain(column)
         kind = column.type
-        check_categorical(kind)
+        _check(column)
         self._typed |= pa.types.is_decimal(kind) or _is_number(kind)
         encoded = column.dictionary_encode(null_encoding="encode")
         keys = keys_of(encoded.dictionary, self._whole)
@@ -82,8 +82,9 @@ class Coder:
         return Coded(merged, hashes, tuple(warnings))
 
 
-def check_categorical(kind: pa.DataType) -> None:
+def _check(column: pa.Array) -> None:
     """Raises Unfit for a plain type whose values are no ids."""
+    kind = column.type
     fits = (
         is_text(kind)
         or is_bytes(kind)
@@ -97,8 +98,8 @@ def check_categorical(kind: pa.DataType) -> None:
     )
     if not fits:
         raise Unfit(
-            f"values of type {kind}, which are no ids; give one column of text, whole numbers or "
-            "bytes a row"
+            f"values of type {kind}, such as {example(column)}, which are no ids; give one text, "
+            "whole number or run of bytes a row"
         )
 
 

@@ -118,6 +118,7 @@ def read_events(data: Log, folder: Path, progress: Progress) -> Events:
     if not usable.any():
         dropped.check(data, raw_rows)
     columns["time"] = time
+    told = [warning for its in settled.values() for warning in its.warnings]
     return Events(
         columns={name: array.view(np.ndarray) for name, array in columns.items()},
         hashes={part: its.hashes for part, its in settled.items() if part not in listed},
@@ -127,7 +128,7 @@ def read_events(data: Log, folder: Path, progress: Progress) -> Events:
         files=files,
         raw_rows=raw_rows,
         dropped=dropped,
-        warnings=[*reading.warnings, *(w for its in settled.values() for w in its.warnings)],
+        warnings=[*reader.unread(), *reading.warnings, *told],
     )
 
 
@@ -165,6 +166,16 @@ class _Reader:
         if isinstance(data, EventsData):
             self._time_format = data.time_format
         self.sizes, self.dropped = Sizes(self._time_format), Dropped()
+
+    def unread(self) -> list[str]:
+        """Warnings of what the sweep names and the task does not use."""
+        label = self._data.columns.label
+        if label is None or self._label:
+            return []
+        return [
+            f"data.columns.label {label!r} is not read by task next_item, which takes every row "
+            "for an event: rows that are no clicks belong out of the log"
+        ]
 
     def events(
         self, batch: pa.RecordBatch, file: Path, first: int

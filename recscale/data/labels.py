@@ -14,7 +14,7 @@ def clicks(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
     Raises Unfit for a type that holds none of them.
     """
-    values, _ = numbers(column)
+    values, _ = numbers(column, "a label is 0 or 1, true or false")
     return (values == 1).astype(np.uint8), (values == 0) | (values == 1)
 
 
@@ -23,6 +23,6 @@ def compared(column: pa.Array, positive: Comparison) -> tuple[np.ndarray, np.nda
 
     Raises Unfit for a type that holds no numbers.
     """
-    values, _ = numbers(column)
+    values, _ = numbers(column, "compare a column of numbers")
     there = ~np.isnan(values)
     return (there & positive(values)).astype(np.uint8), there

@@ -15,9 +15,12 @@ _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _LARGEST = float(np.finfo(np.float32).max)
 
 
-def numbers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+def numbers(column: pa.Array, remedy: str) -> tuple[np.ndarray, np.ndarray]:
     """float64 [n], NaN where missing or unreadable, and bool [n], false where a value is given that
-    is no number. true is 1 and false 0, also as text. Raises Unfit for a type that holds none."""
+    is no number. true is 1 and false 0, also as text.
+
+    Raises Unfit, with the remedy, for a type that holds no numbers.
+    """
     column = text_of(plain(column))
     kind = column.type
     if is_text(kind):
@@ -30,7 +33,9 @@ def numbers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         or pa.types.is_null(kind)
     )
     if not fits:
-        raise Unfit(f"values of type {kind}, which are no numbers, such as {example(column)}")
+        raise Unfit(
+            f"values of type {kind}, such as {example(column)}, which are no numbers; {remedy}"
+        )
     # by way of double: some types have no cast to it by themselves
     values = column.cast(pa.int8()) if pa.types.is_boolean(kind) else column
     values = values.cast(pa.float64(), safe=False).fill_null(float("nan"))
@@ -57,9 +62,9 @@ def dense(column: pa.Array) -> np.ndarray:
 
     Raises Unfit for a column that holds anything else than numbers.
     """
-    values, readable = numbers(column)
+    values, readable = numbers(column, "derive numbers from them, or list it under sparse")
     if not readable.all():
         shown = example(plain(column), ~readable)
-        raise Unfit(f"something else than numbers, such as {shown}")
+        raise Unfit(f"something else than numbers, such as {shown}; list it under sparse instead")
     values = np.where(np.isfinite(values), values, np.nan)
     return np.clip(values, -_LARGEST, _LARGEST).astype(np.float32)

@@ -76,5 +76,6 @@ def example(column: pa.Array, rows: np.ndarray | None = None) -> str:
         value = scalar.as_py()
     except (ValueError, OverflowError):  # years outside Python's datetime, bytes that are no UTF-8
         value = str(scalar)
-    shown = "null" if value is None else repr(value)
+    quoted = isinstance(value, str | bytes | list | dict)
+    shown = "null" if value is None else repr(value) if quoted else str(value)
     return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}..."

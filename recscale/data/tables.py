@@ -13,6 +13,7 @@ from recscale.data.files import input_files
 from recscale.data.fitting import check_columns
 from recscale.data.formats import open_published
 from recscale.data.opened import Table, open_log, open_part
+from recscale.data.plain import plain
 from recscale.spec import (
     CriteoData,
     EventsData,
@@ -78,10 +79,20 @@ def whole_rows(data: Log, file: Path, rows: np.ndarray) -> Iterator[pa.RecordBat
     for batch in batches:
         begin, end = np.searchsorted(rows, [seen, seen + len(batch)])
         if end > begin:
-            yield batch.take(pa.array(rows[begin:end] - seen))
+            columns = [_taken(column, rows[begin:end] - seen) for column in batch.columns]
+            yield pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
         seen += len(batch)
         if end == len(rows):
             return
+
+
+def _taken(column: pa.Array, rows: np.ndarray) -> pa.Array:
+    """Some rows of a column; as text where it has lists of views or of run ends, which pyarrow does
+    not take."""
+    try:
+        return plain(column).take(pa.array(rows))
+    except pa.ArrowNotImplementedError:
+        return pa.array([str(column[row].as_py()) for row in rows.tolist()], pa.string())
 
 
 def holds_rows(data: Log | CriteoData, file: Path) -> bool:

@@ -83,7 +83,10 @@ def read_times(column: pa.Array, time_format: str | None) -> Times:
         return _integers(column)
     if pa.types.is_floating(column.type):
         return _floats(column)
-    raise Unfit(f"values of type {column.type}, which are no times, such as {example(column)}")
+    raise Unfit(
+        f"values of type {column.type}, such as {example(column)}, which are no times; give a "
+        "timestamp, a date, ISO text or unix time"
+    )
 
 
 def _timestamps(column: pa.Array) -> Times:
@@ -104,6 +107,7 @@ def _integers(column: pa.Array) -> Times:
         there = pc.less_equal(column, pa.scalar(np.iinfo(np.int64).max, pa.uint64()))
         column = pc.if_else(there, column, pa.scalar(None, pa.uint64()))
     whole, given = _int64(column.cast(pa.int64()))
+    given &= whole != np.iinfo(np.int64).min  # pandas writes it for NaT
     return Times.none(len(whole))._replace(
         whole=whole, number=np.ones(len(whole), bool), readable=given
     )

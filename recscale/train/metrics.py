@@ -16,13 +16,12 @@ EPSILON = 1e-12  # probabilities are clamped to [EPSILON, 1 - EPSILON], as torch
 class ClickMetrics(NamedTuple):
     log_loss: float
     """Mean cross-entropy, nats."""
-    ne: float
+    ne: float | None
     """Normalised entropy: log-loss over the entropy of this set's own base rate
-    (He et al. 2014; torchrec.metrics.ne)."""
+    (He et al. 2014; torchrec.metrics.ne). None, like `auc`, when only one class is present."""
     auc: float | None
-    """None when only one class is present."""
-    calibration: float
-    """Sum of predicted over sum of observed clicks."""
+    calibration: float | None
+    """Sum of predicted over sum of observed clicks; None without a click."""
 
 
 def click_metrics(logits: torch.Tensor, labels: torch.Tensor) -> ClickMetrics:
@@ -33,13 +32,14 @@ def click_metrics(logits: torch.Tensor, labels: torch.Tensor) -> ClickMetrics:
     bits = compute_cross_entropy(labels, probability.clone(), weights, EPSILON).sum()
     positives = labels.sum()
     n = torch.tensor(float(labels.numel()), dtype=torch.float64)
+    both = bool(0 < positives < n)
     ne = compute_ne(bits, n, positives, n - positives, EPSILON)
-    both = 0 < positives < n
+    calibration = compute_calibration(probability.sum(), positives)
     return ClickMetrics(
         log_loss=float(bits) * math.log(2) / labels.numel(),
-        ne=float(ne),
+        ne=float(ne) if both else None,
         auc=float(binary_auroc(probability, labels.long())) if both else None,
-        calibration=float(compute_calibration(probability.sum(), positives)),
+        calibration=float(calibration) if positives > 0 else None,
     )
 
 

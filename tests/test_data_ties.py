@@ -1,0 +1,150 @@
+"""Rows of one moment: no order that a model could learn, and no event lost as a copy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from data_files import events_spec, prepared, stored_order
+
+from recscale.data.layout import present
+
+START = 1_600_000_000
+
+
+def write(path: Path, **columns) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+def sorted_within_seconds(n: int = 20_000) -> dict[str, np.ndarray]:
+    """Items drawn at random, twenty a second of one user, sorted within the second as MovieLens and
+    Amazon have them."""
+    item = np.random.default_rng(0).integers(0, 200, n)
+    user, time = np.arange(n) // 400, START + np.arange(n) // 20
+    return {"user": user, "item": item[np.lexsort((item, time))], "time": time}
+
+
+def test_a_log_sorted_by_item_within_a_second_shows_no_order(tmp_path):
+    log = sorted_within_seconds()
+    data = events_spec(write(tmp_path / "log.parquet", **log), task="next_item", refuse_above=0.3)
+    order = stored_order(data)
+    item, time = log["item"][order], log["time"][order]
+    assert (np.diff(time) >= 0).all()
+    same = (time[1:] == time[:-1]) & (item[1:] != item[:-1])
+    assert same.sum() > 15_000
+    rises = item[1:][same] > item[:-1][same]
+    assert abs(rises.mean() - 0.5) < 3 / np.sqrt(len(rises))
+    # nor has an item a place of its own within ties: first in some, last in others
+    first = np.flatnonzero(np.diff(time, prepend=0))
+    ends = np.append(first[1:], len(time))
+    places = np.concatenate([np.linspace(0, 1, e - f) for f, e in zip(first, ends, strict=True)])
+    means = np.array([places[item == i].mean() for i in range(200)])
+    assert means.std() < 0.06  # .33 if fixed; 0.3 / sqrt(100 events of an item) if not
+    notes = prepared(tmp_path, data).manifest.notes
+    assert "20,000 of the 20,000" not in notes["ties"] and "arbitrary" in notes["ties"]
+    assert "with one of the same user" in notes["ties"]
+
+
+def test_neither_files_nor_their_order_nor_item_numbers_have_a_say(tmp_path):
+    log = sorted_within_seconds(2000)
+    log["label"] = np.random.default_rng(1).integers(0, 2, 2000)
+    shuffled = np.random.default_rng(2).permutation(2000)
+    places = []
+    for name, rows in (("one", np.arange(2000)), ("other", shuffled)):
+        for i, part in enumerate(np.array_split(rows, 3 if name == "other" else 1)):
+            write(tmp_path / name / f"{i}.parquet", **{k: v[part] for k, v in log.items()})
+        data = events_spec(tmp_path / name, columns={"label": "label"}, refuse_above=0.3)
+        places.append(prepared(tmp_path / f"{name}.out", data))
+    one, other = places
+    assert one.manifest == other.manifest
+    for name in present(one.path):
+        assert (one.arrays[name] == other.arrays[name]).all(), name
+
+
+def test_an_impression_and_its_click_are_both_kept(tmp_path):
+    n = 200
+    user, item, time = np.arange(n) % 9, np.arange(n) % 7, START + np.arange(n)
+    twice = np.repeat(np.arange(n), 2)  # every row again, with a click every tenth time
+    label = np.zeros(2 * n, int)
+    label[1::20] = 1
+    path = write(
+        tmp_path / "log.parquet", user=user[twice], item=item[twice], time=time[twice], label=label
+    )
+    store = prepared(tmp_path, events_spec(path, columns={"label": "label"}, refuse_above=0.5))
+    assert store.arrays["label"].sum() == label.sum() == 20
+    # the impressions that no click follows stand there twice, equal in all columns
+    assert store.manifest.dropped == {"copy of another row": n - 20}
+
+
+@pytest.mark.parametrize("column", ["price", "event_id", "tags"])
+def test_rows_that_differ_in_a_column_that_is_not_read_are_no_copies(tmp_path, column):
+    n = 100
+    twice = np.repeat(np.arange(n), 2)
+    other = {
+        "price": pa.array(np.arange(2 * n) / 4),
+        "event_id": pa.array([f"e{i}" for i in range(2 * n)]),
+        "tags": pa.array([["a"] * (i % 2) for i in range(2 * n)]),
+    }[column]
+    log = {"user": twice % 9, "item": twice % 7, "time": START + twice, column: other}
+    path = write(tmp_path / "log.parquet", **log)
+    store = prepared(tmp_path, events_spec(path, task="next_item"))
+    assert len(store.arrays["time"]) == 2 * n and not store.manifest.dropped
+    log.pop(column)
+    path = write(tmp_path / "log.parquet", **log)
+    store = prepared(tmp_path, events_spec(path, task="next_item", refuse_above=0.5))
+    assert store.manifest.dropped == {"copy of another row": n}
+
+
+def test_copies_are_found_across_files_of_other_types(tmp_path):
+    n = 100
+    log = {"user": np.arange(n), "item": np.arange(n) % 7, "time": START + np.arange(n)}
+    write(tmp_path / "log" / "0.parquet", **log, note=np.arange(n))
+    log = {name: values.astype(float) for name, values in log.items()}
+    write(tmp_path / "log" / "1.parquet", **log, note=np.arange(n) + (np.arange(n) % 4 == 0.0))
+    data = events_spec(tmp_path / "log", task="next_item", refuse_above=0.5)
+    assert prepared(tmp_path, data).manifest.dropped == {"copy of another row": 75}
+
+
+@pytest.mark.parametrize(("step", "name"), [(86_400, "days"), (3600, "hours")])
+def test_a_coarse_clock_drops_no_click(tmp_path, step, name):
+    n = 400
+    rows = np.arange(n) // 2  # two equal clicks an hour
+    path = write(
+        tmp_path / "log.parquet",
+        user=rows % 9,
+        item=rows % 7,
+        time=START + step * (rows // 4),
+        label=rows % 3 == 0,
+    )
+    store = prepared(tmp_path, events_spec(path, columns={"label": "label"}))
+    assert len(store.arrays["label"]) == n and not store.manifest.dropped
+    assert f"whole {name} apart" in store.manifest.notes["clock"]
+    assert "no row is dropped" in store.manifest.notes["clock"]
+    history = store.arrays["history_end"] - store.arrays["history_begin"]
+    assert history.max() > 0
+
+
+def test_baskets_may_hold_an_item_twice(tmp_path):
+    """Two purchases of one item at one moment: two positives, whose negatives are neither."""
+    n = 300
+    rows = np.arange(n) // 2
+    path = write(
+        tmp_path / "log.parquet",
+        user=rows % 5,
+        item=rows % 3,
+        time=START + rows,
+        amount=np.arange(n),
+    )
+    store = prepared(tmp_path, events_spec(path))
+    label, ids, time = (store.arrays[k] for k in ("label", "ids", "time"))
+    assert label.sum() == n
+    for moment in np.unique(time)[5:20]:
+        here = time == moment
+        taken = set(ids[here & (label == 1), 1])
+        assert len(taken) == 1 and not taken & set(ids[here & (label == 0), 1])
+        assert (here & (label == 0)).sum() == 8
