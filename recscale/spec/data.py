@@ -179,7 +179,7 @@ class TextFormat(Frozen):
     """The dialect of text files that are not plain CSV."""
 
     separator: Annotated[str, Field(pattern=r"^[^\r\n]+$")] = ","
-    """What stands between two values: one or more characters."""
+    """What stands between two values: one character, or several where no value is quoted."""
     quote: Annotated[str, Field(pattern=r"^[!-~]$")] | None = '"'
     """The character round a value that holds separators; null: no value is quoted."""
     header: bool | tuple[str, ...] = True
