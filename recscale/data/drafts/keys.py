@@ -83,11 +83,13 @@ def _at_least(column: str, level: float) -> str:
 
 
 def _threshold(ratings: np.ndarray) -> float:
-    """Four fifths of the scale where that parts the ratings, else their middle one."""
+    """Four fifths of the scale where that parts the ratings, else their middle one; a quantity,
+    such as a share watched, has no scale."""
     top = ratings.max()
-    scale = next((s for s in (5, 10, 100) if 0.5 * s < top <= s), top)
     levels = np.unique(ratings)[1:]  # the lowest would make every rating a positive
-    wanted = 0.8 * scale if scale in (5, 10, 100) else np.median(ratings)
+    stars = len(levels) <= 100
+    scale = next((s for s in (5, 10, 100) if 0.5 * s < top <= s and stars), None)
+    wanted = 0.8 * scale if scale else np.median(ratings)
     return float(levels[min(np.searchsorted(levels, wanted), len(levels) - 1)])
 
 
