@@ -247,6 +247,13 @@ def many_nulls(w: World) -> str:
     return "log.parquet"
 
 
+def copies(w: World) -> str:
+    day = pa.array(w.time // 86400, pa.int32()).cast(pa.date32())
+    table = pa.table({"uid": w.user, "sku": w.item, "day": day, "n": np.arange(N) % 400})
+    pq.write_table(pa.concat_tables([table, table[:150]]), "log.parquet")
+    return "log.parquet"
+
+
 def hive(w: World) -> str:
     for day in range(3):
         folder = Path(f"parts/date=2026-08-0{day + 1}")
@@ -323,6 +330,7 @@ CASES: list[Case] = [
     (odd_names, "click", {"user": "user id", "item": "item #", "time": "time: at"},
      '"nulls": ["", "NA"]'),
     (many_nulls, "next_item", {"user": "uid", "item": "sku"}, "refuse_above: 0.4"),
+    (copies, "next_item", {"user": "uid", "item": "sku"}, "20 % of the rows lack a value needed"),
     (hive, "click", {"user": "user", "item": "item", "time": "at", "label": "bought"},
      "left out: date, another time"),
     (shards, "next_item", {"user": "uid", "item": "sku", "time": "ts"}, "about 2,"),

@@ -43,7 +43,7 @@ def write_stream(rows: pa.Table, path: Path) -> None:
 
 def write_json(rows: pa.Table, path: Path) -> None:
     text = "".join(json.dumps(row) + "\n" for row in rows.to_pylist()).encode()
-    path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
+    path.write_bytes(gzip.compress(text, mtime=0) if path.suffix == ".gz" else text)
 
 
 KINDS = {

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from data_files import column, events_spec, history, prepared
 
+from recscale.data.binary import ParquetTable
 from recscale.data.lists import flattened
 from recscale.data.prepare import DataError
 from recscale.data.store import Bag, Store
@@ -290,10 +291,11 @@ def test_columns_may_be_called_like_the_tables_that_we_make(tmp_path):
     [
         ({"amounts": [[1.0]] * N}, {"weights": {"tags": "amounts"}},
          r"log.parquet: row \d+: 'tags' holds \d values and 'amounts' 1"),
-        ({"amounts": [1.0] * N}, {"weights": {"tags": "amounts"}}, "'amounts' holds single values of type d"),
+        ({"amounts": [1.0] * N}, {"weights": {"tags": "amounts"}},
+         "'amounts' holds single values of"),
         ({"amounts": [["x"]] * N, "tags": [["a"]] * N}, {"weights": {"tags": "amounts"}},
          "weights 'amounts' holds something else than numbers, such as 'x'"),
-        ({"tags": ["a"] * N}, {"weights": {"tags": "amounts"}}, "'tags' holds single values of type s"),
+        ({"tags": ["a"] * N}, {"weights": {"tags": "amounts"}}, "'tags' holds single values of"),
         ({"tags": [[["a"]]] * N}, {}, "'tags' holds lists of list<"),
         ({"tags": [[{"a": 1}]] * N}, {}, "'tags' holds lists of struct<"),
         ({}, {"history": "user"}, "two parts"),
@@ -343,3 +345,12 @@ def test_weights_of_no_sparse_column_and_histories_of_next_item_are_refused():
         Columns(user="u", item="i", time="t", weights={"tags": "w"})
     with pytest.raises(ValueError, match="history belongs to task click"):
         events_spec("log", task="next_item", columns={"history": "h"})
+
+
+def test_long_lists_are_read_a_few_rows_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr("recscale.data.binary.CHUNK_ROWS", 1000)
+    table = {"a.b": [[1] * 100] * 500, "n": [1] * 500, "vector": [[0.5] * 500] * 500}
+    pq.write_table(pa.table(table), tmp_path / "log.parquet")
+    for columns, rows in ((["a.b", "n"], 10), (["n"], 500), (None, 2)):
+        batches = ParquetTable(tmp_path / "log.parquet").batches(columns)
+        assert len(next(batches)) == rows

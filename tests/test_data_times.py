@@ -13,6 +13,7 @@ import pytest
 from data_files import events_spec, prepared
 
 from recscale.data.prepare import DataError
+from recscale.data.sequences import eval_windows, positions
 
 N = 120
 NS = 1_574_553_793_442_536_789 + 61_000_000_000 * np.arange(N)
@@ -208,6 +209,19 @@ def test_files_may_write_one_clock_in_several_ways(tmp_path):
     store = store_of(tmp_path, pieces)
     assert store.manifest.time_unit == "ns" and len(store.arrays["time"]) == 4 * N
     assert (np.unique(store.arrays["time"] // 10**9) == NS // 10**9).all()
+
+
+def test_models_are_given_seconds_whatever_the_unit(tmp_path):
+    """Buckets of elapsed time are of seconds: 7 s apart is the same in every unit."""
+    seconds = 1_600_000_000 + 7 * np.arange(N)
+    found = []
+    for unit, times in {"s": seconds, "us": seconds * 10**6 + 1, "ns": seconds * 10**9 + 1}.items():
+        (tmp_path / unit).mkdir()
+        store = store_of(tmp_path / unit, pa.array(times))
+        assert store.manifest.time_unit == unit
+        found.append(positions(store, eval_windows(store, 8)).time)
+        assert (store.seconds(store.arrays["history_times"]) >= 1_600_000_000).all()
+    assert (found[0] == found[1]).all() and (found[0] == found[2]).all()
 
 
 def test_moments_are_told_apart_at_the_clocks_own_resolution(tmp_path):

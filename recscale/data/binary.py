@@ -34,8 +34,21 @@ class ParquetTable:
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The chosen columns, by default all. Raises DataError."""
         with readable(self.file), self._open() as parquet:
-            for batch in parquet.iter_batches(CHUNK_ROWS, columns=columns):
+            for batch in parquet.iter_batches(_rows_at_once(parquet, columns), columns=columns):
                 yield batch if columns is None else batch.select(list(columns))
+
+
+def _rows_at_once(parquet: pq.ParquetFile, columns: Sequence[str] | None) -> int:
+    """As many as hold some CHUNK_ROWS values of the chosen column with the longest lists."""
+    held, meta = 0, parquet.metadata
+    for i in range(meta.num_columns):
+        column = parquet.schema.column(i)
+        path = f"{column.path}."
+        chosen = columns is None or any(path.startswith(f"{name}.") for name in columns)
+        if chosen and column.max_repetition_level:
+            groups = (meta.row_group(g).column(i) for g in range(meta.num_row_groups))
+            held = max(held, sum(group.num_values for group in groups))
+    return max(1, CHUNK_ROWS * meta.num_rows // max(1, held, meta.num_rows))
 
 
 class ArrowTable:

@@ -51,10 +51,11 @@ def table_warnings(built: Built, n_train: int) -> list[str]:
     found = []
     for table in built.tables:
         reasons = []
-        if table.distinct > VALUES_PER_ROW * n_train:
+        if table.distinct > VALUES_PER_ROW * n_train * table.mean_length > 0:
             reasons.append(f"{table.distinct:,} values in {n_train:,} training rows")
         if table.unseen_rate > UNSEEN:
-            reasons.append(f"{table.unseen_rate:.0%} of the evaluation rows hold one that is new")
+            new = "values are new" if table.bag else "rows hold one that is new"
+            reasons.append(f"{table.unseen_rate:.0%} of the evaluation {new}")
         if reasons:
             found.append(
                 f"{table.name}: {' and '.join(reasons)}; such a column adds table parameters that "

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cache
 from urllib.parse import unquote
 
-_QUOTED = {c: f"%{ord(c):02X}" for c in "%.@"}
+_QUOTED = str.maketrans({c: f"%{ord(c):02X}" for c in "%.@"})
 
 
+@cache
 def module_name(name: str) -> str:
     """A name for a module: torch refuses points, the empty name, and names of its own attributes
     such as `type`; torchrec cuts a feature's name at an @."""
-    return ":" + name.translate(str.maketrans(_QUOTED))
+    return ":" + name.translate(_QUOTED)
 
 
 def plain_name(module: str) -> str:

@@ -17,15 +17,15 @@ from recscale.data.layout import DataError
 from recscale.manifest import Manifest, TableFacts
 from recscale.planner import PlanError, planned_runs
 from recscale.spec import TextFormat
+from recscale.spec.train import BATCHES
 from recscale.specfile import parse_spec, scalar
 
-STEPS = 100
-"""Steps of the shortest run, where the log has the rows for them at batches of 8 and more."""
 WIDE = 96  # columns of the file
 LOST = 0.03
 """Share of rows to be dropped from which the draft raises `refuse_above`, which is 5 %."""
-HOLDOUT = 0.1
-"""Of the rows; also what the draft says under `holdout`."""
+HOLDOUTS = (0.1, 0.2, 0.3)
+"""Shares of the rows to evaluate on: the first that should hold POSITIVES, else the last."""
+POSITIVES = 20
 
 
 def draft(name: str, path: str, file: str) -> tuple[str, list[str]]:
@@ -41,7 +41,7 @@ def draft(name: str, path: str, file: str) -> tuple[str, list[str]]:
         roles = known or guess(sample.columns, sample.doubt is None, sample.vectors)
     except DataError as error:
         raise DataError(f"--from {path}: {error}") from None
-    data = _criteo(path, roles) if known else _data(path, sample, roles)
+    data = _criteo(path, sample, roles) if known else _data(path, sample, roles)
     if known:
         sample = replace(sample, doubt=None)
     head = [
@@ -77,12 +77,12 @@ def _rows(sample: Sample) -> str:
     return rows if seen == sample.rows else f"{rows}, {seen:,} of them looked at"
 
 
-def _criteo(path: str, roles: Roles) -> list[str]:
+def _criteo(path: str, sample: Sample, roles: Roles) -> list[str]:
     return [
         "data:",
         _noted("  source: criteo", roles.why_task),
         f"  path: {scalar(path)}",
-        _noted("  holdout: {last: 10%}", "the last tenth, which evaluates every run"),
+        _held_out(sample, roles),
     ]
 
 
@@ -109,10 +109,22 @@ def _data(path: str, sample: Sample, roles: Roles) -> list[str]:
         lines.append(f"    # left out: {scalar(g.column)}, {g.why}{unsure}")
     if roles.lost > LOST:
         share = min(0.95, math.ceil(roles.lost * 10 + 0.5) / 10)
-        doubt = f"{100 * roles.lost:.0f} % of the rows lack one of the columns above"
+        doubt = f"{100 * roles.lost:.0f} % of the rows lack a value needed, or copy another row"
         lines.append(_noted(f"  refuse_above: {share:g}", "such rows are dropped", doubt))
-    lines.append(_noted("  holdout: {last: 10%}", "the newest tenth, which evaluates every run"))
-    return lines
+    return [*lines, _held_out(sample, roles)]
+
+
+def _held_out(sample: Sample, roles: Roles) -> str:
+    share = _holdout(sample, roles)
+    few = " (positives are few)" if share > HOLDOUTS[0] else ""
+    said = f"the newest rows, which evaluate every run{few}"
+    return _noted(f"  holdout: {{last: {100 * share:.0f}%}}", said)
+
+
+def _holdout(sample: Sample, roles: Roles) -> float:
+    rate = roles.rate if roles.rate is not None else 1.0
+    enough = (s for s in HOLDOUTS if s * rate * sample.rows >= POSITIVES)
+    return next(enough, HOLDOUTS[-1] if roles.rate else HOLDOUTS[0])
 
 
 def _features(roles: Roles) -> list[str]:
@@ -137,8 +149,9 @@ def _rest(sample: Sample, roles: Roles, budget: str) -> list[str]:
     rows = round(sample.rows * roles.events)
     step = sum(rows >= n for n in (30_000, 1_000_000, 30_000_000))
     shares = ([0.5, 1.0], [0.25, 0.5, 1.0], [0.1, 0.3, 1.0], [0.01, 0.03, 0.1])[step]
-    least = shares[0] * rows * (1 - HOLDOUT)
-    batch = 2 ** min(10, max(3, math.floor(math.log2(max(1, least / STEPS)))))
+    least = shares[0] * rows * (1 - _holdout(sample, roles))
+    usual = least >= BATCHES[0]  # then the batch may be left out
+    small = [] if usual else [_noted(f"  batch_size: {max(1, int(least) // 8)}", "a tiny log")]
     if roles.task == "click":
         dims = ("[4, 8]", "[4, 8, 16]", "[8, 16, 32]", "[8, 16, 32]")[step]
         widths = ("[16, 32]", "[16, 32, 64]", "[32, 64, 128]", "[64, 128, 256]")[step]
@@ -159,7 +172,7 @@ def _rest(sample: Sample, roles: Roles, budget: str) -> list[str]:
         *model,
         "train:",
         _noted(f"  data_fraction: {shares}", "an axis: does more data pay?"),
-        _noted(f"  batch_size: {batch}", f"{least / batch:,.0f} steps at the smallest fraction"),
+        *small,
         _noted("  seeds: 2", "how far equal runs scatter; less is no difference"),
         _noted("search: {strategy: axes}", "one axis at a time round the middle values"),
         _noted(f"budget: {budget}", "about twice what the plan should cost; never crossed"),
@@ -197,7 +210,7 @@ def _spend(text: str, sample: Sample, roles: Roles) -> str:
     """Twice what the runs of a draft cost by the closed forms, were the log like its sample."""
     spec = parse_spec(text)
     rows = round(sample.rows * roles.events)
-    n_train = max(1, math.ceil(rows * (1 - HOLDOUT)))
+    n_train = max(1, math.ceil(rows * (1 - _holdout(sample, roles))))
     try:
         runs = planned_runs(spec, _manifest(roles, rows, n_train))
     except PlanError:

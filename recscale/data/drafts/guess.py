@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from recscale.data.drafts import names
 from recscale.data.drafts.features import feature_of, find_history, find_weights, lengths_of
-from recscale.data.drafts.keys import find_outcome, find_time, find_user_and_item
+from recscale.data.drafts.keys import find_outcome, find_time, find_user_and_item, positives
 from recscale.data.drafts.names import strength, words_of
 from recscale.data.drafts.profile import profile
 from recscale.data.drafts.roles import Guess, Roles
@@ -40,6 +40,7 @@ def criteo(table: pa.Table) -> Roles | None:
         task="click",
         why_task="as Criteo publishes its logs: a label, 13 integers and 26 ids a line",
         profiles={p.name: p for p in columns},
+        rate=float(columns[0].numbers.mean()),
     )
 
 
@@ -66,7 +67,7 @@ def guess(table: pa.Table, named: bool = True, vectors: Sequence[str] = ()) -> R
     features += [Guess("left out", v, "vectors of numbers, which no part takes") for v in vectors]
     keys = [user, item, time, *(g for g in (outcome, history) if g)]
     read = [g.column for g in keys if g is not history]
-    lost = 1 - math.prod(columns[n].filled for n in read)
+    lost = 1 - math.prod(columns[n].filled for n in read) * (1 - _copies(table))
     read += [g.column for g in features if g.part == "dense" and task == "click"]
     return Roles(
         guesses=(*keys, *features),
@@ -78,6 +79,7 @@ def guess(table: pa.Table, named: bool = True, vectors: Sequence[str] = ()) -> R
         weights=weights,
         events=len(table) / max(1, rows),
         lost=lost,
+        rate=positives(columns[outcome.column], positive) if outcome else None,
         nulls=tuple(sorted({w for n in read for w in columns[n].nulls})),
     )
 
@@ -96,6 +98,16 @@ def _one_event_a_row(table: pa.Table) -> pa.Table:
     row = pa.array(np.repeat(np.arange(len(table)), lengths))
     flat = {n: pc.list_flatten(table[n]) if n in apart else table[n].take(row) for n in called}
     return pa.table(flat)
+
+
+def _copies(table: pa.Table) -> float:
+    """Share of the rows that say the same as another one in every column, lists aside."""
+    flat = [f.name for f in table.schema if not pa.types.is_nested(f.type)]
+    try:
+        distinct = len(table.select(flat).group_by(flat).aggregate([]))
+    except pa.ArrowNotImplementedError:  # a type that Arrow does not group by
+        return 0.0
+    return 1 - distinct / len(table)
 
 
 def _why(outcome: Guess | None) -> str:

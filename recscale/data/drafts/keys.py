@@ -76,6 +76,12 @@ def find_outcome(columns: dict[str, Profile]) -> tuple[Guess | None, str | None]
     return Guess("positive", rating, f"ratings, {p.range}", doubt), _at_least(rating, level)
 
 
+def positives(outcome: Profile, positive: str | None) -> float:
+    """Share of the rows with an outcome that are positives."""
+    least = 1.0 if positive is None else float(positive.rpartition(">=")[2])
+    return float((outcome.numbers >= least).mean())
+
+
 def _at_least(column: str, level: float) -> str:
     """As `data.positive` takes it."""
     quoted = column if re.fullmatch(r"[A-Za-z_]\w*", column) else f"`{column}`"
@@ -83,13 +89,13 @@ def _at_least(column: str, level: float) -> str:
 
 
 def _threshold(ratings: np.ndarray) -> float:
-    """Four fifths of the scale where that parts the ratings, else their middle one; a quantity,
-    such as a share watched, has no scale."""
+    """Four fifths of the scale where that parts the ratings, else their median."""
     top = ratings.max()
+    scale = next((s for s in (5, 10, 100) if 0.5 * s < top <= s), None)
     levels = np.unique(ratings)[1:]  # the lowest would make every rating a positive
-    stars = len(levels) <= 100
-    scale = next((s for s in (5, 10, 100) if 0.5 * s < top <= s and stars), None)
     wanted = 0.8 * scale if scale else np.median(ratings)
+    if not 0.05 < (ratings >= wanted).mean() < 0.95:
+        wanted = np.median(ratings)
     return float(levels[min(np.searchsorted(levels, wanted), len(levels) - 1)])
 
 

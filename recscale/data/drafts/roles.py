@@ -39,8 +39,10 @@ class Roles:
     """Of a row: more than one where rows list items."""
     nulls: tuple[str, ...] = ()
     """Words that stand for missing values where a value is needed."""
+    rate: float | None = None
+    """Share of positives in the sample."""
     lost: float = 0.0
-    """Share of the rows that lack a user, an item, a time or an outcome."""
+    """Share of the rows that lack a user, an item, a time or an outcome, or are copies."""
 
     def of(self, part: Part) -> list[Guess]:
         return [g for g in self.guesses if g.part == part]
