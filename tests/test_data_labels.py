@@ -168,8 +168,15 @@ def test_columns_that_hardly_repeat_are_warned_of_once(tmp_path):
     columns = {"label": "label", "sparse": ("session", "day", "hour")}
     warnings = prepared(tmp_path, events_spec(path, columns=columns)).manifest.warnings
     assert len(warnings) == 2
-    assert "session: 360 values in 360 training rows and 100% of the evaluation" in warnings[0]
+    assert "session: 360 values in 360 training rows of the log and 100% of the" in warnings[0]
     assert warnings[1].startswith("day: 100% of the evaluation rows hold one that is new")
+
+
+def test_a_user_a_row_is_warned_of_beside_sampled_negatives(tmp_path):
+    store = prepared(tmp_path, events_spec(log(tmp_path, user=ROWS)))
+    assert store.manifest.n_train == pytest.approx(1800, abs=20)
+    (warning,) = store.manifest.warnings
+    assert warning.startswith("user: 360 values in 360 training rows of the log and 100%")
 
 
 def test_dense_columns_are_numbers_of_any_type(tmp_path):
