@@ -16,7 +16,12 @@ from recscale.data.files import input_files, partition_keys
 from recscale.data.layout import DataError
 from recscale.data.prepare import prepare, store_path
 from recscale.data.store import Store
+from recscale.engine.ready import changes, other_data, ready
+from recscale.ledger import Ledger
+from recscale.manifest import load_manifest
+from recscale.planner.journal import plan_of
 from recscale.spec import CriteoData, EventsData
+from recscale.specfile import parse_spec
 
 N = 200
 
@@ -197,3 +202,27 @@ def test_what_is_no_file_is_refused_by_name(tmp_path):
     (tmp_path / "log/2.csv").symlink_to(tmp_path / "nowhere")
     with pytest.raises(DataError, match="2.csv is no file"):
         input_files(str(tmp_path / "log"))
+
+
+def test_a_run_says_that_its_data_is_not_that_of_the_last_plan(tmp_path):
+    log(tmp_path / "log.csv")
+    sweep = parse_spec(f"""
+name: mine
+storage: {tmp_path}
+data: {{source: events, path: {tmp_path}/log.csv, columns: {{user: user, item: item, time: time}}}}
+model: {{family: dlrm, embedding_dim: 4, mlp_width: 8}}
+train: {{batch_size: 64}}
+budget: {{flop: 1e15}}
+""")
+    first = ready(sweep)
+    assert other_data(first) is None
+    data = load_manifest(first.store).model_dump(mode="json")
+    plan = {"runs": plan_of(first.planned), "spec": sweep.model_dump(mode="json"), "data": data}
+    Ledger(first.run_dir).append("plan", **plan)
+    assert other_data(ready(sweep)) is None
+    log(tmp_path / "log.csv", rows().replace("u3,i3", "u4,i3"))
+    second = ready(sweep)
+    assert "every run is a new one" in (other_data(second) or "")
+    assert changes(second) == (
+        [p.run_id for p in second.planned], [p.run_id for p in first.planned]
+    )  # fmt: skip

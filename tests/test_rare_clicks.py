@@ -25,20 +25,20 @@ from recscale.planner import planned_runs
 from recscale.run import RunConfig
 from recscale.specfile import parse_spec
 from recscale.train import loop
+from recscale.train.divergence import PATIENCE_NATS, Judgement
 from recscale.train.host import PlainHost
 from recscale.train.loop import train
 from recscale.train.metrics import entropy
-from recscale.train.task import Part
 
-RATES = {0.3: 6_000, 0.03: 20_000, 0.003: 60_000, 0.0003: 300_000}
-"""Click rate -> rows of its log, about a hundred clicks or more in each."""
+RATES = {0.3: (25_000, 512), 0.03: (25_000, 512), 0.003: (60_000, 1024), 0.0003: (240_000, 2048)}
+"""Click rate -> rows of its log, and a batch so large that chance alone does not reach ln 2."""
 
 
 @pytest.fixture(scope="module")
 def rare(tmp_path_factory: pytest.TempPathFactory) -> dict[float, Store]:
     """Logs of every rate. A third of the items has 98 % of the clicks, so that NE can fall."""
     stores = {}
-    for rate, n in RATES.items():
+    for rate, (n, _) in RATES.items():
         folder = tmp_path_factory.mktemp("rare")
         rng = np.random.default_rng(0)
         item = rng.integers(0, 30, n)
@@ -75,8 +75,9 @@ def default_run(store: Store, family: str, **train: float) -> RunConfig:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_click_family_starts_at_the_base_rate_and_ends_below_it(family, rate, rare, monkeypatch):
     monkeypatch.setattr(loop, "WATCH_STEPS", 1)
-    host, large = Listener(), {"batch_size": 4096} if rate < 0.001 else {}
-    outcome = train(default_run(rare[rate], family, eval_points=1, **large), rare[rate], host)
+    run = default_run(rare[rate], family, eval_points=1, batch_size=RATES[rate][1])
+    host = Listener()
+    outcome = train(run, rare[rate], host)
     assert outcome.status == "done", outcome.error
     assert max(host.heard) < math.log(2)
     assert outcome.curve[-1].metrics["eval_ne"] < 1
@@ -119,59 +120,66 @@ def test_a_sequence_model_starts_at_a_guess_among_all_items(name, width, sequenc
     assert float(loss) == pytest.approx(math.log(logits.shape[1]), rel=0.01)
 
 
-class Scripted:
-    """A task whose losses are given: (loss, untrained) of each step, 64 samples each."""
-
-    def __init__(self, losses: list[tuple[float, float]]):
-        self.losses = losses
-
-    def loss(self, model, step: int) -> Part:
-        found, untrained = self.losses[step]
-        any_weight = next(p for p in model.parameters() if p.requires_grad)
-        return Part(any_weight.sum() * 0 + found, untrained, 64.0)
-
-
-def fate(losses: list[tuple[float, float]], store: Store) -> str | None:
-    """What the loop says of a run with these losses; None as long as it lets it go on."""
-    training = loop._Training(default_run(store, "dlrm", batch_size=64), store, PlainHost())
-    training.task = Scripted(losses)  # type: ignore[assignment]
-    for step in range(len(losses)):
-        training._step(step)
-        training.progress.step += 1
-        if training.progress.step % loop.WATCH_STEPS == 0:
-            error = training._watch()
-            if error:
-                return error
-    return None
+def ended(losses: np.ndarray, untrained: np.ndarray) -> bool:
+    """Whether a run with these losses of steps of 64 samples [steps] is ended, at looks every 50
+    steps."""
+    judgement = Judgement()
+    for begin in range(0, len(losses), 50):
+        look = slice(begin, begin + 50)
+        judgement = judgement.hear(64 * losses[look].sum(), 64 * untrained[look].sum())
+        if judgement.diverged(2.0):
+            return True
+    return False
 
 
-def clicks(rng: np.random.Generator, p: float, steps: int, ratio: float) -> list:
-    """Losses of batches of 64 rows clicked at rate p, to a model that answers p to all of them and
-    to one that answers `ratio` times p."""
-    k = rng.binomial(64, p, steps)
+def steps(p: float, n: int, ratio: float, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Mean losses [n] of batches of 64 rows clicked at rate p: of a model that answers `ratio`
+    times p to all of them, and of one that answers p."""
+    k = np.random.default_rng(seed).binomial(64, p, n)
 
     def loss(q: float) -> np.ndarray:
         return -(k * math.log(q) + (64 - k) * math.log1p(-q)) / 64
 
-    return list(zip(loss(ratio * p).tolist(), loss(p).tolist(), strict=True))
+    return loss(ratio * p), loss(p)
 
 
-@pytest.mark.parametrize("p", [0.3, 0.03, 0.001, 0.0003])
-def test_noise_of_small_batches_is_no_divergence(p, store):
-    opened, rng = Store.open(store), np.random.default_rng(1)
+@pytest.mark.parametrize("p", [0.3, 0.03, 0.003, 0.001, 0.0003])
+def test_noise_of_small_batches_is_no_divergence(p):
+    """Though the loss of 50 steps alone is often twice the base rate's entropy and more."""
     for ratio in (0.5, 1.0, 1.5):
-        assert fate(clicks(rng, p, 3000, ratio), opened) is None
+        assert not ended(*steps(p, 100_000, ratio))
+    if p <= 0.001:
+        of_looks = steps(p, 100_000, 1.0)[0].reshape(-1, 50).mean(1)
+        assert of_looks.max() > 2 * entropy(p)
 
 
-def test_a_true_divergence_is_seen_at_any_rate(store):
-    opened, rng = Store.open(store), np.random.default_rng(1)
-    for p in (0.3, 0.001):
-        calm = clicks(rng, p, 500, 1.0)
-        wild = [(3 * untrained + 0.1, untrained) for _, untrained in clicks(rng, p, 2000, 1.0)]
-        assert fate(calm, opened) is None
-        assert "x what the untrained model lost" in fate(calm + wild, opened)
-    for broken in (math.nan, math.inf):
-        assert "nan" in fate([(broken, 0.01)] * 50, opened) or broken == math.inf
+def test_a_burst_of_clicks_is_no_divergence():
+    """Ten times the base rate for a while: the untrained model would have lost as much."""
+    calm, clicked = steps(0.003, 500, 1.0), np.full(500, 0.03)
+    burst = -(clicked * math.log(0.003) + (1 - clicked) * math.log1p(-0.003))
+    assert burst.mean() > 2 * entropy(0.003)
+    assert not ended(np.append(calm[0], 1.2 * burst), np.append(calm[1], burst))
+
+
+def test_a_true_divergence_is_seen_at_any_rate():
+    for p in (0.3, 0.03, 0.001):
+        calm, wild = steps(p, 500, 1.0), steps(p, 2000, 1.0, seed=2)[1]
+        assert ended(np.append(calm[0], 3 * wild + 0.1), np.append(calm[1], wild))
+    for broken in (math.nan, math.inf):  # at once, however few clicks there were
+        assert Judgement().hear(broken, 1e-3).diverged(2.0)
+
+
+def test_a_judgement_goes_on_where_it_was_interrupted(rare, tmp_path):
+    """Pooled over several looks, as it is where clicks are rare."""
+    run = default_run(rare[0.0003], "dlrm", batch_size=64, data_fraction=0.1)
+    training = loop._Training(run, rare[0.0003], PlainHost())
+    for step in range(50):
+        training._step(step)
+    assert training._watch() is None
+    progress = training.progress
+    assert 0 < progress.judgement.untrained < PATIENCE_NATS
+    facts = json.loads(json.dumps(progress.facts()))
+    assert loop._Progress.restore(facts).judgement == progress.judgement
 
 
 @pytest.mark.parametrize("family", ["dlrm", "dcnv2", "wukong"])

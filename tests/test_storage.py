@@ -20,6 +20,7 @@ from pathlib import Path
 import pyarrow.fs as pafs
 import pytest
 from conftest import slow, with_ray
+from data_files import events_spec
 
 from recscale.data.remote import cache, fetched, prepared
 from recscale.data.store import Store, StoreError
@@ -113,6 +114,18 @@ def test_a_whole_study_in_an_object_store(s3, tmp_path):
     again = recscale("run", sweep)
     assert again.returncode == 0
     assert len([e for e in Ledger(run_dir).entries() if e["kind"] == "run"]) == 2
+
+
+def test_two_logs_of_one_name_and_size_are_two_stores_in_a_bucket(s3, tmp_path):
+    stores = []
+    for place, first in (("a", 1_600_000_000), ("b", 1_700_000_000)):
+        (tmp_path / place).mkdir()
+        rows = [f"u{i % 7},i{i % 11},{first + i}\n" for i in range(200)]
+        (tmp_path / place / "log.csv").write_text("user,item,time\n" + "".join(rows))
+        data = events_spec(tmp_path / place / "log.csv", task="next_item")
+        stores.append(prepared(data, s3))
+        assert prepared(data, s3) == stores[-1]
+    assert len(set(stores)) == 2
 
 
 def test_a_node_copies_the_store_once_and_checks_it(s3, small: SweepSpec, tmp_path):

@@ -8,9 +8,13 @@ from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 
 from recscale.data.layout import CHUNK_ROWS, DataError
 from recscale.data.streams import readable
+
+READ = ds.ParquetReadOptions(coerce_int96_timestamp_unit="us")
+"""In nanoseconds, the default, Spark's int96 wraps outside 1677-2262."""
 
 
 class DeltaPart:
@@ -25,7 +29,7 @@ class DeltaPart:
         names = self.schema.names if columns is None else list(columns)
         with readable(self.file):
             yield from self._fragment.to_batches(
-                schema=self.schema, columns=names, batch_size=CHUNK_ROWS
+                schema=self.schema, columns=names, batch_size=CHUNK_ROWS, batch_readahead=1
             )
 
 
@@ -37,7 +41,7 @@ def delta_parts(folder: Path) -> list[DeltaPart]:
     """
     table = _opened(folder)
     try:
-        rows = table.to_pyarrow_dataset()
+        rows = table.to_pyarrow_dataset(parquet_read_options=READ)
         actions = pa.table(table.get_add_actions(flatten=True))
     except Exception as error:  # its errors share no base that is public
         raise DataError(_unread(folder, error)) from None
@@ -69,8 +73,9 @@ def _opened(folder: Path) -> Any:
 
 def _unread(folder: Path, error: Exception) -> str:
     said = (str(error).splitlines() or [type(error).__name__])[0][:300]
+    purge = ", or remove its deletion vectors there (REORG TABLE ... APPLY (PURGE))"
     return (
         f"data.path: the Delta table {folder} cannot be read by deltalake ({said}); write its rows "
-        "to Parquet files with the engine that keeps it, or there drop the feature (REORG TABLE "
-        "... APPLY (PURGE) removes deletion vectors)"
+        "to Parquet files with the engine that keeps it"
+        f"{purge if 'deletionVectors' in said else ''}"
     )

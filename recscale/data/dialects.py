@@ -49,11 +49,6 @@ class TextTable:
         separator = dialect.separator.encode()
         self._packed = len(separator) > 1
         self._separator = UNIT if self._packed else separator
-        if self._packed and dialect.quote:
-            raise DataError(
-                f"data.format: the separator {dialect.separator!r} is longer than one byte, which "
-                "goes with unquoted values only; add quote: null"
-            )
         self._record = _grammar(self._separator, self._quote)
         with readable(file):
             names = [] if isinstance(dialect.header, bool) else list(dialect.header)

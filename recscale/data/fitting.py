@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import json
 import re
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from recscale.data.binary import JsonTable
 from recscale.data.dialects import TextTable
 from recscale.data.layout import DataError
 from recscale.data.opened import Table
@@ -67,6 +69,8 @@ def _check_kin(tables: Sequence[Table]) -> None:
     first: dict[frozenset[str], Table] = {}
     names: dict[frozenset[str], set[str]] = defaultdict(set)
     for table in tables:
+        if isinstance(table, JsonTable):  # a key that is left out is a null
+            continue
         columns = frozenset(table.schema.names)
         first.setdefault(columns, table)
         names[columns].add(NUMBERS.sub("#", table.file.name.lower()))
@@ -94,6 +98,6 @@ def _dialect_hint(table: Table) -> str:
         quote = "" if found[0] in ";," else ", quote: null"
         return (
             f". Its first line has no {table.dialect.separator!r} and has {found[0]!r}: say "
-            f'data.format: {{separator: "{found[0]}"{quote}}}'
+            f"data.format: {{separator: {json.dumps(found[0])}{quote}}}"
         )
     return ". Where its first line is a row already, name the columns: data.format: {header: [...]}"

@@ -60,6 +60,7 @@ def contents(files: Iterable[Path], root: Path) -> list[Content]:
                 fresh[at] = {"state": state, "digest": digest}
         found.append(Content(file, state, digest))
     if fresh:
+        root.mkdir(parents=True, exist_ok=True)
         _remember(root, fresh)
     return found
 
@@ -132,7 +133,8 @@ def _load(root: Path) -> dict[str, dict[str, Any]]:
 
 
 def _remember(root: Path, entries: dict[str, dict[str, Any]]) -> None:
-    root.mkdir(parents=True, exist_ok=True)
+    if not os.access(root, os.W_OK):  # stores that are only read: to digest again costs time alone
+        return
     with open(root / f"{MEMORY}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         known = _load(root)

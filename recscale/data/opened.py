@@ -48,20 +48,18 @@ class Partition:
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The chosen columns, by default all. Raises DataError where a key contradicts a column
         of its name."""
-        names = self.schema.names if columns is None else list(columns)
-        own = [n for n in names if n in self._own]
-        for batch in self._table.batches(own or self._table.schema.names[:1]):
-            arrays = [
-                self._agreed(batch[n], n) if n in self._own else self._key(n, len(batch))
-                for n in names
-            ]
-            yield pa.RecordBatch.from_arrays(arrays, names=names)
-
-    def _key(self, name: str, n: int) -> pa.Array:
-        return pa.repeat(pa.scalar(self._keys[name], pa.string()), n)
+        own = None if columns is None else [n for n in columns if n in self._own]
+        for batch in self._table.batches(self._table.schema.names[:1] if own == [] else own):
+            named = list(zip(batch.schema.names, batch.columns, strict=True))
+            for name, key in self._keys.items():
+                if name not in self._own:
+                    named.append((name, pa.repeat(pa.scalar(key, pa.string()), len(batch))))
+            names, arrays = zip(*((n, self._agreed(c, n)) for n, c in named), strict=True)
+            whole = pa.RecordBatch.from_arrays(list(arrays), names=list(names))
+            yield whole if columns is None else whole.select(list(columns))
 
     def _agreed(self, column: pa.Array, name: str) -> pa.Array:
-        if name not in self._keys:
+        if name not in self._keys or name not in self._own:
             return column
         for value in pc.unique(column).to_pylist():  # type: ignore
             if str(value) != self._keys[name]:
@@ -101,7 +99,7 @@ def open_file(
     with readable(file):
         kind = kind_of(file)
     if kind not in COMPRESSED | {"text", "empty", "parquet", "arrow", "arrow stream"}:
-        raise DataError(f"{file}: is a {kind}; unpack or convert it: {LOGS}")
+        raise DataError(f"{file}: is {kind}; unpack or convert it: {LOGS}")
     if isinstance(format, TextFormat):
         return TextTable(file, format, dropped)
     if format == "auto":
@@ -126,6 +124,7 @@ def _format_of(file: Path, kind: str) -> FileFormat:
         return "csv" if dialect is CSV else "tsv"
     ending = next((e for e in FORMATS if name.endswith(e)), "")
     what = f"is named {ending} and is none" if ending else "does not say by its name what it holds"
+    what = "is empty" if kind == "empty" else what
     raise DataError(
         f"{file}: {what}; {LOGS}; another text file is described by data.format: csv, tsv, jsonl, "
         'or a mapping such as {separator: ";", header: [user, item, time]}'

@@ -11,13 +11,14 @@ from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
+from pyarrow.types import is_nested
 
 from recscale.data.build import scramble
 from recscale.data.ids import hash_of, keys_of
 from recscale.data.intake import Events
 from recscale.data.layout import CHUNK_ROWS
 from recscale.data.plain import Unfit, plain
-from recscale.data.tables import Log, whole_rows
+from recscale.data.tables import Log, columns_read, whole_rows
 
 
 def ties(*keys: np.ndarray) -> np.ndarray:
@@ -79,8 +80,8 @@ def read_hashes(events: Events, rows: np.ndarray) -> np.ndarray:
 def copies(data: Log, events: Events, rows: np.ndarray, alike: np.ndarray) -> np.ndarray:
     """bool [n]: which of the rows repeat another in every column of their files.
 
-    rows, alike: as `in_order` gives them. Only rows that read alike are looked up in the files;
-    32 bytes each. Raises DataError for files that can no longer be read.
+    rows, alike: as `in_order` gives them. Only rows that read alike are looked up in the files, for
+    what was not read of them; 32 bytes each. Raises DataError for files that can no longer be read.
     """
     repeated = np.zeros(len(rows), bool)
     member = alike.copy()
@@ -98,7 +99,10 @@ def copies(data: Log, events: Events, rows: np.ndarray, alike: np.ndarray) -> np
 
 
 def _digests(data: Log, events: Events, numbers: np.ndarray) -> np.ndarray:
-    """uint64 [n]: of the whole rows with these numbers."""
+    """uint64 [n]: of the rows with these numbers, of what their hashes do not say: the columns that
+    were not read, and whole lists. A value that was read may be written otherwise in another file.
+    """
+    read = columns_read(data)
     order = np.argsort(numbers, kind="stable")
     ascending = numbers[order]
     starts = [first for _, first in events.files]
@@ -109,7 +113,8 @@ def _digests(data: Log, events: Events, numbers: np.ndarray) -> np.ndarray:
             continue
         done = int(begin)
         for batch in whole_rows(data, file, ascending[begin:end] - first):
-            found[order[done : done + len(batch)]] = row_digests(batch)
+            said = [f.name for f in batch.schema if f.name in read and not is_nested(f.type)]
+            found[order[done : done + len(batch)]] = row_digests(batch.drop_columns(said))
             done += len(batch)
     return found
 

@@ -86,12 +86,20 @@ def whole_rows(data: Log, file: Path, rows: np.ndarray) -> Iterator[pa.RecordBat
     for batch in batches:
         begin, end = np.searchsorted(rows, [seen, seen + len(batch)])
         if end > begin:
-            chosen = pa.array(rows[begin:end] - seen)
-            columns = [plain(column).take(chosen) for column in batch.columns]
+            columns = [_taken(column, rows[begin:end] - seen) for column in batch.columns]
             yield pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
         seen += len(batch)
         if end == len(rows):
             return
+
+
+def _taken(column: pa.Array, rows: np.ndarray) -> pa.Array:
+    """Some rows of a column; as text where it has lists of views or of run ends, which pyarrow does
+    not take."""
+    try:
+        return plain(column).take(pa.array(rows))
+    except pa.ArrowNotImplementedError:
+        return pa.array([str(column[row].as_py()) for row in rows.tolist()], pa.string())
 
 
 def holds_rows(data: Log | CriteoData, file: Path) -> bool:

@@ -24,7 +24,7 @@ the base rate's entropy, and gradients still reach every parameter from the firs
 
 
 class ClickModel(nn.Module):
-    """Vectors of every set of tables; a family turns them into `hidden` values a sample, whose
+    """Vectors of every set of tables; a family turns them into its last hidden values, whose
     logit starts at the training window's log-odds. The history has a table of its own, with the
     item table's rows, so that `sequence_depth` changes dense parameters only.
 
@@ -32,10 +32,11 @@ class ClickModel(nn.Module):
     which is the mean; or the log's own weights over the sum of their magnitudes. Of an empty bag it
     is zero. torchrec pools (`is_weighted`), fused with the look-up."""
 
-    def __init__(self, config: ClickConfig, data: Manifest, device: torch.device, hidden: int):
+    def __init__(self, config: ClickConfig, data: Manifest, device: torch.device, width: int):
+        """width: of the last hidden layer."""
         super().__init__()
-        self.output = nn.Linear(hidden, 1, device=device)
-        nn.init.normal_(self.output.weight, std=OUTPUT_SD * hidden**-0.5)
+        self.output = nn.Linear(width, 1, device=device)
+        nn.init.normal_(self.output.weight, std=OUTPUT_SD * width**-0.5)
         nn.init.constant_(self.output.bias, start_logit(data))
         found = config.tables(data)
         meta = torch.device("meta")
@@ -107,12 +108,14 @@ class ClickModel(nn.Module):
 
     def forward(self, features: Features) -> torch.Tensor:
         """Logits [B]."""
-        last = self.interact(features.dense, self.embedded(features))
-        return self.output(last).squeeze(1)
+        return self.interact(features.dense, self.embedded(features))
 
     def interact(self, dense: torch.Tensor, sets: list[Vectors]) -> torch.Tensor:
-        """The last hidden values [B, hidden] from dense features [B, n_dense] and the vectors of
-        each set."""
+        """Logits [B] from dense features [B, n_dense] and the vectors of each set."""
+        return self.output(self.hidden(dense, sets)).squeeze(1)
+
+    def hidden(self, dense: torch.Tensor, sets: list[Vectors]) -> torch.Tensor:
+        """The family's own part: the last hidden values [B, width] of the same."""
         raise NotImplementedError
 
 

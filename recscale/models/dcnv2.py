@@ -38,7 +38,7 @@ class DCNv2(ClickModel):
 
     def __init__(self, config: DCNv2Config, data: Manifest, device: torch.device):
         hidden, (last, _) = config.layer_widths(data)
-        super().__init__(config, data, device, hidden=last)
+        super().__init__(config, data, device, width=last)
         width = config.cross_width(data)
         self.parallel = config.structure == "parallel"
         self.cross = nn.ModuleList(
@@ -48,7 +48,7 @@ class DCNv2(ClickModel):
         with device:
             self.deep = mlp(hidden, last_activation=True)
 
-    def interact(self, dense: torch.Tensor, sets: list[Vectors]) -> torch.Tensor:
+    def hidden(self, dense: torch.Tensor, sets: list[Vectors]) -> torch.Tensor:
         x0 = [torch.cat([*vectors, dense], dim=1) for vectors in sets]
         crossed = torch.cat([net(x) for net, x in zip(self.cross, x0, strict=True)], dim=1)
         if self.parallel:

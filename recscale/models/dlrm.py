@@ -19,7 +19,7 @@ class DLRM(ClickModel):
 
     def __init__(self, config: DLRMConfig, data: Manifest, device: torch.device):
         bottom, (*over, _) = config.mlp_widths(data)
-        super().__init__(config, data, device, hidden=over[-1])
+        super().__init__(config, data, device, width=over[-1])
         self.dim = config.set_dim
         with device:
             self.bottom = mlp(bottom, last_activation=True) if bottom else None
@@ -29,7 +29,7 @@ class DLRM(ClickModel):
         # not persistent: it follows from the config, and checkpoints hold what was learnt
         self.register_buffer("pairs", (i * n + j).to(device), persistent=False)
 
-    def interact(self, dense: torch.Tensor, sets: list[Vectors]) -> torch.Tensor:
+    def hidden(self, dense: torch.Tensor, sets: list[Vectors]) -> torch.Tensor:
         joined = []
         if self.bottom is not None:
             joined.append(self.bottom(dense))

@@ -48,7 +48,7 @@ class Wukong(ClickModel):
 
     def __init__(self, config: WukongConfig, data: Manifest, device: torch.device):
         bottom, (*over, _) = config.end_widths(data)
-        super().__init__(config, data, device, hidden=over[-1])
+        super().__init__(config, data, device, width=over[-1])
         self.dim = config.set_dim
         with device:
             self.bottom = mlp(bottom, last_activation=True) if bottom else None
@@ -59,7 +59,7 @@ class Wukong(ClickModel):
         with device:
             self.over_arch = mlp(over, last_activation=True)
 
-    def interact(self, dense: torch.Tensor, sets: list[Vectors]) -> torch.Tensor:
+    def hidden(self, dense: torch.Tensor, sets: list[Vectors]) -> torch.Tensor:
         if self.bottom is not None:
             parts = self.bottom(dense).split(self.dim, dim=1)
             sets = [[*vectors, part] for vectors, part in zip(sets, parts, strict=True)]

@@ -178,14 +178,28 @@ class Negatives(Frozen):
 class TextFormat(Frozen):
     """The dialect of text files that are not plain CSV."""
 
-    separator: str = ","
-    """What stands between two values: one character."""
-    quote: str | None = '"'
+    separator: Annotated[str, Field(pattern=r"^[^\r\n]+$")] = ","
+    """What stands between two values: one or more characters."""
+    quote: Annotated[str, Field(pattern=r"^[!-~]$")] | None = '"'
     """The character round a value that holds separators; null: no value is quoted."""
     header: bool | tuple[str, ...] = True
     """Whether the first line names the columns; a list names those of files without such a line."""
     nulls: tuple[str, ...] = ("",)
     """Unquoted words that stand for a missing value."""
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> TextFormat:
+        if self.quote and self.quote in self.separator:
+            raise ValueError(f"format: {self.quote!r} cannot be both quote and separator")
+        if self.quote and len(self.separator.encode()) > 1:
+            raise ValueError(
+                f"format: the separator {self.separator!r} is longer than one byte, which goes "
+                "with unquoted values only; add quote: null"
+            )
+        names = () if isinstance(self.header, bool) else self.header
+        if len(set(names)) < len(names):
+            raise ValueError("format.header: names one column twice; give each a name of its own")
+        return self
 
 
 TIME_UNITS = ("seconds", "milliseconds", "microseconds", "nanoseconds")

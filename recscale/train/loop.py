@@ -19,6 +19,7 @@ from recscale.data.store import Store
 from recscale.models.contract import build
 from recscale.run import CurvePoint, RunConfig, Spectrum
 from recscale.train.checkpoint import Checkpoints
+from recscale.train.divergence import Judgement
 from recscale.train.host import Host
 from recscale.train.optim import Optimizers, rate
 from recscale.train.sharding import ensure_process_group, shard
@@ -26,10 +27,6 @@ from recscale.train.spectrum import spectra
 from recscale.train.task import task_of
 
 WATCH_STEPS = 50  # steps between looks at the loss and the clock: each look waits for the device
-WATCH_NATS = 64.0
-"""What the untrained model must have lost on the samples since the last judgement before their loss
-is judged again: about 8 clicks at a rate of 0.0003, 115 samples at 0.25. Fewer say little: without
-a click a rare one's batches cost next to nothing, and with one ten times the usual."""
 
 
 @dataclass
@@ -65,8 +62,7 @@ class _Progress:
     curve: list[CurvePoint] = field(default_factory=list)
     loss_sum: float = 0.0
     loss_samples: int = 0
-    judged: tuple[float, float] = (0.0, 0.0)
-    """Nats lost since the last judgement, and what the untrained model lost on the same samples."""
+    judgement: Judgement = Judgement()
 
     def facts(self) -> dict[str, Any]:
         return {**vars(self), "curve": [p.model_dump() for p in self.curve]}
@@ -74,7 +70,12 @@ class _Progress:
     @classmethod
     def restore(cls, facts: dict[str, Any]) -> _Progress:
         curve = [CurvePoint.model_validate(p) for p in facts["curve"]]
-        return cls(**{**facts, "curve": curve, "resumed": facts["resumed"] + 1})
+        restored = {
+            "curve": curve,
+            "judgement": Judgement(*facts["judgement"]),
+            "resumed": facts["resumed"] + 1,
+        }
+        return cls(**{**facts, **restored})
 
 
 def train(config: RunConfig, store: Store, host: Host) -> Outcome:
@@ -172,16 +173,15 @@ class _Training:
         progress.loss_sum += loss
         progress.loss_samples += round(samples)
         self.host.looked(progress.step * self.config.train.batch_size, loss / samples)
-        lost, before = progress.judged
-        lost, before = lost + loss, before + untrained
-        progress.judged = (lost, before) if before < WATCH_NATS else (0.0, 0.0)
+        progress.judgement = progress.judgement.hear(loss, untrained)
         limit = self.config.train.diverge_above
-        if math.isfinite(lost) and (before < WATCH_NATS or lost <= limit * before):
+        if not progress.judgement.diverged(limit):
             return None
+        times = progress.judgement.lost / progress.judgement.untrained
         return (
             f"training loss {loss / samples:.4g} at step {progress.step} of {self.total}: "
-            f"{lost / before:.3g} x what the untrained model lost on the same samples, and "
-            f"{limit:g} x is the limit"
+            f"{times:.3g} x what the untrained model lost on the same samples, and {limit:g} x is "
+            "the limit"
         )
 
     def _evaluate(self) -> str | None:

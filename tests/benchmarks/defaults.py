@@ -24,8 +24,9 @@ from pydantic import TypeAdapter
 from recscale.data.prepare import prepare
 from recscale.data.store import Store
 from recscale.families import AnyModelSpec
+from recscale.planner.fixed import learning_rates
 from recscale.run import RunConfig
-from recscale.spec import DataSpec
+from recscale.spec import DataSpec, LearningRate, TrainSpec
 from recscale.train.host import PlainHost
 from recscale.train.loop import train
 from recscale.train.next_item import item_shares
@@ -120,8 +121,8 @@ def main() -> None:
     work = asked.work or Path(tempfile.mkdtemp())
     work.mkdir(exist_ok=True)
 
-    def values(name: str, default: str) -> list[float]:
-        return [float(x) for x in (getattr(asked, name) or default).split(",")]
+    def values(name: str, default: float) -> list[float]:
+        return [float(x) for x in (getattr(asked, name) or str(default)).split(",")]
 
     made = logs(asked.retail, asked.bandit, work)
     for log in asked.logs.split(",") if asked.logs else made:
@@ -138,14 +139,16 @@ def main() -> None:
             if family not in own:
                 continue
             model_spec = TypeAdapter(AnyModelSpec).validate_python({"family": family})
-            for width in values("width", "0"):
+            for width in values("width", 0):
                 axes = {k: v[0] for k, v in model_spec.axes().items()}
                 if width:
                     axes["sequence_width" if task == "next_item" else "mlp_width"] = int(width)
                 model = model_spec.resolve(axes, store.manifest)
+                usual = learning_rates(LearningRate(), model)
+                least = TrainSpec(data_fraction=(fraction,)).usual_batch(store.manifest.n_train, 1)
                 for batch, warmup, dense, sparse, seed in itertools.product(
-                    values("batch", "128"), values("warmup", "0.05"), values("dense", "1e-3"),
-                    values("sparse", "0.05"), range(asked.seeds),
+                    values("batch", least), values("warmup", 0.05), values("dense", usual.dense),
+                    values("sparse", usual.sparse), range(asked.seeds),
                 ):  # fmt: skip
                     config = RunConfig.model_validate(dict(
                         data=store.manifest.fingerprint, model=model,
