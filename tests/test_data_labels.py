@@ -52,7 +52,9 @@ def test_a_label_is_0_or_1_in_any_type(tmp_path, kind):
 
 def test_ratings_under_label_are_refused_with_what_helps(tmp_path):
     path = log(tmp_path, stars=ROWS % 5 + 1)
-    with pytest.raises(DataError, match='such as 2.*data.positive, such as "stars >= 4"') as caught:
+    with pytest.raises(
+        DataError, match='such as 2.*data.positive, such as "stars >= 4" or'
+    ) as caught:
         prepared(tmp_path, events_spec(path, columns={"label": "stars"}))
     assert "raise data.refuse_above" not in str(caught.value)
 

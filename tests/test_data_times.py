@@ -149,6 +149,7 @@ REFUSED = {
     ),
     "duration": (pa.array([1, 2], pa.duration("s")), "values of type duration.s."),
     "bool": (pa.array([True]), "values of type bool, such as True, which are no times"),
+    "single": (pa.array(np.float32(1.6e9 + np.arange(9))), "numbers of type float, such as 160"),
     "struct": (pa.array([{"s": 1}]), "values of type struct"),
     "nulls": (pa.nulls(3), "time unreadable: 3, such as null"),
     "NaT": (pa.array([np.iinfo(np.int64).min] * 3), "time unreadable: 3, such as -92233720"),

@@ -29,8 +29,8 @@ def refuse_unlearnable(data: DataSpec, folder: Path, built: Built) -> None:
         if len(single) == 2:
             raise DataError(
                 f"{where}: positives are {shown}, so there is nothing to tell apart; check what "
-                "the label says, or leave data.columns.label out where every row is a positive: then "
-                "negatives are drawn"
+                "the label says, or leave data.columns.label out where every row is a positive: "
+                "then negatives are drawn"
             )
         if single:
             raise DataError(
