@@ -26,7 +26,8 @@ def store_of(tmp_path, times, **spec):
     folder.mkdir()
     for i, time in enumerate(times if isinstance(times, list) else [times]):
         n = len(time)
-        table = {"user": np.arange(n) % 5, "item": np.arange(n) % 7, "time": time, "row": range(n)}
+        table = {"user": np.arange(n) % 5, "item": np.arange(n) % 7, "time": time}
+        table["row"] = range(i * n, i * n + n)
         pq.write_table(pa.table(table), folder / f"{i}.parquet")
     return prepared(tmp_path, events_spec(folder, task="next_item", **spec))
 
