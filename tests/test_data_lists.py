@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from itertools import pairwise
 
@@ -354,3 +355,54 @@ def test_long_lists_are_read_a_few_rows_at_a_time(tmp_path, monkeypatch):
     for columns, rows in ((["a.b", "n"], 10), (["n"], 500), (None, 2)):
         batches = ParquetTable(tmp_path / "log.parquet").batches(columns)
         assert len(next(batches)) == rows
+
+
+def test_json_lines_and_arrows_views_of_lists_give_the_store_that_parquet_gives(tmp_path):
+    log = bag_log()
+    rows = [dict(zip(log, values, strict=True)) for values in zip(*log.values(), strict=True)]
+    (tmp_path / "log.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    views = pa.array(log["tags"], pa.list_view(pa.string_view()))
+    table = pa.table(log).set_column(4, "tags", views)
+    path = str(tmp_path / "log.arrow")
+    with pa.OSFile(path, "wb") as out, pa.ipc.new_file(out, table.schema) as writer:
+        writer.write_table(table)
+    columns = {"label": "clicked", "sparse": ("tags",), "weights": {"tags": "amounts"}}
+    expected = store_of(tmp_path, log, columns=columns).manifest
+    for name in ("log.jsonl", "log.arrow"):
+        assert (
+            prepared(tmp_path, events_spec(tmp_path / name, columns=columns)).manifest == expected
+        )
+
+
+def test_a_file_without_any_value_does_not_say_that_a_column_holds_no_lists(tmp_path):
+    log = bag_log() | {"tags": [None] * 100 + [["a", "b"]] * (N - 100)}
+    for name, rows in (("a", slice(0, 100)), ("b", slice(100, N))):
+        part = {column: values[rows] for column, values in log.items()}
+        pq.write_table(pa.table(part), tmp_path / f"{name}.parquet")
+    columns = {"label": "clicked", "sparse": ("tags",)}
+    store = prepared(tmp_path, events_spec(tmp_path / "?.parquet", columns=columns))
+    lengths = np.concatenate([bag.lengths for bag in read_bags(store)])
+    assert lengths.tolist() == [0] * 100 + [2] * (N - 100)
+
+
+def test_a_basket_is_events_of_one_moment(tmp_path):
+    baskets = [["a", "b"], ["b"], [], ["a", "c"]] * 20
+    log = {"user": [1, 2] * 40, "item": baskets, "time": list(range(80))}
+    pq.write_table(pa.table(log), tmp_path / "log.parquet")
+    store = prepared(tmp_path, events_spec(tmp_path / "log.parquet", task="next_item"))
+    expected = [t for t, items in zip(range(80), baskets, strict=True) for _ in items]
+    assert store.arrays["time"].tolist() == expected
+    assert store.manifest.raw_rows == 100 and store.manifest.table("item").distinct == 3
+
+
+def test_negatives_have_the_given_history_of_their_positive(tmp_path):
+    log = bag_log() | {"before": [[(i * 3) % 30, i % 30][: i % 3] for i in range(N)]}
+    columns = {"history": "before"}
+    spec = events_spec(write(tmp_path, log), columns=columns, negatives=Negatives(per_positive=2))
+    store = prepared(tmp_path, spec)
+    a, met = store.arrays, defaultdict(set)
+    for row in range(len(a["label"])):
+        met[int(a["time"][row])].add(tuple(history(store, row)))
+    assert len(a["label"]) > 2 * N and all(len(seen) == 1 for seen in met.values())
+    lengths = [len(next(iter(met[t]))) for t in log["time"]]
+    assert lengths == [len(row) for row in log["before"]]
