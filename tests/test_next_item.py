@@ -167,7 +167,7 @@ def test_corrected_samples_tend_to_the_full_softmax(by, sequence_store):
         config = run(sequence_store, batch_size=256, epochs=1, **changes)
         task = NextItemTask(config, sequence_store, 0, 1, CPU)
         with torch.no_grad():
-            return float(task.loss(built.model, 0)[0])
+            return float(task.loss(built.model, 0).loss)
 
     many: dict[str, Any] = dict(negatives=4000, negatives_by=by)
     full = loss()

@@ -296,7 +296,9 @@ def test_two_workers_train_what_one_does(runs, opened, store, tmp_path):
     together = group(2, store, runs, tmp_path / "a", tmp_path / "a.pt")
     for one, two in zip(alone, together, strict=True):
         assert [p[0] for p in one] == [p[0] for p in two]
-        assert [p[1:] for p in two] == [pytest.approx(p[1:], rel=2e-4) for p in one]
+        assert [p[1:-1] for p in two] == [pytest.approx(p[1:-1], rel=2e-4) for p in one]
+        # three steps in, a row is where Adagrad's first steps sent it, however small its gradient
+        assert [p[-1] for p in two] == [pytest.approx(p[-1], rel=2e-3) for p in one]
 
 
 def resized(run: RunConfig) -> RunConfig:
