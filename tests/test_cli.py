@@ -94,7 +94,6 @@ def test_a_prepared_log_is_described():
         "900 training and 100 evaluation rows",
         "2026-01-01 00:00:00 to 2026-01-09 00:00:00; 1.23 % positives",
         "2026-01-09 00:00:01 to 2026-01-10 00:00:00; 2 % positives",
-        "told apart by milliseconds",
         "dropped 40 rows (3.8 %): time unreadable",
         "user 31 (5 % of evaluation unseen), tags 9 (2.5 values a row, weighted)",
         "10 more with 30 in all",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -53,7 +53,9 @@ class World:
         return self.rng.choice(values, N).tolist()
 
 
-def write(path: str, columns: dict[str, object], separator: str = ",", header: bool = True) -> str:
+def write(
+    path: str, columns: Mapping[str, object], separator: str = ",", header: bool = True
+) -> str:
     """A text file of the columns."""
     rows = zip(*columns.values(), strict=True)  # type: ignore
     lines = [separator.join(columns)] if header else []
@@ -354,12 +356,13 @@ def test_what_is_guessed_of_a_layout_can_be_planned(case: Case):
     assert data.task == task, written
     assert words in written, written
     for column in parts.values():  # printed with the reason
-        assert column in shown.output
+        assert str(column) in shown.output
     planned = call("plan", "mine.yaml", "--json")
     assert planned.exit_code == 0, planned.output + written
     facts = json.loads(planned.stdout)
     runs = facts["runs"] if isinstance(facts, dict) else facts
     budget = load_spec("mine.yaml").budget
+    assert budget.flop and budget.usd
     assert sum(r["train_flop"] for r in runs) < budget.flop
     assert sum(r["usd"] for r in runs) < budget.usd
 

@@ -179,8 +179,8 @@ def test_a_user_of_several_sequences_is_refused(tmp_path, files):
 
 
 def test_the_order_of_amazons_ratings_is_told_by_the_ids_alone(tmp_path):
-    ids = [f"{n:09}X" if n % 3 else f"B00{n:07}" for n in range(100)] * 3
-    books = [(f"A{n:013}", item, 10**9 + n) for n, item in enumerate(ids)]
+    asins = [f"{n:09}X" if n % 3 else f"B00{n:07}" for n in range(40)]
+    books = [(f"A{n:013}", asins[n % 40], 10**9 + n) for n in range(300)]
     for first in (0, 1):
         lines = [f"{r[first]},{r[1 - first]},4.0,{r[2]}\n" for r in books] + ["#oc-R1,0,5.0,1\n"]
         path = write(tmp_path, "ratings_Books.csv", "".join(lines))

@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,12 +26,11 @@ from hypothesis import strategies as st
 from recscale.data.layout import DataError
 from recscale.data.prepare import prepare
 from recscale.data.store import Store, shard
-from recscale.manifest import load_manifest
 from recscale.spec import EventsData
 
 LONG = "RECSCALE_SLOW" in os.environ
 profile = settings(
-    max_examples=4000 if LONG else 100,
+    max_examples=4000 if LONG else 80,
     deadline=None,
     derandomize=not LONG,
     phases=[p for p in Phase if LONG or p is not Phase.shrink],  # minutes, where a test fails
@@ -98,41 +99,35 @@ def said(error: BaseException) -> str:
     return sentence
 
 
-@given(logs())
-@profile
-def test_files_and_types_do_not_matter(drawn: Drawn):
-    prints = []
-    for shards in (drawn.shards, drawn.others):
-        with tempfile.TemporaryDirectory() as folder:
-            root = Path(folder)
-            (root / "log").mkdir()
-            write(replace(drawn, shards=shards), root / "log")
-            try:
-                store = prepare(spec(root / "log", drawn), root / "stores")
-                prints.append(load_manifest(store).fingerprint)
-            except DataError as error:
-                said(error)
-                prints.append("refused")
-    assert prints[0] == prints[1]
+@contextmanager
+def prepared(drawn: Drawn) -> Iterator[Store]:
+    """The store of the drawn log, while it is on disk. Raises DataError."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / "log").mkdir()
+        write(drawn, root / "log")
+        yield Store.open(prepare(spec(root / "log", drawn), root / "stores"))
 
 
 @given(logs())
 @profile
 def test_the_store_is_what_the_reference_makes_of_the_log(drawn: Drawn):
     log = reference(drawn)
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        (root / "log").mkdir()
-        write(drawn, root / "log")
-        refused = unfit(log, drawn.task)
-        try:
-            store = Store.open(prepare(spec(root / "log", drawn), root / "stores"))
-        except DataError as error:
-            assert refused is not False, said(error)
-            return
-        assert not refused, "a log that holds nothing to learn or to evaluate was taken"
-        assert_same(store, log, in_time=drawn.order == "time")
-        check_shards(store)
+    refused = unfit(log, drawn.task)
+    again = prepared(replace(drawn, shards=drawn.others))
+    try:
+        with prepared(drawn) as store:
+            assert not refused, "a log that holds nothing to learn or to evaluate was taken"
+            assert_same(store, log, in_time=drawn.order == "time")
+            check_shards(store)
+    except DataError as error:
+        assert refused is not False, said(error)
+        with pytest.raises(DataError), again:
+            pass
+    else:
+        with again as other:
+            same = other.manifest.fingerprint == store.manifest.fingerprint
+            assert same, "other files or types of the same rows give another store"
 
 
 ROLES = ("user", "item", "time", "label", "domain", "history", "sparse", "dense", "weights", "none")

@@ -17,7 +17,7 @@ import pytest
 from data_files import events_spec, prepared
 
 from recscale.data.layout import DataError
-from recscale.data.tables import columns_read, log_batches, log_sample, whole_rows
+from recscale.data.tables import columns_read, log_batches, whole_rows
 from recscale.spec import EventsData
 
 START = 1_600_000_000
@@ -79,8 +79,9 @@ def test_a_hive_partitioned_folder_has_its_keys_as_columns(tmp_path):
     assert len(rows) == 400
     assert [r["hour"] for r in rows[::100]] == ["9", "10", "9", "10"]
     assert [r["date"] for r in rows[::200]] == ["2026-08-01", "2026-08-02"]
-    assert log_sample(data.path).rows.schema.names == ["user", "item", "time", "price", "date",
-                                                       "hour"]  # fmt: skip
+    (file, _), *_ = log_batches(data)
+    (row,) = whole_rows(data, file, np.array([7]))
+    assert row.schema.names == ["user", "item", "time", "price", "date", "hour"]
 
 
 @pytest.mark.parametrize(("value", "fits"), [(9, True), (10, False)])
@@ -112,8 +113,8 @@ def test_json_keeps_large_numbers_and_texts_that_look_like_dates(tmp_path):
     rows = read(spec(tmp_path / "log.jsonl"))
     assert [r["user"] for r in rows] == [2**53 + i for i in range(4)]
     assert rows[0]["item"] == "2024-01-01"
-    assert log_sample(str(tmp_path / "log.jsonl")).rows["deep"].to_pylist() == [
-        "null", "null", '{"a": [1]}', "5"]  # fmt: skip
+    whole = next(whole_rows(spec(tmp_path / "log.jsonl"), tmp_path / "log.jsonl", np.arange(4)))
+    assert whole["deep"].to_pylist() == ["null", "null", '{"a": [1]}', "5"]
 
 
 @pytest.mark.parametrize(
@@ -153,7 +154,7 @@ def test_a_file_that_may_not_be_read_is_told(tmp_path):
         prepared(tmp_path, spec(tmp_path / "log.parquet"))
 
 
-def test_whole_rows_by_number_and_a_sample_of_all_columns(tmp_path):
+def test_whole_rows_are_found_by_their_number_in_the_file(tmp_path):
     folder = tmp_path / "log"
     folder.mkdir()
     pq.write_table(table(), folder / "1.parquet")
@@ -163,11 +164,6 @@ def test_whole_rows_by_number_and_a_sample_of_all_columns(tmp_path):
     got = pa.Table.from_batches(whole_rows(data, folder / "2.parquet", some))
     assert got == table(first=300).take(some)
     assert not list(whole_rows(data, folder / "2.parquet", np.array([300])))
-    sample = log_sample(str(folder), 10)
-    assert [f.name for f in sample.files] == ["1.parquet", "2.parquet"]
-    assert sample.rows.to_pylist() == table(10).to_pylist()
-    pq.write_table(table(0), folder / "1.parquet")
-    assert log_sample(str(folder), 10).rows.schema == table().schema
 
 
 def test_files_of_other_columns_are_no_part_of_the_log(tmp_path):

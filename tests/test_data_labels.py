@@ -52,7 +52,9 @@ def test_a_label_is_0_or_1_in_any_type(tmp_path, kind):
 
 def test_ratings_under_label_are_refused_with_what_helps(tmp_path):
     path = log(tmp_path, stars=ROWS % 5 + 1)
-    with pytest.raises(DataError, match='such as 2.*data.positive, such as "stars >= 4"') as caught:
+    with pytest.raises(
+        DataError, match='such as 2.*data.positive, such as "stars >= 4" or'
+    ) as caught:
         prepared(tmp_path, events_spec(path, columns={"label": "stars"}))
     assert "raise data.refuse_above" not in str(caught.value)
 
@@ -168,8 +170,15 @@ def test_columns_that_hardly_repeat_are_warned_of_once(tmp_path):
     columns = {"label": "label", "sparse": ("session", "day", "hour")}
     warnings = prepared(tmp_path, events_spec(path, columns=columns)).manifest.warnings
     assert len(warnings) == 2
-    assert "session: 360 values in 360 training rows and 100% of the evaluation" in warnings[0]
+    assert "session: 360 values in 360 training rows of the log and 100% of the" in warnings[0]
     assert warnings[1].startswith("day: 100% of the evaluation rows hold one that is new")
+
+
+def test_a_user_a_row_is_warned_of_beside_sampled_negatives(tmp_path):
+    store = prepared(tmp_path, events_spec(log(tmp_path, user=ROWS)))
+    assert store.manifest.n_train == pytest.approx(1800, abs=20)
+    (warning,) = store.manifest.warnings
+    assert warning.startswith("user: 360 values in 360 training rows of the log and 100%")
 
 
 def test_dense_columns_are_numbers_of_any_type(tmp_path):

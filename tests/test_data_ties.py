@@ -100,6 +100,21 @@ def test_rows_that_differ_in_a_column_that_is_not_read_are_no_copies(tmp_path, c
     assert store.manifest.dropped == {"copy of another row": n}
 
 
+def test_ratings_on_one_side_of_the_comparison_are_no_copies(tmp_path):
+    """Nor are amounts that only a float32 takes for equal."""
+    n = 200
+    twice = np.repeat(np.arange(n), 2)
+    log = {"user": twice % 9, "item": twice % 7, "time": START + twice}
+    log["stars"] = np.where(twice % 3 == 0, 1, 4 + np.arange(2 * n) % 2)
+    log["amount"] = 16_777_216 + np.where(twice % 3 == 0, np.arange(2 * n) % 2, 0)
+    data = events_spec(
+        write(tmp_path / "log.parquet", **log),
+        positive="stars >= 4",
+        columns={"dense": ("amount",)},
+    )
+    assert not prepared(tmp_path, data).manifest.dropped
+
+
 def test_copies_are_found_across_files_of_other_types(tmp_path):
     n = 100
     log = {"user": np.arange(n), "item": np.arange(n) % 7, "time": START + np.arange(n)}

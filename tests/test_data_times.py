@@ -13,6 +13,7 @@ import pytest
 from data_files import events_spec, prepared
 
 from recscale.data.prepare import DataError
+from recscale.data.sequences import eval_windows, positions
 
 N = 120
 NS = 1_574_553_793_442_536_789 + 61_000_000_000 * np.arange(N)
@@ -25,7 +26,8 @@ def store_of(tmp_path, times, **spec):
     folder.mkdir()
     for i, time in enumerate(times if isinstance(times, list) else [times]):
         n = len(time)
-        table = {"user": np.arange(n) % 5, "item": np.arange(n) % 7, "time": time, "row": range(n)}
+        table = {"user": np.arange(n) % 5, "item": np.arange(n) % 7, "time": time}
+        table["row"] = range(i * n, i * n + n)
         pq.write_table(pa.table(table), folder / f"{i}.parquet")
     return prepared(tmp_path, events_spec(folder, task="next_item", **spec))
 
@@ -148,6 +150,7 @@ REFUSED = {
     ),
     "duration": (pa.array([1, 2], pa.duration("s")), "values of type duration.s."),
     "bool": (pa.array([True]), "values of type bool, such as True, which are no times"),
+    "single": (pa.array(np.float32(1.6e9 + np.arange(9))), "numbers of type float, such as 160"),
     "struct": (pa.array([{"s": 1}]), "values of type struct"),
     "nulls": (pa.nulls(3), "time unreadable: 3, such as null"),
     "NaT": (pa.array([np.iinfo(np.int64).min] * 3), "time unreadable: 3, such as -92233720"),
@@ -208,6 +211,19 @@ def test_files_may_write_one_clock_in_several_ways(tmp_path):
     store = store_of(tmp_path, pieces)
     assert store.manifest.time_unit == "ns" and len(store.arrays["time"]) == 4 * N
     assert (np.unique(store.arrays["time"] // 10**9) == NS // 10**9).all()
+
+
+def test_models_are_given_seconds_whatever_the_unit(tmp_path):
+    """Buckets of elapsed time are of seconds: 7 s apart is the same in every unit."""
+    seconds = 1_600_000_000 + 7 * np.arange(N)
+    found = []
+    for unit, times in {"s": seconds, "us": seconds * 10**6 + 1, "ns": seconds * 10**9 + 1}.items():
+        (tmp_path / unit).mkdir()
+        store = store_of(tmp_path / unit, pa.array(times))
+        assert store.manifest.time_unit == unit
+        found.append(positions(store, eval_windows(store, 8)).time)
+        assert (store.seconds(store.arrays["history_times"]) >= 1_600_000_000).all()
+    assert (found[0] == found[1]).all() and (found[0] == found[2]).all()
 
 
 def test_moments_are_told_apart_at_the_clocks_own_resolution(tmp_path):

@@ -167,7 +167,7 @@ def test_corrected_samples_tend_to_the_full_softmax(by, sequence_store):
         config = run(sequence_store, batch_size=256, epochs=1, **changes)
         task = NextItemTask(config, sequence_store, 0, 1, CPU)
         with torch.no_grad():
-            return float(task.loss(built.model, 0)[0])
+            return float(task.loss(built.model, 0).loss)
 
     many: dict[str, Any] = dict(negatives=4000, negatives_by=by)
     full = loss()
@@ -183,7 +183,7 @@ def test_shares_of_a_batch_add_up_to_its_gradient(sequence_store):
     def gradient(rank: int, world: int) -> torch.Tensor:
         built.model.zero_grad()
         task = NextItemTask(config, sequence_store, rank, world, CPU)
-        loss, _ = task.loss(built.model, 3)
+        loss = task.loss(built.model, 3).loss
         parameters = [p for n, p in built.model.named_parameters() if "items" not in n]
         return torch.cat([g.flatten() for g in torch.autograd.grad(loss, parameters)])
 

@@ -213,6 +213,14 @@ def test_the_base_rate_has_ne_one():
     assert click_metrics(torch.full((4,), math.log(1 / 3)), labels).ne == pytest.approx(1)
 
 
+def test_one_class_has_no_normalised_entropy():
+    logits = torch.tensor([-3.0, -2.0])
+    for label in (0.0, 1.0):
+        found = click_metrics(logits, torch.full((2,), label))
+        assert found.ne is None and found.auc is None and math.isfinite(found.log_loss)
+        assert (found.calibration is None) == (label == 0)
+
+
 def _watched(train_rows: int) -> list[tuple[int, int]]:
     """Every range of training rows that this process reads from now on."""
     seen: list[tuple[int, int]] = []
@@ -288,7 +296,9 @@ def test_two_workers_train_what_one_does(runs, opened, store, tmp_path):
     together = group(2, store, runs, tmp_path / "a", tmp_path / "a.pt")
     for one, two in zip(alone, together, strict=True):
         assert [p[0] for p in one] == [p[0] for p in two]
-        assert [p[1:] for p in two] == [pytest.approx(p[1:], rel=2e-4) for p in one]
+        assert [p[1:-1] for p in two] == [pytest.approx(p[1:-1], rel=2e-4) for p in one]
+        # three steps in, a row is where Adagrad's first steps sent it, however small its gradient
+        assert [p[-1] for p in two] == [pytest.approx(p[-1], rel=2e-3) for p in one]
 
 
 def resized(run: RunConfig) -> RunConfig:

@@ -42,6 +42,8 @@ class Built:
     warnings: list[str] = field(default_factory=list)
     time_unit: Literal["s", "ms", "us", "ns"] = "s"
     """One step of `time`"""
+    negatives: float = 0.0
+    """Share of the rows that were sampled and not in the log"""
     calendar: bool = False
     """Whether `time` counts from 1970."""
     floor: Floor | None = None

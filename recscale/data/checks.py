@@ -28,9 +28,9 @@ def refuse_unlearnable(data: DataSpec, folder: Path, built: Built) -> None:
         single = [name for name, (clicks, rows) in parts.items() if clicks in (0, rows)]
         if len(single) == 2:
             raise DataError(
-                f"{where}: positives are {shown}, so there is nothing to tell apart; check "
-                "data.columns.label, or leave it out where every row is a positive: then negatives "
-                "are drawn"
+                f"{where}: positives are {shown}, so there is nothing to tell apart; check what "
+                "the label says, or leave data.columns.label out where every row is a positive: "
+                "then negatives are drawn"
             )
         if single:
             raise DataError(
@@ -41,24 +41,25 @@ def refuse_unlearnable(data: DataSpec, folder: Path, built: Built) -> None:
     if item is not None and item.unseen_rate == 1 and not data.holdout.leave_one_out:
         raise DataError(
             f"{where}: none of the {total:,} evaluation rows has an item that occurs in the {n:,} "
-            f"training rows, so nothing learnt of items can show; {_REMEDY}, or check "
-            "data.columns.item and data.columns.time"
+            f"training rows, so nothing learnt of items can show; {_REMEDY}, or check that the "
+            "item and time columns are the right ones"
         )
 
 
-def table_warnings(built: Built, n_train: int) -> list[str]:
-    """A sentence for every categorical column that hardly repeats."""
-    found = []
+def table_warnings(built: Built) -> list[str]:
+    """A sentence for every categorical column that hardly repeats in the rows of the log."""
+    found, rows = [], round(built.n_train * (1 - built.negatives))
     for table in built.tables:
         reasons = []
-        if table.distinct > VALUES_PER_ROW * n_train * table.mean_length > 0:
-            reasons.append(f"{table.distinct:,} values in {n_train:,} training rows")
+        if table.distinct > VALUES_PER_ROW * rows * table.mean_length > 0:
+            reasons.append(f"{table.distinct:,} values in {rows:,} training rows of the log")
         if table.unseen_rate > UNSEEN:
             new = "values are new" if table.bag else "rows hold one that is new"
             reasons.append(f"{table.unseen_rate:.0%} of the evaluation {new}")
         if reasons:
             found.append(
                 f"{table.name}: {' and '.join(reasons)}; such a column adds table parameters that "
-                "hardly learn, which bends every law in them: leave it out, or give coarser values"
+                "hardly learn, which bends every law in them: leave it out, give coarser values, "
+                "or cap its rows by model.embedding_rows"
             )
     return found

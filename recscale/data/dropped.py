@@ -77,8 +77,11 @@ class Dropped:
         if worst == BAD_LABEL:
             return (
                 "; a label is 0 or 1, true or false: for stars, counts or -1 say data.positive, "
-                f'such as "{data.columns.label} >= 4", in place of data.columns.label'
+                f'such as "{data.columns.label} >= 4" or "{data.columns.label} > 0", in place of '
+                "data.columns.label; where nothing stands for no click, write 0"
             )
-        if worst in (OTHER_UNIT, NO_NUMBER):
+        if worst == NO_NUMBER:
+            return "; write 0 where nothing stands for none, or raise data.refuse_above"
+        if worst == OTHER_UNIT:
             return "; write the column in one way in all files"
         return "" if all_lost else "; correct the log or data.columns, or raise data.refuse_above"

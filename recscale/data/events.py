@@ -138,6 +138,7 @@ def build(data: EventsData | PublishedData, folder: Path, progress: Progress) ->
         | owner_notes(owners),
         warnings=events.warnings,
         time_unit=events.clock.unit,
+        negatives=1 - len(log.rows) / n,
         calendar=not events.clock.relative,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import fnmatch
 import itertools
 import json
 import re
@@ -13,7 +14,7 @@ from pathlib import Path
 from recscale.data.binary import JsonTable
 from recscale.data.dialects import TextTable
 from recscale.data.layout import DataError
-from recscale.data.opened import Table
+from recscale.data.opened import Partition, Table
 from recscale.spec import EventsData, positive_column
 
 SEPARATORS = (";", "\t", "|", "::", ",", "\x01")
@@ -36,9 +37,10 @@ def check_columns(tables: Sequence[Table], data: EventsData) -> None:
     if len(misfits) < len(given):
         fits = next(t.file for t in given if not odd[t.file])
         raise DataError(
-            f"{what}; {fits.name} has them, so it is no part of the same log: {_narrower(fits)}"
+            f"{what}; {fits} has them, so it is no part of the same log: "
+            f"{_narrower(fits, first.file)}{_dialect_hint(first, data)}"
         )
-    raise DataError(what + _dialect_hint(first))
+    raise DataError(what + _dialect_hint(first, data))
 
 
 def _problems(table: Table, data: EventsData) -> list[str]:
@@ -79,19 +81,21 @@ def _check_kin(tables: Sequence[Table]) -> None:
             one, other = first[mine].file, first[theirs].file
             raise DataError(
                 f"{other}: has {min(theirs - mine)!r} and lacks {min(mine - theirs)!r}, {one} the "
-                f"other way round, so they are no parts of one log; {_narrower(one)}"
+                f"other way round, so they are no parts of one log; {_narrower(one, other)}"
             )
 
 
-def _narrower(file: Path) -> str:
-    pattern = re.sub(r"#+", "*", NUMBERS.sub("#", file.name))
-    return f"narrow data.path, for instance to {file.parent / pattern}"
+def _narrower(file: Path, other: Path) -> str:
+    pattern = file.parent / re.sub(r"#+", "*", NUMBERS.sub("#", file.name))
+    told = not fnmatch.fnmatch(str(other), str(pattern))
+    return f"narrow data.path, for instance to {pattern if told else file}"
 
 
-def _dialect_hint(table: Table) -> str:
+def _dialect_hint(table: Table, data: EventsData) -> str:
     """What to try where no column at all was found in a text file."""
+    table = table.table if isinstance(table, Partition) else table
     names = table.schema.names
-    if not isinstance(table, TextTable):
+    if not isinstance(table, TextTable) or set(names) & set(_named(data).values()):
         return ""
     found = [s for s in SEPARATORS if s in names[0]] if len(names) == 1 else []
     if found:

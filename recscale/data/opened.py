@@ -40,7 +40,7 @@ class Partition:
     """A file of a Hive-partitioned folder: its own columns and the keys of its folders, as text."""
 
     def __init__(self, table: Table, keys: dict[str, str | None]):
-        self.file, self._table, self._keys = table.file, table, keys
+        self.file, self.table, self._keys = table.file, table, keys
         self._own = set(table.schema.names)
         more = [pa.field(k, pa.string()) for k in keys if k not in self._own]
         self.schema = pa.schema([*table.schema, *more]) if len(table.schema) else table.schema
@@ -49,7 +49,7 @@ class Partition:
         """The chosen columns, by default all. Raises DataError where a key contradicts a column
         of its name."""
         own = None if columns is None else [n for n in columns if n in self._own]
-        for batch in self._table.batches(self._table.schema.names[:1] if own == [] else own):
+        for batch in self.table.batches(self.table.schema.names[:1] if own == [] else own):
             named = list(zip(batch.schema.names, batch.columns, strict=True))
             for name, key in self._keys.items():
                 if name not in self._own:
@@ -83,10 +83,18 @@ def open_log(
         return list(delta_parts(folder))
     if format == "delta":
         raise DataError(f"data.path {path}: no Delta table (a folder that holds _delta_log)")
-    return [
-        Partition(table, keys) if (keys := partition_keys(path, table.file)) else table
-        for table in (open_file(file, format, dropped) for file in input_files(path))
-    ]
+    return [open_part(path, file, format, dropped) for file in input_files(path)]
+
+
+def open_part(
+    path: str, file: Path, format: FileFormat | TextFormat, dropped: Counter[str] | None = None
+) -> Table:
+    """One of the files of a log, with the keys of its folders; see `open_log`."""
+    folder = log_place(path)
+    if table_format(folder) == "Delta":
+        return next(part for part in delta_parts(folder) if part.file == file)
+    table, keys = open_file(file, format, dropped), partition_keys(path, file)
+    return Partition(table, keys) if keys else table
 
 
 def open_file(
@@ -126,6 +134,7 @@ def _format_of(file: Path, kind: str) -> FileFormat:
     what = f"is named {ending} and is none" if ending else "does not say by its name what it holds"
     what = "is empty" if kind == "empty" else what
     raise DataError(
-        f"{file}: {what}; {LOGS}; another text file is described by data.format: csv, tsv, jsonl, "
-        'or a mapping such as {separator: ";", header: [user, item, time]}'
+        f"{file}: {what}; leave it out by a narrower data.path, or say what it is by data.format: "
+        'csv, tsv, jsonl, or a mapping such as {separator: ";", header: [user, item, time]}; '
+        f"{LOGS}"
     )

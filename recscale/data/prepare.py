@@ -179,7 +179,7 @@ def _manifest(data: DataSpec, folder: Path, built: Built) -> Manifest:
         raw_rows=built.raw_rows,
         dropped=built.dropped,
         notes=built.notes,
-        warnings=(*built.warnings, *table_warnings(built, n)),
+        warnings=(*built.warnings, *table_warnings(built)),
         time_unit=built.time_unit,
         floor=built.floor,
     )

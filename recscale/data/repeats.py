@@ -7,7 +7,7 @@ one moment are in any order, whatever files, shards or item numbers they came by
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -17,8 +17,10 @@ from recscale.data.build import scramble
 from recscale.data.ids import hash_of, keys_of
 from recscale.data.intake import Events
 from recscale.data.layout import CHUNK_ROWS
+from recscale.data.numbers import numbers as measured
 from recscale.data.plain import Unfit, plain
 from recscale.data.tables import Log, columns_read, whole_rows
+from recscale.spec import positive_column
 
 
 def ties(*keys: np.ndarray) -> np.ndarray:
@@ -100,9 +102,10 @@ def copies(data: Log, events: Events, rows: np.ndarray, alike: np.ndarray) -> np
 
 def _digests(data: Log, events: Events, numbers: np.ndarray) -> np.ndarray:
     """uint64 [n]: of the rows with these numbers, of what their hashes do not say: the columns that
-    were not read, and whole lists. A value that was read may be written otherwise in another file.
+    were not read, whole lists, and numbers that were rounded or only compared. A value that was
+    read may be written otherwise in another file.
     """
-    read = columns_read(data)
+    read, exact = columns_read(data), {*data.columns.dense, positive_column(data)}
     order = np.argsort(numbers, kind="stable")
     ascending = numbers[order]
     starts = [first for _, first in events.files]
@@ -114,17 +117,21 @@ def _digests(data: Log, events: Events, numbers: np.ndarray) -> np.ndarray:
         done = int(begin)
         for batch in whole_rows(data, file, ascending[begin:end] - first):
             said = [f.name for f in batch.schema if f.name in read and not is_nested(f.type)]
-            found[order[done : done + len(batch)]] = row_digests(batch.drop_columns(said))
+            beside = {name: batch[name] for name in batch.schema.names if name not in said}
+            beside |= {
+                name: pa.array(measured(batch[name], "")[0]) for name in said if name in exact
+            }
+            found[order[done : done + len(batch)]] = row_digests(beside, len(batch))
             done += len(batch)
     return found
 
 
-def row_digests(batch: pa.RecordBatch) -> np.ndarray:
+def row_digests(columns: Mapping[str, pa.Array], n: int) -> np.ndarray:
     """uint64 [n] of every row: columns by name, in any order; a column that another file lacks
     counts as missing there."""
-    total = np.zeros(len(batch), np.uint64)
-    for name in batch.schema.names:
-        values = _hashes(plain(batch[name]))
+    total = np.zeros(n, np.uint64)
+    for name, column in columns.items():
+        values = _hashes(plain(column))
         mixed = scramble(values + np.uint64(hash_of(name)))
         total += np.where(values > 0, mixed, np.uint64(0))
     return total

@@ -1,10 +1,9 @@
-"""A log as batches of raw columns: those that the sweep reads, a sample, or whole rows."""
+"""A log as batches of raw columns: those that the sweep reads, or whole rows."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +12,12 @@ import pyarrow as pa
 from recscale.data.files import input_files
 from recscale.data.fitting import check_columns
 from recscale.data.formats import open_published
-from recscale.data.layout import DataError
-from recscale.data.opened import Table, open_log
+from recscale.data.opened import Table, open_log, open_part
 from recscale.data.plain import plain
 from recscale.spec import (
     CriteoData,
     EventsData,
-    FileFormat,
     PublishedData,
-    TextFormat,
     positive_column,
 )
 
@@ -58,15 +54,7 @@ def _opened(data: Log, dropped: Counter[str] | None) -> Sequence[Table]:
         tables = open_log(data.path, data.format, dropped)
         check_columns(tables, data)
         return tables
-    published = open_published(data.source, input_files(data.path), dropped)
-    compared = positive_column(data)
-    for table in published:
-        if compared not in (None, *table.schema.names):
-            raise DataError(
-                f"{table.file}: data.positive: no column {compared!r}; {data.source} gives "
-                f"{', '.join(table.schema.names)}"
-            )
-    return published
+    return open_published(data.source, input_files(data.path), dropped)
 
 
 def layouts(data: PublishedData) -> str:
@@ -80,7 +68,12 @@ def whole_rows(data: Log, file: Path, rows: np.ndarray) -> Iterator[pa.RecordBat
 
     rows: int64 [n], ascending; numbers count the rows that `log_batches` gives of the file, from 0.
     """
-    table = next(t for t in _opened(data, Counter()) if t.file == file)
+    if isinstance(data, EventsData):
+        table = open_part(data.path, file, data.format, Counter())
+    else:
+        files = input_files(data.path) if data.source == "sequences" else [file]
+        opened = open_published(data.source, files, Counter())
+        table = next(t for t in opened if t.file == file)
     batches = table.batches() if len(table.schema) else ()
     seen = 0
     for batch in batches:
@@ -107,21 +100,3 @@ def holds_rows(data: Log | CriteoData, file: Path) -> bool:
     if isinstance(data, CriteoData):
         return file.stat().st_size > 0
     return next(whole_rows(data, file, np.array([0])), None) is not None
-
-
-@dataclass(frozen=True)
-class Sample:
-    """The beginning of a log."""
-
-    files: tuple[Path, ...]
-    rows: pa.RecordBatch
-    """Of all columns, text files as strings; none where the first file holds none"""
-
-
-def log_sample(path: str, n: int = 10_000, format: FileFormat | TextFormat = "auto") -> Sample:
-    """Up to n of the first rows of the log at `path`, of its first file. Raises DataError."""
-    tables = open_log(path, format, Counter())
-    files, schema = tuple(t.file for t in tables), tables[0].schema
-    batches = (batch.slice(0, n) for batch in tables[0].batches() if len(batch))
-    empty = pa.RecordBatch.from_arrays([pa.array([], f.type) for f in schema], schema=schema)
-    return Sample(files, next(batches, empty))

@@ -8,9 +8,6 @@ from recscale.manifest import Manifest, TableFacts
 from recscale.words import baselines
 
 MOST = 12  # tables, and dense columns, named one by one
-CLOCKLESS = ("synthetic", "criteo", "sequences")
-"""Sources whose times are an order of rows and no dates."""
-UNITS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 
 
 def data_lines(data: Manifest) -> Iterator[str]:
@@ -27,8 +24,6 @@ def data_lines(data: Manifest) -> Iterator[str]:
         said += [f"{100 * rate:.3g} % positives"] if rate is not None and clicks else []
         if said:
             yield f"{part + ':':12}{'; '.join(said)}"
-    if data.source not in CLOCKLESS:
-        yield f"times are UTC, told apart by {UNITS[data.time_unit]}"
     for reason, rows in data.dropped.items():
         share = f" ({100 * rows / data.raw_rows:.2g} %)" if data.raw_rows else ""
         yield f"dropped {rows:,} rows{share}: {reason}"

@@ -179,7 +179,7 @@ class TextFormat(Frozen):
     """The dialect of text files that are not plain CSV."""
 
     separator: Annotated[str, Field(pattern=r"^[^\r\n]+$")] = ","
-    """What stands between two values: one or more characters."""
+    """What stands between two values: one character, or several where no value is quoted."""
     quote: Annotated[str, Field(pattern=r"^[!-~]$")] | None = '"'
     """The character round a value that holds separators; null: no value is quoted."""
     header: bool | tuple[str, ...] = True
@@ -216,12 +216,20 @@ def _time_format(value: str) -> str:
     except ValueError:
         pass
     raise ValueError(
-        f"time_format: {value!r} is none of {', '.join([*TIME_UNITS, *DAY_ORDERS])}, nor a "
+        f"{value!r} is none of {', '.join([*TIME_UNITS, *DAY_ORDERS])}, nor a "
         "strptime pattern such as %d/%m/%Y %H:%M"
     )
 
 
 TimeFormat = Annotated[str, AfterValidator(_time_format)]
+
+
+def _comparison(value: str) -> str:
+    Comparison.of(value)
+    return value
+
+
+Positives = Annotated[str, AfterValidator(_comparison)]
 
 FileFormat = Literal["auto", "csv", "tsv", "parquet", "arrow", "jsonl", "delta"]
 
@@ -240,7 +248,7 @@ class EventsData(_Data):
     """How the time column is read where its values do not say so: `seconds`, `milliseconds`,
     `microseconds`, `nanoseconds`, `day_first`, `month_first`, or a strptime pattern such as
     `%d/%m/%Y %H:%M`."""
-    positive: str | None = None
+    positive: Positives | None = None
     """Of task click: which rows are positives, as a comparison of one column with a number, such as
     `rating >= 4`; the other rows are negatives, and none are sampled."""
     columns: Columns
@@ -282,7 +290,7 @@ class PublishedData(_Data):
     """A file, a folder, or a glob: of `amazon` a file a domain."""
     task: Literal["click", "next_item"] = "next_item"
     """`click`: will this user take this item? `next_item`: which item does a user take next?"""
-    positive: str | None = None
+    positive: Positives | None = None
     """Of task click: which ratings are positives, such as `rating >= 4`; the others are negatives,
     and none are sampled."""
     negatives: Negatives = Negatives()

@@ -38,7 +38,7 @@ class Comparison:
         found = _FORM.fullmatch(text)
         if not found:
             raise ValueError(
-                f"positive: {text!r} is no comparison of a column with a number; write "
+                f"{text!r} is no comparison of a column with a number; write "
                 "rating >= 4, or `watch time` > 30 (with one of >= > <= < == !=)"
             )
         names = found["ticked"], found["quoted"], found["single"], found["bare"]

@@ -26,7 +26,8 @@ BATCHES = (32, 1024)
 """Least and most that a batch left out can be."""
 STEPS = 512
 """Steps of one pass that a batch left out leaves to the run with the fewest rows, where BATCHES
-allow. Source: tests/benchmarks/defaults.py, 2026-11-29."""
+allow. Source: tests/benchmarks/defaults.py, 2026-11-29: of 45,000 rows, 700 steps end 0.004 nats
+below 175 on the click world, and 0.01 to 0.03 on a Markov chain."""
 
 
 class LearningRate(Frozen):
