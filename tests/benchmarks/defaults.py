@@ -10,7 +10,7 @@ The values of each list that are left out are the family's own defaults, and the
 
 Last run of the defaults, 2026-11-29, one seed; nats below the best of constant and per-item rate:
 world 0.059 (dlrm), 0.073 (dcnv2), 0.058 (wukong); world-10k 0.025, 0.043, 0.035; retail-click
-0.021, 0.021, 0.016; bandit 0.0002, 0, 0. On men alone, 38 clicks to learn from and 8 to be judged by,
+0.021, 0.021, 0.016; bandit 0.0002, 0, 0. On men alone, 38 clicks to learn from and 8 to judge by,
 none is better: 0.0035, 0.0001, 0.0002 above. Below popularity: chain 3.24 (decoder; 0.04 above its
 entropy), 3.23 (hstu); walks 0.85, 0.92; walks-10k 0.39, 0.25; retail 1.10, 1.08.
 """
