@@ -46,12 +46,13 @@ def run(store: Store, name: str = "decoder", **changes) -> RunConfig:
 
 @pytest.mark.parametrize("name", ["decoder", "hstu"])
 def test_a_ring_is_learnt(name, sequence_store):
-    """Four steps in five go one item on; popularity, all but even over 40 items, knows nothing."""
+    """Four steps in five go one item on; popularity, all but even over 40 items, knows nothing.
+    Where two events of a user share a second, nothing tells which came first."""
     outcome = train(run(sequence_store, name), sequence_store, PlainHost())
     assert outcome.status == "done"
     assert outcome.samples == 4 * (sequence_store.manifest.n_train // 64) * 64
     last = outcome.curve[-1]
-    assert last.eval_loss < math.log(40) / 2
+    assert last.eval_loss < 0.55 * math.log(40)
     assert last.metrics["eval_hr5"] > 0.6
 
 
