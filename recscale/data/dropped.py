@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from recscale.data.clock import FORMS
+from recscale.data.dialects import RAGGED
 from recscale.data.layout import DataError
 from recscale.data.plain import example, plain
 from recscale.data.timetext import AMBIGUOUS
@@ -82,6 +83,17 @@ class Dropped:
             )
         if worst == NO_NUMBER:
             return "; write 0 where nothing stands for none, or raise data.refuse_above"
+        if worst in (NULL_USER, NULL_ITEM):
+            part = "user" if worst == NULL_USER else "item"
+            return (
+                f"; check data.columns.{part} {getattr(data.columns, part)!r}, or leave the rows "
+                "that have none out of the log"
+            )
+        if worst == RAGGED:
+            return (
+                "; say the dialect of the lines by data.format: {separator: ..., quote: ..., "
+                "header: [...]}, or correct them"
+            )
         if worst == OTHER_UNIT:
             return "; write the column in one way in all files"
         return "" if all_lost else "; correct the log or data.columns, or raise data.refuse_above"

@@ -105,7 +105,8 @@ def build(data: EventsData | PublishedData, folder: Path, progress: Progress) ->
         raw = [f"raw.id.{i}" for i in range(len(names))]
         reorder(folder, [*ROW_ARRAYS.keys() & set(present(folder)), *raw], rows)
     else:
-        n_train = split_rows(open_array(folder, "time"), data.holdout.last)
+        of = f"data.path {data.path}: data.columns.time {data.columns.time!r}"
+        n_train = split_rows(open_array(folder, "time"), data.holdout.last, of)
     columns = [open_array(folder, f"raw.id.{i}", "r+") for i in range(len(names))]
     history = open_array(folder, HISTORY_ITEMS, "r+")
     began, ended = open_array(folder, "history_begin"), open_array(folder, "history_end")

@@ -18,6 +18,8 @@ from recscale.data.opened import Partition, Table
 from recscale.spec import EventsData, positive_column
 
 SEPARATORS = (";", "\t", "|", "::", ",", "\x01")
+NEAR = 0.6
+"""How like a name that is missing another one must be to be guessed: difflib's own ratio."""
 NUMBERS = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{8,}|\d+")
 """What may differ in the names of the parts of one log."""
 
@@ -44,11 +46,12 @@ def check_columns(tables: Sequence[Table], data: EventsData) -> None:
 
 
 def _problems(table: Table, data: EventsData) -> list[str]:
-    present, problems = table.schema.names, []
-    for key, name in _named(data).items():
+    present, problems, named = table.schema.names, [], _named(data)
+    left = [name for name in present if name not in named.values()]
+    for key, name in named.items():
         if name not in present:
-            near = difflib.get_close_matches(name, present, 1, 0.5)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            near = difflib.get_close_matches(name, left, 1, NEAR)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
             problems.append(f"{key}: no column {name!r}{hint}")
         elif present.count(name) > 1:
             problems.append(
@@ -104,4 +107,6 @@ def _dialect_hint(table: Table, data: EventsData) -> str:
             f". Its first line has no {table.dialect.separator!r} and has {found[0]!r}: say "
             f"data.format: {{separator: {json.dumps(found[0])}{quote}}}"
         )
+    if table.dialect.header is not True:  # the names are the sweep's own
+        return ""
     return ". Where its first line is a row already, name the columns: data.format: {header: [...]}"
