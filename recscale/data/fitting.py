@@ -11,6 +11,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow as pa
+
 from recscale.data.binary import JsonTable
 from recscale.data.dialects import TextTable
 from recscale.data.layout import DataError
@@ -28,6 +30,7 @@ def check_columns(tables: Sequence[Table], data: EventsData) -> None:
     """Raises DataError with every column that is missing, or by name with a file that is no part
     of the log: its columns do not fit while those of others do."""
     given = [t for t in tables if len(t.schema)]  # the others hold nothing at all
+    _share_keys(given, data)
     odd = {t.file: _problems(t, data) for t in given}
     misfits = [t for t in given if odd[t.file]]
     if not misfits:
@@ -43,6 +46,21 @@ def check_columns(tables: Sequence[Table], data: EventsData) -> None:
             f"{_narrower(fits, first.file)}{_dialect_hint(first, data)}"
         )
     raise DataError(what + _dialect_hint(first, data))
+
+
+def _share_keys(tables: Sequence[Table], data: EventsData) -> None:
+    """A key that a line of JSON leaves out is a null, wherever another line has it."""
+    lines = [(t, t.table if isinstance(t, Partition) else t) for t in tables]
+    lines = [(table, its) for table, its in lines if isinstance(its, JsonTable)]
+    wanted = set(_named(data).values())
+    left = wanted - {name for table, _ in lines for name in table.schema.names}
+    for _, its in lines:
+        left -= its.look_for(left)
+    known = {f.name: f for _, its in lines for f in its.schema if f.name in wanted}
+    for table, its in lines:
+        its.schema = pa.schema(
+            [*its.schema, *(f for n, f in known.items() if n not in table.schema.names)]
+        )
 
 
 def _problems(table: Table, data: EventsData) -> list[str]:
