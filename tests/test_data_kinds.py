@@ -133,7 +133,7 @@ def test_json_numbers_are_the_texts_that_other_lines_have_for_them(tmp_path):
 def test_a_json_key_that_comes_late_is_null_before(tmp_path, monkeypatch, parts):
     monkeypatch.setattr(binary, "HEAD_BYTES", 200)
     monkeypatch.setattr(binary, "CHUNK_BYTES", 500)
-    lines = [{"user": i % 7, "item": i % 5, "time": START + i} for i in range(90)]
+    lines: list[dict] = [{"user": i % 7, "item": i % 5, "time": START + i} for i in range(90)]
     for line in lines[70:]:
         line["c"] = f"c{line['user']}"
     folder = tmp_path / "day=1"
