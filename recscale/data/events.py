@@ -38,9 +38,16 @@ from recscale.data.layout import (
 from recscale.data.lists import coder_of
 from recscale.data.moments import Grouped, moment_chunks
 from recscale.data.negatives import Baskets, NegativeSampler
-from recscale.data.notes import choice_notes, label_notes, list_notes, owner_notes, time_notes
+from recscale.data.notes import (
+    choice_notes,
+    label_notes,
+    list_notes,
+    owner_notes,
+    repeat_warnings,
+    time_notes,
+)
 from recscale.data.ranks import interleave, rank_bag, rank_column
-from recscale.data.repeats import copies, first_seen, in_order
+from recscale.data.repeats import copies, first_seen, in_order, refuse_same_files
 from recscale.data.spans import gathered, parts, taken
 from recscale.manifest import TableFacts, unused
 from recscale.spec import EventsData, PublishedData
@@ -87,6 +94,7 @@ class _Rows:
 def build(data: EventsData | PublishedData, folder: Path, progress: Progress) -> Built:
     """Writes the arrays of the log into `folder`. Raises DataError for data unfit for the spec."""
     events = read_events(data, folder, progress)
+    refuse_same_files(data, events)
     log = _in_time_order(data, events, folder)
     events.dropped.check(data, events.raw_rows)
     sampler = None
@@ -162,7 +170,9 @@ def _in_time_order(data: EventsData | PublishedData, events: Events, folder: Pat
         rows = np.argsort(columns["time"], kind="stable")
     else:
         rows, alike = in_order(events)
-        if not events.clock.coarse:
+        if events.clock.coarse:
+            events.warnings.extend(repeat_warnings(alike, data.refuse_above))
+        else:
             repeated = copies(data, events, rows, alike)
             events.dropped.told(COPY, int(repeated.sum()))
             rows = rows[~repeated]

@@ -136,7 +136,9 @@ def _refuse_table(path: str, folder: Path, below: bool = False) -> None:
 
 
 def _refuse_parts_of_tables(path: str, files: Iterable[Path]) -> None:
-    for folder in {parent for f in files for parent in f.absolute().parents}:
+    for folder in {
+        parent for f in files for p in (f.absolute(), f.resolve()) for parent in p.parents
+    }:
         _refuse_table(path, folder)
 
 
