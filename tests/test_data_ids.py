@@ -141,6 +141,10 @@ def test_text_in_another_encoding_is_an_id_too(tmp_path):
         ([float("inf")], "the number inf"),
         ([[1, 2]], "values of type list<element: int64>, such as .1, 2., which are no ids"),
         ([{"a": 1}], "values of type struct<a: int64>"),
+        (
+            [dict.fromkeys(map(str, range(999)), 1)],
+            "values of type struct<0: .{30,50}, such as .{50}",
+        ),
     ],
 )
 def test_what_is_no_id_is_refused_by_column_type_and_example(tmp_path, values, sentence):

@@ -16,7 +16,7 @@ from decimal import Decimal
 import numpy as np
 import pyarrow as pa
 
-from recscale.data.plain import SHOWN, Unfit, example, is_bytes, is_text, plain
+from recscale.data.plain import Unfit, cut, example, is_bytes, is_text, name_of, plain
 
 Key = str | bytes | None
 """What a value is known by: text as it stands, numbers and times as text, bytes that are no text
@@ -107,8 +107,8 @@ def _check(column: pa.Array) -> None:
     )
     if not fits:
         raise Unfit(
-            f"values of type {kind}, such as {example(column)}, which are no ids; give one text, "
-            "whole number or run of bytes a row"
+            f"values of type {name_of(kind)}, such as {example(column)}, which are no ids; "
+            "give one text, whole number or run of bytes a row"
         )
 
 
@@ -282,7 +282,7 @@ def _written_lists(column: str, codes: dict[Key, int]) -> list[str]:
     if len(lists) <= len(texts) / 2:
         return []
     return [
-        f"{column}: values such as {lists[0][:SHOWN]!r} are lists written as text, of which each "
+        f"{column}: values such as {cut(lists[0])!r} are lists written as text, of which each "
         "counts as one value; write Parquet or JSON lines, in which a list is a bag of values"
     ]
 

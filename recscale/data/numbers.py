@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recscale.data.plain import Unfit, example, is_text, plain, text_of
+from recscale.data.plain import Unfit, example, is_text, name_of, plain, text_of
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _LARGEST = float(np.finfo(np.float32).max)
@@ -34,7 +34,8 @@ def numbers(column: pa.Array, remedy: str) -> tuple[np.ndarray, np.ndarray]:
     )
     if not fits:
         raise Unfit(
-            f"values of type {kind}, such as {example(column)}, which are no numbers; {remedy}"
+            f"values of type {name_of(kind)}, such as {example(column)}, which are no numbers; "
+            f"{remedy}"
         )
     # by way of double: some types have no cast to it by themselves
     values = column.cast(pa.int8()) if pa.types.is_boolean(kind) else column

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recscale.data.plain import Unfit, example, is_text, plain, text_of
+from recscale.data.plain import Unfit, example, is_text, name_of, plain, text_of
 from recscale.data.timetext import NANOS, parse_dates, parse_numbers, parse_pattern
 from recscale.manifest import PER_SECOND
 from recscale.spec import DAY_ORDERS, TIME_UNITS
@@ -86,8 +86,8 @@ def read_times(column: pa.Array, time_format: str | None) -> Times:
     if pa.types.is_floating(column.type):
         return _floats(column)
     raise Unfit(
-        f"values of type {column.type}, such as {example(column)}, which are no times; give a "
-        "timestamp, a date, ISO text or unix time"
+        f"values of type {name_of(column.type)}, such as {example(column)}, which are no times; "
+        "give a timestamp, a date, ISO text or unix time"
     )
 
 
