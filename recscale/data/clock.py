@@ -195,10 +195,10 @@ class Sizes:
             warnings=told,
         )
 
-    def other(self, reading: Reading) -> str | None:
+    def other(self, reading: Reading) -> tuple[Path, str] | None:
         """An example of the numbers that `reading` leaves out, where there are any."""
         left = np.flatnonzero((self._counts > 0) & ~reading.sizes)
-        return self._examples[int(left[0])][1] if len(left) else None
+        return self._examples[int(left[0])] if len(left) else None
 
     def _zone_mix(self, column: str) -> Iterator[str]:
         if self._zoned and self._unzoned:

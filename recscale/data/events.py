@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from recscale.data.build import Built, Progress, leave_one_out, reorder, split_rows
+from recscale.data.copies import refuse_same_files
 from recscale.data.dropped import COPY
 from recscale.data.features import Owner, owner_of, signed_log1p, standardise
 from recscale.data.intake import Events, read_events, recode
@@ -47,7 +48,7 @@ from recscale.data.notes import (
     time_notes,
 )
 from recscale.data.ranks import interleave, rank_bag, rank_column
-from recscale.data.repeats import copies, first_seen, in_order, refuse_same_files
+from recscale.data.repeats import copies, first_seen, in_order
 from recscale.data.spans import gathered, parts, taken
 from recscale.manifest import TableFacts, unused
 from recscale.spec import EventsData, PublishedData

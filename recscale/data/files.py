@@ -36,6 +36,11 @@ def input_files(path: str) -> list[Path]:
         files = list(_walk(path, place, {}))
     else:
         files = list(_matches(path, place))
+    if not files and "://" in path:
+        raise DataError(
+            f"data.path {path}: a log is read from files of this machine; copy it here, or mount "
+            "the place where it lies"
+        )
     if not files:
         raise DataError(
             f"data.path {path}: no file there (looked for {place.absolute()}); "

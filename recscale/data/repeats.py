@@ -7,9 +7,7 @@ one moment are in any order, whatever files, shards or item numbers they came by
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -18,14 +16,11 @@ from pyarrow.types import is_nested
 from recscale.data.build import scramble
 from recscale.data.ids import hash_of, keys_of
 from recscale.data.intake import Events
-from recscale.data.layout import CHUNK_ROWS, DataError
+from recscale.data.layout import CHUNK_ROWS
 from recscale.data.numbers import numbers as measured
 from recscale.data.plain import Unfit, plain
 from recscale.data.tables import Log, columns_read, whole_rows
 from recscale.spec import positive_column
-
-SMALLEST = 10
-"""Rows of a file from which on it is no accident that another one holds the same."""
 
 
 def ties(*keys: np.ndarray) -> np.ndarray:
@@ -98,7 +93,7 @@ def copies(data: Log, events: Events, rows: np.ndarray, alike: np.ndarray) -> np
         return repeated
     run = np.cumsum(~alike[at])
     number = events.columns["row"][rows[at]]
-    digest = _digests(data, events, number)
+    digest = unread_digests(data, events, number)
     order = np.lexsort((number, digest, run))
     same = (run[order][1:] == run[order][:-1]) & (digest[order][1:] == digest[order][:-1])
     # the values of one row's list may be equal, and are no copies of each other
@@ -108,35 +103,7 @@ def copies(data: Log, events: Events, rows: np.ndarray, alike: np.ndarray) -> np
     return repeated
 
 
-def refuse_same_files(data: Log, events: Events) -> None:
-    """Raises DataError where two files hold the same rows, in any order and format: row by row a
-    coarse clock shows no copies, and a finer one drops them without a name."""
-    starts = [first for _, first in events.files]
-    number = events.columns["row"]
-    cuts = np.searchsorted(number, [*starts, np.iinfo(np.int64).max])
-    lengths = np.diff(cuts)
-    sizes, counts = np.unique(lengths, return_counts=True)
-    sizes = sizes[(counts > 1) & (sizes >= SMALLEST)]
-    if data.source == "sequences" or not len(sizes):
-        return
-    alike: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for i in np.flatnonzero(np.isin(lengths, sizes)).tolist():
-        hashes = read_hashes(events, np.arange(cuts[i], cuts[i + 1]))
-        alike[int(lengths[i]), int(hashes.sum())].append(i)
-    for group in alike.values():
-        seen: dict[int, Path] = {}
-        for i in group if len(group) > 1 else ():
-            file = events.files[i][0]
-            whole = int(_digests(data, events, number[cuts[i] : cuts[i + 1]]).sum())
-            other = seen.setdefault(whole, file)
-            if other != file:
-                raise DataError(
-                    f"data.path {data.path}: {other} and {file} hold the same rows, which would "
-                    "count twice; keep one of them, or give a narrower glob"
-                )
-
-
-def _digests(data: Log, events: Events, numbers: np.ndarray) -> np.ndarray:
+def unread_digests(data: Log, events: Events, numbers: np.ndarray) -> np.ndarray:
     """uint64 [n]: of the rows with these numbers, of what their hashes do not say: the columns that
     were not read, whole lists, and numbers that were rounded or only compared. A value that was
     read may be written otherwise in another file.
@@ -157,12 +124,12 @@ def _digests(data: Log, events: Events, numbers: np.ndarray) -> np.ndarray:
             beside |= {
                 name: pa.array(measured(batch[name], "")[0]) for name in said if name in exact
             }
-            found[order[done : done + len(batch)]] = row_digests(beside, len(batch))
+            found[order[done : done + len(batch)]] = rowunread_digests(beside, len(batch))
             done += len(batch)
     return found
 
 
-def row_digests(columns: Mapping[str, pa.Array], n: int) -> np.ndarray:
+def rowunread_digests(columns: Mapping[str, pa.Array], n: int) -> np.ndarray:
     """uint64 [n] of every row: columns by name, in any order; a column that another file lacks
     counts as missing there."""
     total = np.zeros(n, np.uint64)
