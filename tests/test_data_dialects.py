@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from data_files import events_spec, prepared
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from recscale.data import dialects
@@ -69,6 +69,9 @@ pieces = st.sampled_from(
 def test_any_text_gives_the_rows_of_a_strict_reader_or_is_refused(tmp_path, body, dialect, block):
     dialect = dialect.model_copy(update={"header": ("x", "y")})
     text = "".join(body)
+    if dialect.escape:  # without a last line break Python's reader refuses records with escapes
+        assume(not text.endswith(("\\", "\\\n", "\\\r")))
+        text += "\n"
     file = tmp_path / "log.csv"
     file.write_bytes(text.encode())
     with pytest.MonkeyPatch.context() as patch:
@@ -216,12 +219,12 @@ def test_text_that_is_no_plain_csv_is_refused_with_the_remedy(tmp_path, content,
 
 
 def test_missing_columns_are_told_without_far_fetched_guesses(tmp_path):
-    file = log(tmp_path / "log.csv", plain(9), "users,item,event\n")
+    file = log(tmp_path / "log.csv", plain(9), "USER,item,event\n")
     with pytest.raises(DataError) as told:
         prepared(tmp_path, events_spec(file, task="next_item"))
     assert (
-        "data.columns.user: no column 'user' (did you mean 'users'?); data.columns.time: no column "
-        "'time'. The file has: users, item, event" in str(told.value)
+        "data.columns.user: no column 'user' (did you mean 'USER'?); data.columns.time: no column "
+        "'time'. The file has: USER, item, event" in str(told.value)
     )
     named = TextFormat(header=("a", "b", "c"))
     with pytest.raises(DataError) as told:

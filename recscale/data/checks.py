@@ -37,6 +37,11 @@ def refuse_unlearnable(data: DataSpec, folder: Path, built: Built) -> None:
                 f"entropy exists; {_REMEDY}"
             )
     item = next((t for t in built.tables if t.name == built.history), None)
+    if item is not None and data.task == "next_item" and item.distinct < 2:
+        raise DataError(
+            f"{where}: the {n:,} training rows have one item alone, so there is nothing to "
+            "predict; check data.columns.item, or bring a longer log"
+        )
     if item is not None and item.unseen_rate == 1 and not data.holdout.leave_one_out:
         raise DataError(
             f"{where}: none of the {total:,} evaluation rows has an item that occurs in the {n:,} "
@@ -51,6 +56,11 @@ def _remedy_of_one_class(data: DataSpec) -> str:
     if data.compared:
         return (
             f"compare {data.compared.column!r} in data.positive with a number that parts its values"
+        )
+    if data.columns.label is None:
+        return (
+            "no negative could be drawn beside the positives, for the log has no second item that "
+            "was seen by then; check data.columns.item, or bring a longer log"
         )
     return (
         f"check what data.columns.label {data.columns.label!r} says, or leave that key out where "

@@ -224,7 +224,8 @@ class TextTable:
         end = 0
         while end < len(data):
             found = self._record.match(data, end)
-            open_end = not found or found.end() == len(data) and not data.endswith(b"\n")
+            # a line break at the very end may be escaped, or half of one
+            open_end = not found or found.end() == len(data) and not found[1].endswith(b"\n")
             if open_end and not last:
                 break
             if not found:
@@ -250,9 +251,9 @@ def _last_end(data: bytes, before: int) -> int:
 
 
 def _grammar(separator: bytes, quote: bytes, escape: bytes) -> re.Pattern[bytes]:
-    """One record with its line break, as RFC 4180 has it; a quote inside of a value that is not
+    """One record with its line break as group 1, as RFC 4180 has it; a quote inside of a value that is not
     quoted is a letter, as in Python's strict csv."""
-    ends = rb"(?:\r\n|\r|\n|\Z)"
+    ends = rb"(\r\n|\r|\n|\Z)"
     s, q, e = re.escape(separator), re.escape(quote), re.escape(escape)
     pair = rb"|" + e + rb"[\s\S]" if e else b""
     bare = rb"(?:[^" + s + e + rb"\r\n]++" + pair + rb")*+"

@@ -68,7 +68,8 @@ def _problems(table: Table, data: EventsData) -> list[str]:
     left = [name for name in present if name not in named.values()]
     for key, name in named.items():
         if name not in present:
-            near = difflib.get_close_matches(name, left, 1, NEAR)
+            near = [other for other in left if other.lower() == name.lower()]
+            near = near or difflib.get_close_matches(name, left, 1, NEAR)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
             problems.append(f"{key}: no column {name!r}{hint}")
         elif present.count(name) > 1:
