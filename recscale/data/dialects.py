@@ -251,8 +251,8 @@ def _last_end(data: bytes, before: int) -> int:
 
 
 def _grammar(separator: bytes, quote: bytes, escape: bytes) -> re.Pattern[bytes]:
-    """One record with its line break as group 1, as RFC 4180 has it; a quote inside of a value that is not
-    quoted is a letter, as in Python's strict csv."""
+    """One record with its line break as group 1, as RFC 4180 has it; a quote inside of a value
+    that is not quoted is a letter, as in Python's strict csv."""
     ends = rb"(\r\n|\r|\n|\Z)"
     s, q, e = re.escape(separator), re.escape(quote), re.escape(escape)
     pair = rb"|" + e + rb"[\s\S]" if e else b""
