@@ -184,8 +184,8 @@ class TextFormat(Frozen):
     """The character round a value that holds separators; null: no value is quoted."""
     escape: Annotated[str, Field(pattern=r"^[!-~]$")] | None = None
     """The character that takes the meaning from the next one, mostly a backslash, as MySQL, Hive
-    and many warehouses write it; null: a quote inside a quoted value is doubled. Then an
-    unquoted N behind it, \\N, is a missing value."""
+    and many warehouses write it; an N behind it and alone, unquoted, is a missing value then. With
+    null a quote inside a quoted value is doubled."""
     header: bool | tuple[str, ...] = True
     """Whether the first line names the columns; a list names those of files without such a line."""
     nulls: tuple[str, ...] = ("",)
