@@ -294,6 +294,14 @@ def test_criteo_is_known_without_names():
 
 
 Case = tuple[Callable[[World], str], str, dict[str, str | None], str]
+
+
+def comma_prices(w: World) -> str:
+    columns = {"Kunde": w.user, "Artikel": w.item, "Zeit": w.moments("%d.%m.%Y %H:%M")}
+    columns |= {"geklickt": w.click, "Preis": [f"{v},{v % 7}0" for v in w.item]}
+    return write("log.csv", columns, ";")
+
+
 CASES: list[Case] = [
     # layout, task, parts, further words of the file
     (movielens, "click", {"user": "userId", "item": "movieId", "time": "timestamp"},
@@ -339,6 +347,9 @@ CASES: list[Case] = [
     (one_user_a_row, "next_item", {"user": "uid", "item": "item_ids", "time": "timestamps"},
      "unix milliseconds"),
     (lastfm, "next_item", {"user": "column_1", "item": "column_4", "time": "column_2"}, "unsure"),
+    (comma_prices, "next_item", {"user": "Kunde", "item": "Artikel", "time": "Zeit"},
+     "# left out: Preis, numbers with a decimal comma"),
+    (comma_prices, "next_item", {"user": "Kunde"}, "# unsure: geklickt: 0 or 1"),
     (gowalla, "next_item", {"user": "column_1", "item": "column_5", "time": "column_2"}, "unsure"),
 ]  # fmt: skip
 
@@ -428,11 +439,19 @@ def without(column: str) -> str:
     return write("log.csv", columns)
 
 
+def six_devices() -> str:
+    """A user under a name that no one knows, beside what he holds in his hand."""
+    w = World()
+    columns = {"msisdn": w.texts(w.user, "m{:04x}"), "device": w.category % 6, "sku": w.item}
+    return write("log.csv", columns | {"time": w.time, "click": w.click})
+
+
 @pytest.mark.parametrize(
     "content, said",
     [
         (lambda: without("time"), "no column holds times"),
         (lambda: without("user_id"), "no column tells who acted"),
+        (six_devices, "no column tells who acted"),
         (lambda: without("item_id"), "no column tells what was shown or taken"),
         (lambda: write("log.txt", {"a": ["1 2 3", "4 5 6 7"]}, header=False), "sequences"),
         (lambda: write("log.csv", {"user": [], "item": [], "time": []}), "no rows"),

@@ -57,7 +57,8 @@ def draft(name: str, path: str, file: str) -> tuple[str, list[str]]:
 
 def _said(path: str, sample: Sample, roles: Roles) -> list[str]:
     """What the terminal shows: a line a column, one for columns that differ in a number alone."""
-    lines = [f"{path}: {_rows(sample)}", f"  {'task':8}  {roles.task}: {roles.why_task}"]
+    doubt = f"; unsure: {roles.unsure_task}" if roles.unsure_task else ""
+    lines = [f"{path}: {_rows(sample)}", f"  {'task':8}  {roles.task}: {roles.why_task}{doubt}"]
     groups = itertools.groupby(roles.guesses, lambda g: (g.part, re.sub(r"\d+", "0", g.column)))
     shown = [list(group) for _, group in groups]
     names = [g[0].column or '""' if len(g) < 3 else f"{g[0].column} ... ({len(g)})" for g in shown]
@@ -92,7 +93,7 @@ def _data(path: str, sample: Sample, roles: Roles) -> list[str]:
     if stated != "auto":
         lines.append(_noted(f"  format: {stated}", "how the files are read", sample.doubt))
     other = "; without label it is next_item" if roles.of("label") else ""
-    lines.append(_noted(f"  task: {roles.task}", roles.why_task + other))
+    lines.append(_noted(f"  task: {roles.task}", roles.why_task + other, roles.unsure_task))
     if roles.time_format:
         (time,) = roles.of("time")
         lines.append(_noted(f"  time_format: {scalar(roles.time_format)}", time.why, time.unsure))

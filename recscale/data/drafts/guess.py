@@ -17,7 +17,7 @@ from recscale.data.drafts import names
 from recscale.data.drafts.features import feature_of, find_history, find_weights, lengths_of
 from recscale.data.drafts.keys import find_outcome, find_time, find_user_and_item, positives
 from recscale.data.drafts.names import strength, words_of
-from recscale.data.drafts.profile import profile
+from recscale.data.drafts.profile import Profile, profile
 from recscale.data.drafts.roles import Guess, Roles
 
 
@@ -73,6 +73,7 @@ def guess(table: pa.Table, named: bool = True, vectors: Sequence[str] = ()) -> R
         guesses=(*keys, *features),
         task=task,
         why_task=_why(outcome),
+        unsure_task=None if outcome else _outcomes(columns, features),
         profiles=columns,
         time_format=told.format,
         positive=positive,
@@ -114,3 +115,16 @@ def _why(outcome: Guess | None) -> str:
     if outcome is None:
         return "no column says what was clicked, so every row is an event"
     return f"{outcome.column} says which rows are positives"
+
+
+def _outcomes(columns: dict[str, Profile], features: Sequence[Guess]) -> str | None:
+    """What a reader should know of columns of zeros and ones where none is called like a label."""
+    binary = [g.column for g in features if columns[g.column].binary]
+    binary = [n for n in binary if columns[n].distinct == 2 and not names.FEATURES & {*words_of(n)}]
+    if not binary:
+        return None
+    which = ", ".join(binary[:3]) + (" ..." if len(binary) > 3 else "")
+    return (
+        f"{which}: 0 or 1; if that says what was clicked, give it as columns.label, and task: "
+        "click with a click model"
+    )
