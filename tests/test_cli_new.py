@@ -302,6 +302,15 @@ def comma_prices(w: World) -> str:
     return write("log.csv", columns, ";")
 
 
+def two_shops(w: World) -> str:
+    """One log in two files, of which each has a column that the other lacks."""
+    Path("shops").mkdir()
+    columns = {"uid": w.user, "sku": w.item, "time": w.time, "click": w.click, "colour": w.category}
+    for shop, more in enumerate(("sleeve", "collar")):
+        write(f"shops/shop_{shop}.csv", columns | {more: w.stars * 1.5})
+    return "shops"
+
+
 CASES: list[Case] = [
     # layout, task, parts, further words of the file
     (movielens, "click", {"user": "userId", "item": "movieId", "time": "timestamp"},
@@ -350,6 +359,8 @@ CASES: list[Case] = [
     (comma_prices, "next_item", {"user": "Kunde", "item": "Artikel", "time": "Zeit"},
      "# left out: Preis, numbers with a decimal comma"),
     (comma_prices, "next_item", {"user": "Kunde"}, "# unsure: geklickt: 0 or 1"),
+    (two_shops, "click", {"user": "uid", "item": "sku"},
+     "# left out: sleeve, some of the files lack it"),
     (gowalla, "next_item", {"user": "column_1", "item": "column_5", "time": "column_2"}, "unsure"),
 ]  # fmt: skip
 
@@ -446,11 +457,19 @@ def six_devices() -> str:
     return write("log.csv", columns | {"time": w.time, "click": w.click})
 
 
+def notes_beside() -> str:
+    Path("logs").mkdir()
+    Path("logs/README.md").write_text("# What this is\n")
+    write("logs/log.csv", {"user": [1, 2], "item": [1, 2], "time": [BEGIN, BEGIN + 9]})
+    return "logs"
+
+
 @pytest.mark.parametrize(
     "content, said",
     [
         (lambda: without("time"), "no column holds times"),
         (lambda: without("user_id"), "no column tells who acted"),
+        (notes_beside, "such as logs/*.csv"),
         (six_devices, "no column tells who acted"),
         (lambda: without("item_id"), "no column tells what was shown or taken"),
         (lambda: write("log.txt", {"a": ["1 2 3", "4 5 6 7"]}, header=False), "sequences"),

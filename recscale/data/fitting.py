@@ -17,6 +17,8 @@ from recscale.data.layout import DataError
 from recscale.data.opened import Partition, Table
 from recscale.spec import EventsData, positive_column
 
+TOLD, SHOWN = 4, 20
+"""Columns that are missing, and columns that are there, named one by one."""
 SEPARATORS = (";", "\t", "|", "::", ",", "\x01")
 NUMBERS = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{8,}|\d+")
 """What may differ in the names of the parts of one log."""
@@ -32,8 +34,8 @@ def check_columns(tables: Sequence[Table], data: EventsData) -> None:
         _check_kin(given)
         return
     first = misfits[0]
-    has = ", ".join(first.schema.names)
-    what = f"{first.file}: {'; '.join(odd[first.file])}. The file has: {has}"
+    has = _some(first.schema.names, ", ", SHOWN)
+    what = f"{first.file}: {_some(odd[first.file], '; ', TOLD)}. The file has: {has}"
     if len(misfits) < len(given):
         fits = next(t.file for t in given if not odd[t.file])
         raise DataError(
@@ -41,6 +43,12 @@ def check_columns(tables: Sequence[Table], data: EventsData) -> None:
             f"{_narrower(fits, first.file)}{_dialect_hint(first, data)}"
         )
     raise DataError(what + _dialect_hint(first, data))
+
+
+def _some(words: Sequence[str], between: str, most: int) -> str:
+    """The first of the words, and how many more there are."""
+    more = [f"and {len(words) - most} more"] if len(words) > most else []
+    return between.join([*words[:most], *more])
 
 
 def _problems(table: Table, data: EventsData) -> list[str]:

@@ -38,7 +38,8 @@ def draft(name: str, path: str, file: str) -> tuple[str, list[str]]:
     sample = look(path)
     known = criteo(sample.columns) if sample.doubt else None
     try:
-        roles = known or guess(sample.columns, sample.doubt is None, sample.vectors)
+        named = sample.doubt is None
+        roles = known or guess(sample.columns, named, sample.vectors, sample.partial)
     except DataError as error:
         raise DataError(f"--from {path}: {error}") from None
     data = _criteo(path, sample, roles) if known else _data(path, sample, roles)

@@ -44,10 +44,16 @@ def criteo(table: pa.Table) -> Roles | None:
     )
 
 
-def guess(table: pa.Table, named: bool = True, vectors: Sequence[str] = ()) -> Roles:
+def guess(
+    table: pa.Table,
+    named: bool = True,
+    vectors: Sequence[str] = (),
+    partial: Sequence[str] = (),
+) -> Roles:
     """The parts of the columns of a sample.
 
-    named: whether the columns' names are the log's own. vectors: columns that were not read.
+    named: whether the columns' names are the log's own. vectors, partial: columns that were not
+        read, as they hold vectors or as some files lack them.
     Raises DataError that names what is missing: a time, a user or an item.
     """
     rows, table = len(table), _one_event_a_row(table)
@@ -65,6 +71,7 @@ def guess(table: pa.Table, named: bool = True, vectors: Sequence[str] = ()) -> R
     features = [g for g in features if g.column not in weights.values()]
     features += [Guess("weights", w, f"weights of {bag}") for bag, w in weights.items()]
     features += [Guess("left out", v, "vectors of numbers, which no part takes") for v in vectors]
+    features += [Guess("left out", n, "some of the files lack it") for n in partial]
     keys = [user, item, time, *(g for g in (outcome, history) if g)]
     read = [g.column for g in keys if g is not history]
     lost = 1 - math.prod(columns[n].filled for n in read) * (1 - _copies(table))
