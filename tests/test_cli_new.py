@@ -383,7 +383,10 @@ def test_what_is_guessed_of_a_layout_can_be_planned(case: Case):
     assert planned.exit_code == 0, planned.output + written
     facts = json.loads(planned.stdout)
     runs = facts["runs"] if isinstance(facts, dict) else facts
-    budget = load_spec("mine.yaml").budget
+    spec = load_spec("mine.yaml")
+    architectures = len(runs) // spec.train.seeds
+    assert architectures > 2 * len(spec.law_variables) + 2  # a law's coefficients, and one to spare
+    budget = spec.budget
     assert budget.flop and budget.usd
     assert sum(r["train_flop"] for r in runs) < budget.flop
     assert sum(r["usd"] for r in runs) < budget.usd
