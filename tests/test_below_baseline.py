@@ -213,6 +213,15 @@ def test_a_law_without_runs_says_what_took_them(ne: float, tmp_path: Path):
     assert told in progress_line(study)
 
 
+def test_where_all_runs_lose_ask_says_a_way_out_and_the_page_counts_seeds(tmp_path: Path):
+    lost = ledger_of(tmp_path, {"recent": 0.1})
+    shown = CliRunner().invoke(main, ["ask", str(tmp_path)])
+    assert shown.exit_code == 2 and "law: {below_baseline: true}" in shown.output
+    seeds = Study.of(lost).spec.train.seeds
+    unknown = "No configuration has two runs that enter the law" if seeds > 1 else "One seed"
+    assert unknown in render(Study.of(lost))
+
+
 def test_a_law_of_the_smaller_models_says_what_took_its_runs(tmp_path: Path):
     text = SWEEP.replace("law: {", "law: {hold_out_largest: 1, ")
     found = foretell(Study.of(ledger_of(tmp_path, {"recent": 0.74}, text)))

@@ -47,6 +47,20 @@ def test_plan_prices_every_run_before_it_runs(sweep_file):
     assert all(run["run_id"] in table.output for run in runs)
 
 
+def test_plan_says_which_batch_and_rates_the_runs_have(sweep_file):
+    from recscale.families.dlrm import DLRMConfig
+
+    (said,) = [x for x in call("plan", sweep_file(SWEEP)).output.splitlines() if "batch" in x]
+    usual = DLRMConfig.rates
+    rates = f"learning rates: dlrm {usual.dense:g} dense, {usual.sparse:g} sparse"
+    assert said.startswith(f"batch 100; {rates} (dense and sparse left out"), said
+    given = SWEEP.replace("batch_size: 100", "learning_rate: {sparse: 0.02}")
+    assert given != SWEEP
+    (said,) = [x for x in call("plan", sweep_file(given)).output.splitlines() if "batch" in x]
+    assert said.startswith("batch 32 (left out"), said
+    assert f"dlrm {usual.dense:g} dense, 0.02 sparse (dense left out" in said
+
+
 def test_prepare_says_what_it_made(sweep_file):
     shown = call("prepare", sweep_file(SWEEP))
     assert shown.exit_code == 0

@@ -294,6 +294,23 @@ def test_criteo_is_known_without_names():
 
 
 Case = tuple[Callable[[World], str], str, dict[str, str | None], str]
+
+
+def comma_prices(w: World) -> str:
+    columns = {"Kunde": w.user, "Artikel": w.item, "Zeit": w.moments("%d.%m.%Y %H:%M")}
+    columns |= {"geklickt": w.click, "Preis": [f"{v},{v % 7}0" for v in w.item]}
+    return write("log.csv", columns, ";")
+
+
+def two_shops(w: World) -> str:
+    """One log in two files, of which each has a column that the other lacks."""
+    Path("shops").mkdir()
+    columns = {"uid": w.user, "sku": w.item, "time": w.time, "click": w.click, "colour": w.category}
+    for shop, more in enumerate(("sleeve", "collar")):
+        write(f"shops/shop_{shop}.csv", columns | {more: w.stars * 1.5})
+    return "shops"
+
+
 CASES: list[Case] = [
     # layout, task, parts, further words of the file
     (movielens, "click", {"user": "userId", "item": "movieId", "time": "timestamp"},
@@ -339,6 +356,11 @@ CASES: list[Case] = [
     (one_user_a_row, "next_item", {"user": "uid", "item": "item_ids", "time": "timestamps"},
      "unix milliseconds"),
     (lastfm, "next_item", {"user": "column_1", "item": "column_4", "time": "column_2"}, "unsure"),
+    (comma_prices, "next_item", {"user": "Kunde", "item": "Artikel", "time": "Zeit"},
+     "# left out: Preis, numbers with a decimal comma"),
+    (comma_prices, "next_item", {"user": "Kunde"}, "# unsure: geklickt: 0 or 1"),
+    (two_shops, "click", {"user": "uid", "item": "sku"},
+     "# left out: sleeve, some of the files lack it"),
     (gowalla, "next_item", {"user": "column_1", "item": "column_5", "time": "column_2"}, "unsure"),
 ]  # fmt: skip
 
@@ -361,7 +383,10 @@ def test_what_is_guessed_of_a_layout_can_be_planned(case: Case):
     assert planned.exit_code == 0, planned.output + written
     facts = json.loads(planned.stdout)
     runs = facts["runs"] if isinstance(facts, dict) else facts
-    budget = load_spec("mine.yaml").budget
+    spec = load_spec("mine.yaml")
+    architectures = len(runs) // spec.train.seeds
+    assert architectures > 2 * len(spec.law_variables) + 2  # a law's coefficients, and one to spare
+    budget = spec.budget
     assert budget.flop and budget.usd
     assert sum(r["train_flop"] for r in runs) < budget.flop
     assert sum(r["usd"] for r in runs) < budget.usd
@@ -428,11 +453,27 @@ def without(column: str) -> str:
     return write("log.csv", columns)
 
 
+def six_devices() -> str:
+    """A user under a name that no one knows, beside what he holds in his hand."""
+    w = World()
+    columns = {"msisdn": w.texts(w.user, "m{:04x}"), "device": w.category % 6, "sku": w.item}
+    return write("log.csv", columns | {"time": w.time, "click": w.click})
+
+
+def notes_beside() -> str:
+    Path("logs").mkdir()
+    Path("logs/README.md").write_text("# What this is\n")
+    write("logs/log.csv", {"user": [1, 2], "item": [1, 2], "time": [BEGIN, BEGIN + 9]})
+    return "logs"
+
+
 @pytest.mark.parametrize(
     "content, said",
     [
         (lambda: without("time"), "no column holds times"),
         (lambda: without("user_id"), "no column tells who acted"),
+        (notes_beside, "such as logs/*.csv"),
+        (six_devices, "no column tells who acted"),
         (lambda: without("item_id"), "no column tells what was shown or taken"),
         (lambda: write("log.txt", {"a": ["1 2 3", "4 5 6 7"]}, header=False), "sequences"),
         (lambda: write("log.csv", {"user": [], "item": [], "time": []}), "no rows"),

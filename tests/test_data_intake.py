@@ -101,6 +101,18 @@ def test_missing_columns_are_named_together_with_what_the_file_has(tmp_path):
     assert "country, price, maker" in sentence
 
 
+def test_of_many_missing_columns_some_are_named_and_the_others_counted(tmp_path):
+    names = [f"c{i}" for i in range(90)]
+    log = {"user": [1], "item": [2], "time": [1_600_000_000], **dict.fromkeys(names, [1.0])}
+    pq.write_table(pa.table(log), tmp_path / "log.parquet")
+    wanted = tuple(f"dense_{i}" for i in range(90))
+    with pytest.raises(DataError) as caught:
+        prepared(tmp_path, events_spec(tmp_path / "log.parquet", columns={"dense": wanted}))
+    sentence = str(caught.value)
+    assert "'dense_3'" in sentence and "and 86 more" in sentence and "and 73 more" in sentence
+    assert len(sentence) < 700
+
+
 @pytest.mark.parametrize(
     ("rows", "columns", "sentence"),
     [

@@ -72,6 +72,23 @@ def test_every_parameter_is_reached(name, opened):
             assert parameter.grad is not None and parameter.grad.abs().sum() > 0, place
 
 
+@pytest.mark.parametrize("dense", [True, False])
+@every
+def test_a_value_is_learnt_without_another_one_beside_it(name, dense, data):
+    """One column's vectors away from zero, all others' at zero: the logit follows it, so that a
+    small log teaches what a column says by itself. Products of embedded pairs alone are zero."""
+    config = architecture(name)
+    facts = data if dense else data.model_copy(update={"dense": ()})
+    torch.manual_seed(0)
+    model = build(config, facts, "cpu").eval()
+    zero = torch.zeros(3, config.set_dim)
+    one = torch.randn(3, config.set_dim)
+    sets = [[one, *[zero] * (config.vectors(facts) - 1)] for _ in range(config.multi_embedding)]
+    with torch.no_grad():
+        told = model.hidden(torch.zeros(3, len(facts.dense)), sets)
+    assert (told[0] - told[1]).abs().max() > 1e-4
+
+
 def test_a_capped_table_has_that_many_rows(data):
     for name in FAMILIES.values():
         capped = architecture(name, embedding_rows=7)

@@ -49,11 +49,21 @@ def ask(rundir: str, compute: str, as_json: bool) -> None:
     try:
         advice = advise(study, compute)
     except (LawError, ValueError) as error:
-        refuse(str(error))
+        refuse(f"{error}{_way_out(study)}")
     if as_json:
         click.echo(json.dumps(advice.facts(), indent=1))
     else:
         click.echo(advice.sentences())
+
+
+def _way_out(study: Study) -> str:
+    """What to do where baselines keep every finished run out of the law."""
+    if not study.below() or any(study.frame()["enters_law"]):
+        return ""
+    return (
+        "; train on more rows or other columns (report.html shows the curves), or let such runs "
+        "into the law by law: {below_baseline: true}"
+    )
 
 
 def _ask_each(study: Study, compute: str, as_json: bool) -> None:

@@ -13,6 +13,7 @@ from recscale.cli.shell import EXHAUSTED, FAILED, INTERRUPTED, as_json, load, op
 if TYPE_CHECKING:
     from recscale.engine.ready import Sweep
     from recscale.manifest import Manifest
+    from recscale.spec import TrainSpec
     from recscale.study import Study
 
 
@@ -51,10 +52,11 @@ def plan(sweep: str, as_json: bool) -> None:
     from recscale.ledger import Ledger, finished
     from recscale.manifest import load_manifest
 
-    ready = open_sweep(load(sweep))
+    spec = load(sweep)
+    ready = open_sweep(spec)
     data = load_manifest(ready.store)
     if ready.problem is not None:
-        _plan_search(ready, data, as_json)
+        _plan_search(ready, data, spec.train, as_json)
         return
     settled = set(finished(Ledger(ready.run_dir).records())) & {p.run_id for p in ready.planned}
     if as_json:
@@ -70,20 +72,21 @@ def plan(sweep: str, as_json: bool) -> None:
         return
     from rich.console import Console
 
-    from recscale.report.terminal import plan_table
+    from recscale.report.terminal import plan_table, training_line
 
     console = Console()
     console = console if console.is_terminal else Console(width=200)
     console.print(plan_table(ready.planned, settled))
+    click.echo(training_line(spec.train, ready.planned))
     _warn(data)
 
 
-def _plan_search(ready: Sweep, data: Manifest, as_json: bool) -> None:
-    """The next decision of a search and what its budget should buy."""
+def _plan_search(ready: Sweep, data: Manifest, asked: TrainSpec, as_json: bool) -> None:
+    """The next decision of a search and what its budget should buy. asked: as the file has it."""
     from recscale.engine.ready import standing
     from recscale.planner import Launch, decide_search
     from recscale.planner.forecast import forecast, grid_cost
-    from recscale.report.terminal import plan_table, search_lines
+    from recscale.report.terminal import plan_table, search_lines, training_line
 
     problem = ready.problem
     assert problem is not None
@@ -115,6 +118,7 @@ def _plan_search(ready: Sweep, data: Manifest, as_json: bool) -> None:
     console = console if console.is_terminal else Console(width=200)
     if runs:
         console.print(plan_table(runs, set()))
+        click.echo(training_line(asked, runs))
     for line in search_lines(problem, decision, ahead, n, whole):
         click.echo(line)
     _warn(data)

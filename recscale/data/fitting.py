@@ -19,6 +19,8 @@ from recscale.data.layout import DataError
 from recscale.data.opened import Partition, Table
 from recscale.spec import EventsData, positive_column
 
+TOLD, SHOWN = 4, 20
+"""Columns that are missing, and columns that are there, named one by one."""
 SEPARATORS = (";", "\t", "|", "::", ",", "\x01")
 NEAR = 0.6
 """How like a name that is missing another one must be to be guessed: difflib's own ratio."""
@@ -37,8 +39,8 @@ def check_columns(tables: Sequence[Table], data: EventsData) -> None:
         _check_kin(given)
         return
     first = misfits[0]
-    has = ", ".join(first.schema.names)
-    what = f"{first.file}: {'; '.join(odd[first.file])}. The file has: {has}"
+    has = _some(first.schema.names, ", ", SHOWN)
+    what = f"{first.file}: {_some(odd[first.file], '; ', TOLD)}. The file has: {has}"
     if len(misfits) < len(given):
         fits = next(t.file for t in given if not odd[t.file])
         raise DataError(
@@ -61,6 +63,12 @@ def _share_keys(tables: Sequence[Table], data: EventsData) -> None:
         its.schema = pa.schema(
             [*its.schema, *(f for n, f in known.items() if n not in table.schema.names)]
         )
+
+
+def _some(words: Sequence[str], between: str, most: int) -> str:
+    """The first of the words, and how many more there are."""
+    more = [f"and {len(words) - most} more"] if len(words) > most else []
+    return between.join([*words[:most], *more])
 
 
 def _problems(table: Table, data: EventsData) -> list[str]:

@@ -67,8 +67,9 @@ class DLRMConfig(ClickConfig):
         return f"{self.input_name()}-w{self.mlp_width}{over}{self.sequence_name()}"
 
     def interacting(self, data: Manifest) -> int:
-        """Vectors that enter the pairwise interaction of a set."""
-        return self.vectors(data) + bool(data.dense)
+        """Vectors that enter the pairwise interaction of a set: the embedded ones and the bottom
+        MLP's, or the learned one in its place where there is no dense column."""
+        return self.vectors(data) + 1
 
     def mlp_widths(self, data: Manifest) -> tuple[list[int], list[int]]:
         """Layer widths, input to output, of the bottom MLP and of the over-arch. Each set takes
@@ -80,7 +81,8 @@ class DLRMConfig(ClickConfig):
         return bottom, [interaction_out, *[self.overarch_width] * depth, 1]
 
     def dense_params(self, data: Manifest) -> int:
-        return sum(map(linear_params, self.mlp_widths(data))) + self.history_params()
+        constant = 0 if data.dense else self.embedding_dim
+        return sum(map(linear_params, self.mlp_widths(data))) + self.history_params() + constant
 
     def forward_flop(self, data: Manifest) -> Flop:
         linear, attention = self.history_macs()

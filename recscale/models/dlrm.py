@@ -12,7 +12,12 @@ from recscale.models.contract import mlp
 
 class DLRM(ClickModel):
     """Bottom MLP over dense features, one embedding per table, dot products of all pairs of
-    vectors of a set, over-arch on top."""
+    vectors of a set, over-arch on top.
+
+    Where a log has no dense column, a learned vector stands in the place of the bottom MLP's: the
+    products with it are what a feature says by itself. Without them a model that starts near zero
+    learns pairs alone, which small logs do not show: of planted logs of 2,000 to 10,000 rows it
+    ended 0.01 to 0.06 nats higher (2026-11-30)."""
 
     pairs: torch.Tensor
     """Places of the pairs i > j in a flattened matrix of dot products."""
@@ -23,6 +28,8 @@ class DLRM(ClickModel):
         self.dim = config.set_dim
         with device:
             self.bottom = mlp(bottom, last_activation=True) if bottom else None
+            constant = None if bottom else torch.full((config.embedding_dim,), self.dim**-0.5)
+            self.constant = None if constant is None else torch.nn.Parameter(constant)
             self.over_arch = mlp(over, last_activation=True)
         n = config.interacting(data)
         i, j = torch.tril_indices(n, n, offset=-1)
@@ -33,8 +40,12 @@ class DLRM(ClickModel):
         joined = []
         if self.bottom is not None:
             joined.append(self.bottom(dense))
-            parts = joined[0].split(self.dim, dim=1)
-            sets = [[*vectors, part] for vectors, part in zip(sets, parts, strict=True)]
+            first = joined[0]
+        else:
+            assert self.constant is not None
+            first = self.constant.expand(len(dense), -1)
+        parts = first.split(self.dim, dim=1)
+        sets = [[*vectors, part] for vectors, part in zip(sets, parts, strict=True)]
         joined += [self.dots(torch.stack(vectors, dim=1)) for vectors in sets]
         return self.over_arch(torch.cat(joined, dim=1))
 

@@ -14,6 +14,7 @@ from recscale.frame import settings
 from recscale.laws import ScalingLaw, Status
 from recscale.report import figures, plot
 from recscale.report.plot import Figure
+from recscale.report.sentences import no_noise
 from recscale.report.tables import Cell
 from recscale.spec import FOOTING
 from recscale.study import Study
@@ -47,7 +48,7 @@ def sentences(study: Study, found: list[Duel]) -> list[str]:
         )
     noise = seed_noise(study.frame(), loss)
     if noise is None:
-        out.append("One seed a configuration: the noise between runs is unknown.")
+        out.append(no_noise(study))
     return out
 
 

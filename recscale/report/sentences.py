@@ -10,6 +10,7 @@ import numpy as np
 from recscale.advice.exchange import LEVEL, law_runs, seed_noise
 from recscale.laws import ScalingLaw, Status, fit
 from recscale.report.findings import Findings
+from recscale.study import Study
 from recscale.words import more, number, quantity, span
 
 HELD_IN = 0.8  # share of the runs, cheapest first, that must foretell the rest
@@ -168,11 +169,20 @@ def _groups(f: Findings) -> list[str]:
     return out
 
 
+def no_noise(study: Study) -> str:
+    """Why nothing is known of the noise between seeds."""
+    if study.spec.train.seeds > 1:
+        why = "No configuration has two runs that enter the law"
+    else:
+        why = "One seed a configuration"
+    return f"{why}: the noise between runs is unknown."
+
+
 def noise_sentence(f: Findings) -> str:
     """What is known of the noise between seeds."""
     noise = seed_noise(f.frame, f.loss) if len(f.frame) else None
     if noise is None:
-        return "One seed a configuration: the noise between runs is unknown."
+        return no_noise(f.study)
     return (
         f"Seeds of one configuration scatter by {number(noise.sd)} in {f.loss} (standard "
         f"deviation, {noise.df} degrees of freedom); less than that is not called a difference."

@@ -14,7 +14,8 @@ from recscale.frame import below_words
 from recscale.laws import LawError
 from recscale.planner import Decision, Planned, Problem, Spend
 from recscale.planner.forecast import Forecast
-from recscale.spec import BudgetSpec
+from recscale.run import TrainConfig
+from recscale.spec import BudgetSpec, TrainSpec
 from recscale.study import Study
 from recscale.words import baselines, quantity, span
 from recscale.words import time as time_words
@@ -60,6 +61,31 @@ def plan_table(planned: Sequence[Planned], settled: set[str]) -> Table:
             "done" if p.run_id in settled else p.reason,
         )
     return table
+
+
+def training_line(asked: TrainSpec, planned: Sequence[Planned]) -> str:
+    """The batch and the learning rates of the planned runs, and which of them the sweep leaves to
+    the log and the family; the factors of `learning_rate.tune` come on top of the rates."""
+    by_family: dict[str, list[TrainConfig]] = {}
+    for p in planned:
+        by_family.setdefault(p.config.model.family, []).append(p.config.train)
+    batch = f"batch {planned[0].config.train.batch_size:,}" + (
+        "" if asked.batch_size else " (left out: the usual one of so many rows)"
+    )
+    rates = [
+        f"{family} {_range([r.dense_rate for r in runs])} dense, "
+        f"{_range([r.sparse_rate for r in runs])} sparse"
+        for family, runs in by_family.items()
+    ]
+    given = asked.learning_rate
+    left = [k for k in ("dense", "sparse") if getattr(given, k) is None]
+    usual = f" ({' and '.join(left)} left out: the family's usual ones)" if left else ""
+    return f"{batch}; learning rates: {'; '.join(rates)}{usual}"
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = min(values), max(values)
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
 def search_lines(

@@ -38,7 +38,8 @@ def draft(name: str, path: str, file: str) -> tuple[str, list[str]]:
     sample = look(path)
     known = criteo(sample.columns) if sample.doubt else None
     try:
-        roles = known or guess(sample.columns, sample.doubt is None, sample.vectors)
+        named = sample.doubt is None
+        roles = known or guess(sample.columns, named, sample.vectors, sample.partial)
     except DataError as error:
         raise DataError(f"--from {path}: {error}") from None
     data = _criteo(path, sample, roles) if known else _data(path, sample, roles)
@@ -57,7 +58,8 @@ def draft(name: str, path: str, file: str) -> tuple[str, list[str]]:
 
 def _said(path: str, sample: Sample, roles: Roles) -> list[str]:
     """What the terminal shows: a line a column, one for columns that differ in a number alone."""
-    lines = [f"{path}: {_rows(sample)}", f"  {'task':8}  {roles.task}: {roles.why_task}"]
+    doubt = f"; unsure: {roles.unsure_task}" if roles.unsure_task else ""
+    lines = [f"{path}: {_rows(sample)}", f"  {'task':8}  {roles.task}: {roles.why_task}{doubt}"]
     groups = itertools.groupby(roles.guesses, lambda g: (g.part, re.sub(r"\d+", "0", g.column)))
     shown = [list(group) for _, group in groups]
     names = [g[0].column or '""' if len(g) < 3 else f"{g[0].column} ... ({len(g)})" for g in shown]
@@ -92,7 +94,7 @@ def _data(path: str, sample: Sample, roles: Roles) -> list[str]:
     if stated != "auto":
         lines.append(_noted(f"  format: {stated}", "how the files are read", sample.doubt))
     other = "; without label it is next_item" if roles.of("label") else ""
-    lines.append(_noted(f"  task: {roles.task}", roles.why_task + other))
+    lines.append(_noted(f"  task: {roles.task}", roles.why_task + other, roles.unsure_task))
     if roles.time_format:
         (time,) = roles.of("time")
         lines.append(_noted(f"  time_format: {scalar(roles.time_format)}", time.why, time.unsure))
@@ -145,23 +147,24 @@ def _features(roles: Roles) -> list[str]:
 
 
 def _rest(sample: Sample, roles: Roles, budget: str) -> list[str]:
-    """Model, training, search and budget, small enough for a first look at so many rows."""
+    """Model, training, search and budget, small enough for a first look at so many rows. The axes
+    have so many values that a law can be fitted though a run or two may lose to a baseline."""
     rows = round(sample.rows * roles.events)
-    step = sum(rows >= n for n in (30_000, 1_000_000, 30_000_000))
-    shares = ([0.5, 1.0], [0.25, 0.5, 1.0], [0.1, 0.3, 1.0], [0.01, 0.03, 0.1])[step]
+    step = sum(rows >= n for n in (1_000_000, 30_000_000))
+    shares = ([0.25, 0.5, 1.0], [0.1, 0.3, 1.0], [0.01, 0.03, 0.1])[step]
     least = shares[0] * rows * (1 - _holdout(sample, roles))
     usual = least >= BATCHES[0]  # then the batch may be left out
     small = [] if usual else [_noted(f"  batch_size: {max(1, int(least) // 8)}", "a tiny log")]
     if roles.task == "click":
-        dims = ("[4, 8]", "[4, 8, 16]", "[8, 16, 32]", "[8, 16, 32]")[step]
-        widths = ("[16, 32]", "[16, 32, 64]", "[32, 64, 128]", "[64, 128, 256]")[step]
+        dims = ("[4, 8, 16, 32]", "[8, 16, 32, 64]", "[8, 16, 32, 64]")[step]
+        widths = ("[16, 32, 64, 128]", "[32, 64, 128, 256]", "[64, 128, 256, 512]")[step]
         model = [
             _noted("  family: dlrm", "dcnv2 and wukong take the same columns"),
             _noted(f"  embedding_dim: {dims}", "an axis: does a wider table pay?"),
             _noted(f"  mlp_width: {widths}", "an axis: do wider dense layers pay?"),
         ]
     else:
-        widths = ("[16, 32]", "[16, 32, 64]", "[32, 64, 128]", "[64, 128, 256]")[step]
+        widths = ("[16, 32, 64, 128]", "[32, 64, 128, 256]", "[64, 128, 256, 512]")[step]
         model = [
             _noted("  family: decoder", "hstu takes the same columns"),
             _noted(f"  sequence_width: {widths}", "an axis: does a wider model pay?"),

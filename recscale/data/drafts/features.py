@@ -66,6 +66,8 @@ def _left_out(p: Profile, found: set[str]) -> Guess | None:
         why = "another time"
     elif p.counts_rows:
         why = "row numbers"
+    elif p.decimal_commas:
+        why = f"numbers with a decimal comma, {p.example}; written with a point they are dense"
     elif _says_event(p, found):
         values = ", ".join(str(v) for v in p.values.unique().to_pylist()[:6])
         why = f"what kind of event a row is ({values})"

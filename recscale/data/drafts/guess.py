@@ -17,7 +17,7 @@ from recscale.data.drafts import names
 from recscale.data.drafts.features import feature_of, find_history, find_weights, lengths_of
 from recscale.data.drafts.keys import find_outcome, find_time, find_user_and_item, positives
 from recscale.data.drafts.names import strength, words_of
-from recscale.data.drafts.profile import profile
+from recscale.data.drafts.profile import Profile, profile
 from recscale.data.drafts.roles import Guess, Roles
 
 
@@ -44,10 +44,16 @@ def criteo(table: pa.Table) -> Roles | None:
     )
 
 
-def guess(table: pa.Table, named: bool = True, vectors: Sequence[str] = ()) -> Roles:
+def guess(
+    table: pa.Table,
+    named: bool = True,
+    vectors: Sequence[str] = (),
+    partial: Sequence[str] = (),
+) -> Roles:
     """The parts of the columns of a sample.
 
-    named: whether the columns' names are the log's own. vectors: columns that were not read.
+    named: whether the columns' names are the log's own. vectors, partial: columns that were not
+        read, as they hold vectors or as some files lack them.
     Raises DataError that names what is missing: a time, a user or an item.
     """
     rows, table = len(table), _one_event_a_row(table)
@@ -65,6 +71,7 @@ def guess(table: pa.Table, named: bool = True, vectors: Sequence[str] = ()) -> R
     features = [g for g in features if g.column not in weights.values()]
     features += [Guess("weights", w, f"weights of {bag}") for bag, w in weights.items()]
     features += [Guess("left out", v, "vectors of numbers, which no part takes") for v in vectors]
+    features += [Guess("left out", n, "some of the files lack it") for n in partial]
     keys = [user, item, time, *(g for g in (outcome, history) if g)]
     read = [g.column for g in keys if g is not history]
     lost = 1 - math.prod(columns[n].filled for n in read) * (1 - _copies(table))
@@ -73,6 +80,7 @@ def guess(table: pa.Table, named: bool = True, vectors: Sequence[str] = ()) -> R
         guesses=(*keys, *features),
         task=task,
         why_task=_why(outcome),
+        unsure_task=None if outcome else _outcomes(columns, features),
         profiles=columns,
         time_format=told.format,
         positive=positive,
@@ -114,3 +122,16 @@ def _why(outcome: Guess | None) -> str:
     if outcome is None:
         return "no column says what was clicked, so every row is an event"
     return f"{outcome.column} says which rows are positives"
+
+
+def _outcomes(columns: dict[str, Profile], features: Sequence[Guess]) -> str | None:
+    """What a reader should know of columns of zeros and ones where none is called like a label."""
+    binary = [g.column for g in features if columns[g.column].binary]
+    binary = [n for n in binary if columns[n].distinct == 2 and not names.FEATURES & {*words_of(n)}]
+    if not binary:
+        return None
+    which = ", ".join(binary[:3]) + (" ..." if len(binary) > 3 else "")
+    return (
+        f"{which}: 0 or 1; if that says what was clicked, give it as columns.label, and task: "
+        "click with a click model"
+    )

@@ -127,6 +127,8 @@ def find_user_and_item(columns: dict[str, Profile], named: bool) -> tuple[Guess,
 
 def _can_be_id(p: Profile) -> bool:
     """Text or whole numbers that come back, and are more than a yes or no."""
+    if p.decimal_commas:
+        return False
     return p.kind in ("text", "number") and (p.kind == "text" or p.whole) and p.filled > 0.5 and (
         p.distinct > 2 or (p.distinct == 2 and not p.binary)
     ) and not p.counts_rows  # fmt: skip
@@ -152,6 +154,8 @@ def _stand_in(ids: dict[str, Profile]) -> Guess | None:
     for words, least in ((names.STAND_INS, 2), (names.USER, 1)):
         by_name = {n: strength(n, words) for n in ids}
         fit = [n for n in ids if by_name[n] >= least and ids[n].share < NEARLY_UNIQUE]
+        if words is names.STAND_INS:  # a device of six kinds is no one's
+            fit = [n for n in fit if ids[n].distinct > FEW or ids[n].rows <= FEW]
         if fit:
             name = max(fit, key=lambda n: (by_name[n], ids[n].distinct))
             doubt = (

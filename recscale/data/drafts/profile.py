@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 Kind = Literal["number", "text", "moment", "list", "nested", "empty"]
 MISSING = ("", "NA", "N/A", "NULL", "null", "NaN", "nan", "None", "\\N")
 """Texts that mostly stand for a missing value."""
+DECIMAL_COMMA = r"^[-+]?(\d+|\d{1,3}(\.\d{3})+),\d+$"
 NEARLY_UNIQUE = 0.9
 """Share of different values above which a column tells one row from another and nothing else."""
 FEW = 50
@@ -59,6 +60,13 @@ class Profile:
     def binary(self) -> bool:
         """0 and 1 alone, or true and false."""
         return self.kind == "number" and bool(np.isin(self.numbers, (0, 1)).all())
+
+    @property
+    def decimal_commas(self) -> bool:
+        """Text that is numbers with a comma for the point, such as 12,50."""
+        if self.kind != "text":
+            return False
+        return bool(pc.all(pc.match_substring_regex(self.values, DECIMAL_COMMA)).as_py())
 
     @property
     def range(self) -> str:

@@ -31,6 +31,8 @@ class Roles:
     task: Literal["click", "next_item"]
     why_task: str
     profiles: dict[str, Profile]
+    unsure_task: str | None = None
+    """What a reader should check of the task, where it is not sure."""
     time_format: str | None = None
     positive: str | None = None
     weights: dict[str, str] | None = None

@@ -15,9 +15,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from recscale.data.binary import JsonTable
 from recscale.data.dialects import dialect_of
 from recscale.data.drafts.names import WEIGHTS, words_of
-from recscale.data.files import input_files
+from recscale.data.files import FORMATS, input_files
 from recscale.data.layout import DataError
 from recscale.data.opened import Table, open_log
 from recscale.data.streams import COMPRESSED, kind_of, open_bytes, plain_name, readable
@@ -49,11 +50,14 @@ class Sample:
     """What is not sure about `format`."""
     vectors: tuple[str, ...] = ()
     """Columns of vectors of numbers, which no part takes: they are not read."""
+    partial: tuple[str, ...] = ()
+    """Columns that some of the files lack: no sweep of all files can name them."""
 
 
 def look(path: str) -> Sample:
     """Some rows of the log at a file, folder or glob. Raises DataError for what is no log."""
     files = input_files(path)
+    _refuse_notes(files)
     with readable(files[0]):
         kind = kind_of(files[0])
     format, doubt = ("auto", None) if kind not in COMPRESSED | {"text"} else _dialect(files[0])
@@ -64,7 +68,8 @@ def look(path: str) -> Sample:
     last = len(tables) - 1
     places = sorted({last * k // (FILES - 1) for k in range(FILES)})
     vectors = tuple(f.name for f in tables[0].schema if _is_vector(f))
-    parts = [_rows(tables[i], vectors) for i in places]
+    partial = _partial(tables)
+    parts = [_rows(tables[i], (*vectors, *partial)) for i in places]
     try:
         columns = pa.concat_tables(parts, promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowTypeError):
@@ -73,7 +78,29 @@ def look(path: str) -> Sample:
         raise DataError(f"data.path {path}: {files[0]} holds no rows to look at")
     whole = len(places) == len(tables) and all(len(p) < ROWS for p in parts)
     rows = len(columns) if whole else _count(files, kind, parts)
-    return Sample(columns, rows, whole or kind == "parquet", format, doubt, vectors)
+    vectors = tuple(v for v in vectors if v not in partial)
+    return Sample(columns, rows, whole or kind == "parquet", format, doubt, vectors, partial)
+
+
+def _refuse_notes(files: list[Path]) -> None:
+    """Raises DataError for text of no known name, such as README.md, beside files of a log."""
+    named = [f for f in files if dialect_of(f) or plain_name(f).lower().endswith(FORMATS)]
+    for file in sorted(set(files) - set(named)) if named else ():
+        with readable(file):
+            kind = kind_of(file)
+        if kind in ("text", "empty"):
+            ending = "".join(named[0].suffixes[-2:]) if kind_of(named[0]) in COMPRESSED else ""
+            raise DataError(
+                f"{file}: does not say by its name what it holds, as {named[0].name} does; leave "
+                f"it out by a narrower path, such as {named[0].parent}/*{ending or named[0].suffix}"
+            )
+
+
+def _partial(tables: list[Table]) -> tuple[str, ...]:
+    """Columns that some files have and others lack; a key that JSON leaves out is a null."""
+    held = [t.schema.names for t in tables if len(t.schema) and not isinstance(t, JsonTable)]
+    common = set.intersection(*map(set, held)) if held else set()
+    return tuple(dict.fromkeys(n for names in held for n in names if n not in common))
 
 
 def _is_vector(field: pa.Field) -> bool:
@@ -87,8 +114,8 @@ def _is_vector(field: pa.Field) -> bool:
     return pa.types.is_floating(field.type.value_type)
 
 
-def _rows(table: Table, vectors: tuple[str, ...]) -> pa.Table:
-    names = [n for n in table.schema.names if n not in vectors]
+def _rows(table: Table, unread: tuple[str, ...]) -> pa.Table:
+    names = [n for n in table.schema.names if n not in unread]
     batches: list[pa.RecordBatch] = []
     for batch in table.batches(names):
         batches.append(batch)
