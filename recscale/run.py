@@ -14,6 +14,12 @@ from typing import Literal
 from recscale.families import AnyModelConfig, Flop
 from recscale.values import Frozen, Precision
 
+START = 2
+"""Of how models start and draw their first weights: an equal config with another start is another
+training, so this is part of a run's identity. 2: outputs start at the log-odds of the training
+window or a guess among all items, tables are seeded by names of any characters, and a DLRM without
+dense columns has a learned vector in their place."""
+
 
 class TrainConfig(Frozen):
     data_fraction: float
@@ -44,8 +50,9 @@ class RunConfig(Frozen):
     def fingerprint(self) -> str:
         # a field with a default is younger than the first runs: at its default it says nothing
         # new, and their ids stay as they were
-        literals = json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
-        return hashlib.sha256(literals.encode()).hexdigest()
+        literals = self.model_dump(mode="json", exclude_defaults=True)
+        said = json.dumps([START, literals], sort_keys=True)
+        return hashlib.sha256(said.encode()).hexdigest()
 
     @property
     def run_id(self) -> str:

@@ -61,14 +61,44 @@ def test_one_user_is_one_whatever_type_holds_the_number(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "texts", [("17", "17.0"), ("13085.0", "13085"), ("1.2e+10", "12000000000.")]
+    "texts",
+    [
+        ("17", "17.0"),
+        ("13085.0", "13085"),
+        ("1.2e+10", "12000000000."),
+        ("1.e+11", "100000000000"),
+        ("1.2345678E7", "12345678"),
+    ],
 )
 def test_texts_of_one_whole_number_are_one_id_where_all_are_numbers(texts):
     coder = Coder(whole=True)
     codes = np.concatenate([coder(pa.array([text, "5"]))[0] for text in texts])
     assert len(np.unique(coder.settle("user").codes[codes])) == 2
     coder(pa.array(["abc"]))  # now they are names, such as versions of a program
-    assert len(np.unique(coder.settle("user").codes[codes])) == 3
+    settled = coder.settle("user")
+    assert len(np.unique(settled.codes[codes])) == 3
+    told = [w for w in settled.warnings if "a decimal point" in w]
+    assert bool(told) == any(text.endswith(".0") for text in texts)
+
+
+def test_words_for_nothing_and_lists_in_text_are_told():
+    users, tags = Coder(whole=True), Coder(whole=False)
+    users(pa.array(["u1", "NULL", "nan", "\\N", "nancy"]))
+    tags(pa.array(["[1, 2]", "[]", "[3]"]))
+    (told,) = users.settle("user").warnings
+    assert told.startswith("user: 'NULL', 'nan', '\\\\N' counts as a value like others")
+    (told,) = tags.settle("tags").warnings
+    assert "such as '[1, 2]' are lists written as text" in told
+
+
+def test_a_uuid_in_bytes_and_written_out_is_one(tmp_path):
+    ids = [uuid.UUID(int=(i + 200) << 120 | 0x20) for i in range(20)]
+    pieces = [
+        pa.array([ids[i % 20].bytes for i in range(N)], pa.binary(16)),
+        pa.array([str(ids[i % 20]) for i in range(N)]),
+        pa.array([ids[i % 20].hex.upper() for i in range(N)]),
+    ]
+    assert users(store_of(tmp_path, pieces)) == 20
 
 
 def test_versions_stay_apart_and_prices_meet():
@@ -111,6 +141,10 @@ def test_text_in_another_encoding_is_an_id_too(tmp_path):
         ([float("inf")], "the number inf"),
         ([[1, 2]], "values of type list<element: int64>, such as .1, 2., which are no ids"),
         ([{"a": 1}], "values of type struct<a: int64>"),
+        (
+            [dict.fromkeys(map(str, range(999)), 1)],
+            "values of type struct<0: .{30,50}, such as .{50}",
+        ),
     ],
 )
 def test_what_is_no_id_is_refused_by_column_type_and_example(tmp_path, values, sentence):

@@ -96,7 +96,7 @@ def test_missing_columns_are_named_together_with_what_the_file_has(tmp_path):
     with pytest.raises(DataError) as caught:
         prepared(tmp_path, data)
     sentence = str(caught.value)
-    assert "data.columns.user: no column 'users'; did you mean 'user'?" in sentence
+    assert "data.columns.user: no column 'users' (did you mean 'user'?)" in sentence
     assert "data.columns.sparse[1]: no column 'color'" in sentence
     assert "country, price, maker" in sentence
 
@@ -118,7 +118,7 @@ def test_of_many_missing_columns_some_are_named_and_the_others_counted(tmp_path)
     [
         (["u,i,1,1,cheap"] * 3, {"dense": ("price",)}, "'price' holds something else than numbers"),
         (["u,i,never,1,1"] * 3, {}, "none of the 3 rows is usable .*time unreadable: 3"),
-        (["u,i1,5,1,1", "v,i2,5,1,1"], {}, "nothing to train on; check the time column"),
+        (["u,i1,5,1,1", "v,i2,5,1,1"], {}, "columns.time 'time': none of .* nothing to train"),
     ],
 )
 def test_unusable_logs_are_refused_in_a_sentence(tmp_path, rows, columns, sentence):

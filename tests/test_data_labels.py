@@ -143,6 +143,23 @@ def test_one_class_is_refused_with_the_counts(tmp_path, label, sentence):
     assert not list((tmp_path / "stores").glob("events*"))
 
 
+def test_a_comparison_that_parts_nothing_is_refused_by_its_key(tmp_path):
+    path = log(tmp_path, stars=ROWS % 5)
+    with pytest.raises(DataError, match="compare 'stars' in data.positive with a number") as told:
+        prepared(tmp_path, events_spec(path, positive="stars >= 9"))
+    assert "label" not in str(told.value)
+
+
+def test_a_log_of_one_item_is_refused(tmp_path):
+    path = log(tmp_path, item=0 * ROWS)
+    for task, sentence in (
+        ("click", "no negative could be drawn"),
+        ("next_item", "one item alone"),
+    ):
+        with pytest.raises(DataError, match=f"{path}: .*{sentence}.*check data.columns.item"):
+            prepared(tmp_path, events_spec(path, task=task))
+
+
 def test_one_class_of_criteo_is_refused_too(tmp_path):
     lines = [line[1:] for line in criteo_lines(100)]
     path = write_lines(tmp_path / "train.txt", ["0" + line for line in lines])

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from data_files import events_spec, prepared, stored_order
 
-from recscale.data.layout import present
+from recscale.data.dropped import COPY
+from recscale.data.layout import DataError, present
 
 START = 1_600_000_000
 
@@ -123,6 +124,36 @@ def test_copies_are_found_across_files_of_other_types(tmp_path):
     write(tmp_path / "log" / "1.parquet", **log, note=np.arange(n) + (np.arange(n) % 4 == 0.0))
     data = events_spec(tmp_path / "log", task="next_item", refuse_above=0.5)
     assert prepared(tmp_path, data).manifest.dropped == {"copy of another row": 75}
+
+
+@pytest.mark.parametrize("step", [1, 86_400])
+def test_two_files_of_the_same_rows_are_refused_by_name(tmp_path, step):
+    rng = np.random.default_rng(0)
+    n = 60
+    log = {
+        "user": rng.integers(0, 9, n),
+        "item": rng.integers(0, 7, n),
+        "time": START + step * rng.integers(0, 30, n),
+        "note": rng.integers(0, 9, n),
+    }
+    write(tmp_path / "log" / "a.parquet", **log)
+    order = rng.permutation(n)
+    write(tmp_path / "log" / "b.parquet", **{k: v[order].astype(float) for k, v in log.items()})
+    data = events_spec(tmp_path / "log", task="next_item", refuse_above=0.9)
+    with pytest.raises(DataError, match="a.parquet and .*b.parquet hold the same rows"):
+        prepared(tmp_path, data)
+    write(tmp_path / "log" / "b.parquet", **{**log, "note": log["note"] + (np.arange(n) == 7)})
+    store = prepared(tmp_path, data.model_copy(update={"refuse_above": 0.5}))
+    told = [w for w in store.manifest.warnings if "of the 120 rows repeat another one" in w]
+    assert len(told) == (step > 1) and store.manifest.dropped.get(COPY, 0) == (step == 1) * 59
+
+
+def test_equal_values_of_one_list_are_no_copies(tmp_path):
+    items = [[1, 1, 2]] * 2 + [[3, 4, 4, 4]] * 40
+    columns = {"user": [5, 5, *range(40)], "time": [START, START, *range(START + 1, START + 41)]}
+    path = write(tmp_path / "log.parquet", item=pa.array(items), **columns)
+    store = prepared(tmp_path, events_spec(path, task="next_item"))
+    assert store.manifest.dropped == {COPY: 3} and len(store.arrays["time"]) == 163
 
 
 @pytest.mark.parametrize(("step", "name"), [(86_400, "days"), (3600, "hours")])

@@ -97,7 +97,7 @@ def test_the_first_loss_is_the_base_rates_entropy(name, rare):
         # on these very rows, whose clicks are not exactly at the base rate
         assert float(first.loss) == pytest.approx(first.untrained, rel=0.01)
         whole = training.task.evaluate(training.model)
-        assert whole.loss == pytest.approx(entropy(store.manifest.label_rate_eval), rel=0.02)
+        assert whole.loss == pytest.approx(store.manifest.baselines["constant rate"], rel=0.005)
 
 
 def test_a_window_of_one_class_starts_finite(data):
@@ -117,7 +117,8 @@ def test_a_sequence_model_starts_at_a_guess_among_all_items(name, width, sequenc
         batch, logits = built.logits(built.stream.windows(0, 0, 400))
     target = torch.from_numpy(batch.target[batch.scored])
     loss = torch.nn.functional.cross_entropy(logits, target)
-    assert float(loss) == pytest.approx(math.log(logits.shape[1]), rel=0.01)
+    # logits spread by a quarter and less: 0.03 nats, and as much again by which items are asked for
+    assert float(loss) == pytest.approx(math.log(logits.shape[1]), abs=0.08)
 
 
 def ended(losses: np.ndarray, untrained: np.ndarray) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import pyarrow as pa
@@ -88,6 +89,19 @@ class JsonTable:
         keys = dict.fromkeys(key for row in rows for key in row)
         self.schema = pa.schema([(k, self._column(k, rows, False).type) for k in keys])
 
+    def look_for(self, names: Set[str]) -> set[str]:
+        """Those of the names that some line further down has: they are columns then. Reads until
+        all are found, or the whole file. Raises DataError."""
+        found: dict[str, pa.DataType] = {}
+        with readable(self.file):
+            for rows in self._chunks(CHUNK_BYTES) if names else ():
+                for name in sorted(names & {key for row in rows for key in row} - found.keys()):
+                    found[name] = self._column(name, rows, False).type
+                if len(found) == len(names):
+                    break
+        self.schema = pa.schema([*self.schema, *(pa.field(n, t) for n, t in found.items())])
+        return set(found)
+
     def _chunks(self, size: int) -> Iterator[list[dict[str, Any]]]:
         """Objects of whole lines, about `size` bytes of them at once."""
         done = 0
@@ -124,16 +138,21 @@ class JsonTable:
         names = self.schema.names if columns is None else list(columns)
         with readable(self.file):
             for rows in filter(None, self._chunks(CHUNK_BYTES)):
+                if columns is None:  # with the keys that the first lines lack
+                    names = list(dict.fromkeys([*names, *(key for row in rows for key in row)]))
                 arrays = [self._column(name, rows, columns is not None) for name in names]
                 yield pa.RecordBatch.from_arrays(arrays, names=names)
 
     def _column(self, name: str, rows: list[dict[str, Any]], strict: bool) -> pa.Array:
+        """Numbers that are text elsewhere, or have more than 64 bits, are text."""
         values = [row.get(name) for row in rows]
         try:
             return pa.array(values)
         except (pa.ArrowException, OverflowError) as error:
             if not strict:
                 return pa.array([json.dumps(v) for v in values])
+            if all(type(v) in (int, float, str, NoneType) for v in values):
+                return pa.array([v if v is None else str(v) for v in values], pa.string())
             said = (str(error).splitlines() or [""])[0]
             kinds = {type(v): v for v in values if v is not None}
             shown = ", ".join(repr(v)[:40] for v in kinds.values())

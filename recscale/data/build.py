@@ -49,18 +49,21 @@ class Built:
     floor: Floor | None = None
 
 
-def split_rows(time: np.ndarray, last: float) -> int:
+def split_rows(time: np.ndarray, last: float, of: str = "data") -> int:
     """Training rows of rows with ascending `time`: all before the last share of them.
 
     Rows of the moment at the boundary all go to the evaluation side, so that every training row
-    is strictly earlier than every evaluation row. Raises DataError when nothing is left to train.
+    is strictly earlier than every evaluation row.
+
+    of: names the log and its time column. Raises DataError when nothing is left to train.
     """
     wanted = len(time) - max(1, round(last * len(time)))
     n_train = int(np.searchsorted(time, time[max(0, wanted)], side="left")) if len(time) else 0
     if n_train == 0:
         raise DataError(
-            f"none of the {len(time)} rows is earlier than the last {last:.0%} of them, so there "
-            "is nothing to train on; check the time column, or lower data.holdout.last"
+            f"{of}: none of the {len(time):,} rows is earlier than the moment at which the last "
+            f"{last:.0%} of them begin, so there is nothing to train on; give a log with finer "
+            "times, or lower data.holdout.last"
         )
     return n_train
 

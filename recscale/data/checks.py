@@ -6,7 +6,7 @@ from pathlib import Path
 
 from recscale.data.build import Built
 from recscale.data.layout import DataError, open_array
-from recscale.spec import DataSpec, SyntheticData
+from recscale.spec import CriteoData, DataSpec, SyntheticData
 
 VALUES_PER_ROW = 0.5
 """From here on a column has nearly one value a row: most are met once in training."""
@@ -28,9 +28,8 @@ def refuse_unlearnable(data: DataSpec, folder: Path, built: Built) -> None:
         single = [name for name, (clicks, rows) in parts.items() if clicks in (0, rows)]
         if len(single) == 2:
             raise DataError(
-                f"{where}: positives are {shown}, so there is nothing to tell apart; check what "
-                "the label says, or leave data.columns.label out where every row is a positive: "
-                "then negatives are drawn"
+                f"{where}: positives are {shown}, so there is nothing to tell apart; "
+                f"{_remedy_of_one_class(data)}"
             )
         if single:
             raise DataError(
@@ -38,12 +37,35 @@ def refuse_unlearnable(data: DataSpec, folder: Path, built: Built) -> None:
                 f"entropy exists; {_REMEDY}"
             )
     item = next((t for t in built.tables if t.name == built.history), None)
+    if item is not None and data.task == "next_item" and item.distinct < 2:
+        raise DataError(
+            f"{where}: the {n:,} training rows have one item alone, so there is nothing to "
+            "predict; check data.columns.item, or bring a longer log"
+        )
     if item is not None and item.unseen_rate == 1 and not data.holdout.leave_one_out:
         raise DataError(
             f"{where}: none of the {total:,} evaluation rows has an item that occurs in the {n:,} "
             f"training rows, so nothing learnt of items can show; {_REMEDY}, or check that the "
             "item and time columns are the right ones"
         )
+
+
+def _remedy_of_one_class(data: DataSpec) -> str:
+    if isinstance(data, SyntheticData | CriteoData):
+        return "check what the first column of the files says"
+    if data.compared:
+        return (
+            f"compare {data.compared.column!r} in data.positive with a number that parts its values"
+        )
+    if data.columns.label is None:
+        return (
+            "no negative could be drawn beside the positives, for the log has no second item that "
+            "was seen by then; check data.columns.item, or bring a longer log"
+        )
+    return (
+        f"check what data.columns.label {data.columns.label!r} says, or leave that key out where "
+        "every row is a positive: then negatives are drawn"
+    )
 
 
 def table_warnings(built: Built) -> list[str]:

@@ -36,6 +36,24 @@ _STEPS = [NANOS // PER_SECOND[unit] for unit in _FINER]
 _PLAUSIBLE = (788_918_400, 4_102_444_800)
 """Seconds of 1995 to 2100. Numbers mostly outside are not unix time: .NET's ticks of today would
 be nanoseconds of 1990, WebKit's microseconds lie in 2390."""
+_EPOCHS = {
+    "days since 1970": 0,
+    "days as Excel counts them": 25_569,
+    "days of the calendar of Python and MATLAB": 719_163,
+    "Julian days": 2_440_588,
+}
+"""Counts of days -> the number of 1970-01-01. Of whole numbers they may as well be steps of another
+clock, and their order is the same; fractions of a day are no fractions of a second."""
+_DAYS = (9_131, 29_220)
+"""Days since 1970 of 1995 and 2050; later ones of one count are earlier ones of another."""
+_FORMS = (
+    "years (2019)",
+    "months (201901)",
+    "days without their century (190131)",
+    "hours without their century (19013115)",
+    "days with their year last (1312019)",
+    *_EPOCHS,
+)
 _PACKED_SHARE = 0.95
 """When so many of the numbers of one size are days of the calendar, they all are meant so."""
 
@@ -100,9 +118,10 @@ class Sizes:
     def __init__(self, time_format: str | None):
         self._format = time_format
         self._counts, self._plausible, self._packed = np.zeros((3, len(_UNITS)), np.int64)
-        self._calendar = np.zeros(5, np.int64)
+        self._calendar = np.zeros(9, np.int64)
         self._examples: dict[int, tuple[Path, str]] = {}
         self._zoned = self._unzoned = 0
+        self._parted = False  # whether little numbers have fractions
 
     def add(self, times: Times, file: Path) -> None:
         dates = times.readable & ~times.number
@@ -119,7 +138,9 @@ class Sizes:
         now = (seconds >= _PLAUSIBLE[0]) & (seconds < _PLAUSIBLE[1])
         self._plausible += np.bincount(size[now], minlength=n)
         self._packed += np.bincount(size[packed(numbers)[1] & (part == 0)], minlength=n)
-        self._calendar += _calendar(numbers[(size == _LITTLE) & (part == 0)])
+        little = size == _LITTLE
+        self._calendar += _calendar(numbers[little], part[little])
+        self._parted |= bool(part[little].any())
         for each in set(np.unique(size).tolist()) - self._examples.keys():
             row = np.flatnonzero(size == each)[0]
             fraction = f"{part[row] / NANOS:.9g}"[1:] if part[row] else ""
@@ -143,7 +164,15 @@ class Sizes:
         if most == _LITTLE or self._plausible[most] < total / 2:
             if self._zoned + self._unzoned > total:  # a few numbers among dates are no times
                 return Reading(1, ~everything, warnings=told)
-            if most != _LITTLE or (self._calendar >= _PACKED_SHARE * total).any():
+            form = int(self._calendar.argmax())
+            alike = self._calendar[form] >= _PACKED_SHARE * total
+            if alike and _FORMS[form] in _EPOCHS and self._parted:
+                raise DataError(
+                    f"{file}: {column}: {example} looks like {_FORMS[form]}, which are not read; "
+                    "write dates, or unix seconds; if it is a number of another clock, say "
+                    "data.time_format: seconds"
+                )
+            if most != _LITTLE or alike and _FORMS[form] not in _EPOCHS:
                 raise DataError(
                     f"{file}: {column}: {example} as a time may mean several things, none of them "
                     f"sure; say with data.time_format which; {FORMS}"
@@ -166,10 +195,10 @@ class Sizes:
             warnings=told,
         )
 
-    def other(self, reading: Reading) -> str | None:
+    def other(self, reading: Reading) -> tuple[Path, str] | None:
         """An example of the numbers that `reading` leaves out, where there are any."""
         left = np.flatnonzero((self._counts > 0) & ~reading.sizes)
-        return self._examples[int(left[0])][1] if len(left) else None
+        return self._examples[int(left[0])] if len(left) else None
 
     def _zone_mix(self, column: str) -> Iterator[str]:
         if self._zoned and self._unzoned:
@@ -183,15 +212,16 @@ def _size(numbers: np.ndarray) -> np.ndarray:
     return np.searchsorted(_FROM, np.abs(numbers), side="right")
 
 
-def _calendar(numbers: np.ndarray) -> np.ndarray:
-    """How many of little numbers look like a year (2019), a month (201901), a day without its
-    century (190131), an hour of it (19013115), and a day with its year last (1312019)."""
+def _calendar(numbers: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """int64 [9]: how many of little numbers look like each of _FORMS."""
     year = (numbers >= 1900) & (numbers <= 2100)
     month = (numbers >= 190_001) & (numbers <= 210_012) & (numbers % 100 - 1 < 12)
     month &= numbers % 100 > 0
     day, hour = _without_century(numbers), _without_century(numbers // 100) & (numbers % 100 < 24)
     last = (numbers >= 10**6) & (numbers % 10_000 >= 1900) & (numbers % 10_000 <= 2100)
-    return np.array([form.sum() for form in (year, month, day, hour, last)])
+    whole = [form & (part == 0) for form in (year, month, day, hour, last)]
+    since = [(numbers >= day + _DAYS[0]) & (numbers < day + _DAYS[1]) for day in _EPOCHS.values()]
+    return np.array([form.sum() for form in (*whole, *since)])
 
 
 def _without_century(numbers: np.ndarray) -> np.ndarray:

@@ -1,4 +1,5 @@
-"""Files that hold the same rows under two names: equal bytes, also once they are unpacked."""
+"""Files that hold the same rows under two names: equal bytes, also once they are unpacked, or equal
+rows in any order and format."""
 
 from __future__ import annotations
 
@@ -8,12 +9,19 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from recscale.data.identity import Content
+from recscale.data.intake import Events
 from recscale.data.layout import DataError
+from recscale.data.repeats import read_hashes, unread_digests
 from recscale.data.streams import COMPRESSED, kind_of, open_bytes, readable
+from recscale.data.tables import Log
 
 HEAD = 1 << 16
 """Unpacked bytes by which files are told apart before they are read whole."""
+SMALLEST = 10
+"""Rows of a file from which on it is no accident that another one holds the same."""
 T = TypeVar("T")
 
 
@@ -29,6 +37,30 @@ def refuse_copies(path: str, seen: Sequence[Content], holds_rows: Callable[[Path
                 _refuse(path, alike, holds_rows)
 
 
+def refuse_same_files(data: Log, events: Events) -> None:
+    """Raises DataError where two files hold the same rows, in any order and format: row by row a
+    coarse clock shows no copies, and a finer one drops them without a name."""
+    starts = [first for _, first in events.files]
+    number = events.columns["row"]
+    cuts = np.searchsorted(number, [*starts, np.iinfo(np.int64).max])
+    lengths = np.diff(cuts)
+    sizes, counts = np.unique(lengths, return_counts=True)
+    sizes = sizes[(counts > 1) & (sizes >= SMALLEST)]
+    if data.source == "sequences" or not len(sizes):
+        return
+
+    def read(i: int) -> tuple[int, int]:
+        hashes = read_hashes(events, np.arange(cuts[i], cuts[i + 1]))
+        return int(lengths[i]), int(hashes.sum())
+
+    def unread(i: int) -> int:
+        return int(unread_digests(data, events, number[cuts[i] : cuts[i + 1]]).sum())
+
+    for near in _groups(np.flatnonzero(np.isin(lengths, sizes)).tolist(), read):
+        for alike in _groups(near, unread):
+            raise DataError(_told(data.path, [events.files[i][0] for i in alike[:3]]))
+
+
 def _groups(things: Iterable[T], key: Callable[[T], Hashable]) -> list[list[T]]:
     """Those of equal key, two or more of them together."""
     by: dict[Hashable, list[T]] = defaultdict(list)
@@ -39,10 +71,14 @@ def _groups(things: Iterable[T], key: Callable[[T], Hashable]) -> list[list[T]]:
 
 def _refuse(path: str, files: list[Path], holds_rows: Callable[[Path], bool]) -> None:
     if holds_rows(files[0]):
-        raise DataError(
-            f"data.path {path}: {' and '.join(map(str, files[:3]))} hold the same rows, which "
-            "would count twice; keep one of them, or give a narrower glob"
-        )
+        raise DataError(_told(path, files[:3]))
+
+
+def _told(path: str, files: list[Path]) -> str:
+    return (
+        f"data.path {path}: {' and '.join(map(str, files))} hold the same rows, which would count "
+        "twice; keep one of them, or give a narrower glob"
+    )
 
 
 def _unpacked(file: Path, length: int | None) -> str:

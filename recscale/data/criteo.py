@@ -25,12 +25,12 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from recscale.data.build import Built, Progress, split_rows
+from recscale.data.criteo_fields import parse_hexadecimal, parse_integers
 from recscale.data.files import input_files
 from recscale.data.layout import DataError, create_array, open_array, remove_raw
 from recscale.data.ranks import interleave, rank_column
 from recscale.data.spill import Spill
 from recscale.data.streams import open_bytes, open_stream, readable
-from recscale.data.textfields import parse_hexadecimal, parse_integers
 from recscale.spec import CriteoData
 
 RECIPE = 1

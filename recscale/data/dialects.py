@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -46,10 +47,13 @@ class TextTable:
         refused. Raises DataError for a file whose columns cannot be told."""
         self.file, self.dialect, self._dropped = file, dialect, dropped
         self._quote = (dialect.quote or "").encode()
+        self._escape = (dialect.escape or "").encode()
         separator = dialect.separator.encode()
         self._packed = len(separator) > 1
         self._separator = UNIT if self._packed else separator
-        self._record = _grammar(self._separator, self._quote)
+        self._record = _grammar(self._separator, self._quote, self._escape)
+        s, e = re.escape(self._separator), re.escape(self._escape)
+        self._null = re.compile(rb"(?<![^" + s + rb"\r\n])" + e + rb"N(?![^" + s + rb"\r\n])")
         with readable(file):
             names = [] if isinstance(dialect.header, bool) else list(dialect.header)
             with self._open() as stream:
@@ -68,12 +72,6 @@ class TextTable:
         # twins cannot be asked for by name, and are told apart by their place
         unique = [n if names.index(n) == i else f"{n} ({i})" for i, n in enumerate(names)]
         wanted = unique if columns is None else list(columns)
-        parse = pacsv.ParseOptions(
-            delimiter=self._separator.decode(),
-            quote_char=self.dialect.quote or False,
-            newlines_in_values=True,
-            invalid_row_handler=self._ragged,
-        )
         convert = pacsv.ConvertOptions(
             include_columns=wanted,
             column_types=dict.fromkeys(wanted, pa.string()),
@@ -89,8 +87,25 @@ class TextTable:
                     headed = False
                 if block.strip(b"\r\n"):
                     read = pacsv.ReadOptions(column_names=unique, block_size=len(block) + 1)
-                    table = pacsv.read_csv(pa.py_buffer(block), read, parse, convert)
+                    table = self._parsed(block, read, convert)
                     yield from table.combine_chunks().to_batches()
+
+    def _parsed(
+        self, block: bytes, read: pacsv.ReadOptions, convert: pacsv.ConvertOptions
+    ) -> pa.Table:
+        """Raises DataError, pyarrow's errors, and UnicodeDecodeError."""
+        options = {
+            "delimiter": self._separator.decode(),
+            "quote_char": self.dialect.quote or False,
+            "escape_char": self.dialect.escape or False,
+            "newlines_in_values": True,
+        }
+        try:
+            return pacsv.read_csv(pa.py_buffer(block), read, pacsv.ParseOptions(**options), convert)
+        except pa.ArrowInvalid:
+            block.decode()  # a handler of lines gets text: without it pyarrow prints a traceback
+        parse = pacsv.ParseOptions(**options, invalid_row_handler=self._ragged)
+        return pacsv.read_csv(pa.py_buffer(block), read, parse, convert)
 
     def _ragged(self, row: pacsv.InvalidRow) -> str:
         if self._dropped is None:
@@ -118,6 +133,7 @@ class TextTable:
             io.StringIO(text, newline=""),
             delimiter=self._separator.decode(),
             quotechar=self.dialect.quote,
+            escapechar=self.dialect.escape,
             quoting=csv.QUOTE_MINIMAL if self.dialect.quote else csv.QUOTE_NONE,
         )
         first = next(reader, [])
@@ -144,6 +160,8 @@ class TextTable:
                 return
 
     def _separated(self, block: bytes) -> bytes:
+        if self._escape:
+            block = self._null.sub(b"", block)
         if not self._packed:
             return block
         if UNIT in block:
@@ -155,16 +173,23 @@ class TextTable:
 
     def _after_mark(self, data: bytes) -> bytes:
         """Without the byte order mark of UTF-8. Raises DataError for text that is not UTF-8."""
-        if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:1024]:
+        if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in (data[:1], data[1:2]):
             raise DataError(
                 f"{self.file}: is UTF-16 or no text at all; save it as UTF-8, for instance with "
                 "iconv -f utf-16 -t utf-8"
+            )
+        if b"\0" in data[:1024]:
+            raise DataError(
+                f"{self.file}: holds a NUL byte, at byte {data.index(0):,}, so it is no text or is "
+                "damaged; remove such bytes, for instance with tr -d '\\000'"
             )
         return data.removeprefix(b"\xef\xbb\xbf")
 
     def _whole(self, data: bytes, last: bool, line: int) -> int:
         """Where the last whole record of `data` ends; `data` begins with a record, and `last` when
         nothing follows it."""
+        if self._escape and self._escape in data:
+            return self._walked(data, last, line)
         if not self._quote or self._quote not in data:
             return len(data) if last else _last_end(data, len(data))
         text = np.frombuffer(data, np.uint8)
@@ -194,11 +219,13 @@ class TextTable:
         return bool(edge[before].all() and edge[after].all())
 
     def _walked(self, data: bytes, last: bool, line: int) -> int:
-        """`_whole` record by record, for blocks with quotes inside of unquoted values."""
+        """`_whole` record by record, for blocks with escapes or with quotes inside of unquoted
+        values."""
         end = 0
         while end < len(data):
             found = self._record.match(data, end)
-            open_end = not found or found.end() == len(data) and not data.endswith(b"\n")
+            # a line break at the very end may be escaped, or half of one
+            open_end = not found or found.end() == len(data) and not found[1].endswith(b"\n")
             if open_end and not last:
                 break
             if not found:
@@ -208,10 +235,11 @@ class TextTable:
         return end
 
     def _odd(self, line: int, what: str) -> str:
+        separator = json.dumps(self.dialect.separator)
         return (
             f"{self.file}: line {line}: a quote {what}, so this is no CSV; correct the line, or "
-            "where values are not quoted say so: data.format: {separator: "
-            f"{self.dialect.separator!r}, quote: null}}"
+            f"where values are not quoted say so: data.format: {{separator: {separator}, quote: "
+            f"null}}, or where \\ stands before such quotes: {{separator: {separator}, escape: \\}}"
         )
 
 
@@ -222,14 +250,18 @@ def _last_end(data: bytes, before: int) -> int:
     return end or data.rfind(b"\r", 0, min(before, len(data) - 1)) + 1
 
 
-def _grammar(separator: bytes, quote: bytes) -> re.Pattern[bytes]:
-    """One record with its line break, as RFC 4180 has it; a quote inside of a value that is not
-    quoted is a letter, as in Python's strict csv."""
-    ends = rb"(?:\r\n|\r|\n|\Z)"
+def _grammar(separator: bytes, quote: bytes, escape: bytes) -> re.Pattern[bytes]:
+    """One record with its line break as group 1, as RFC 4180 has it; a quote inside of a value
+    that is not quoted is a letter, as in Python's strict csv."""
+    ends = rb"(\r\n|\r|\n|\Z)"
+    s, q, e = re.escape(separator), re.escape(quote), re.escape(escape)
+    pair = rb"|" + e + rb"[\s\S]" if e else b""
+    bare = rb"(?:[^" + s + e + rb"\r\n]++" + pair + rb")*+"
     if not quote:
-        return re.compile(rb"[^\r\n]*+" + ends)
-    s, q = re.escape(separator), re.escape(quote)
-    value = rb"(?:Q(?:[^Q]++|QQ)*+Q|(?!Q)[^S\r\n]*+)".replace(b"Q", q).replace(b"S", s)
+        value = bare
+    else:
+        quoted = q + rb"(?:[^" + q + e + rb"]++|" + q + q + pair + rb")*+" + q
+        value = rb"(?:" + quoted + rb"|(?!" + q + rb")" + bare + rb")"
     return re.compile(value + rb"(?:" + s + value + rb")*+" + ends)
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from recscale.data.build import Built, Progress, leave_one_out, reorder, split_rows
+from recscale.data.copies import refuse_same_files
 from recscale.data.dropped import COPY
 from recscale.data.features import Owner, owner_of, signed_log1p, standardise
 from recscale.data.intake import Events, read_events, recode
@@ -39,7 +40,14 @@ from recscale.data.layout import (
 from recscale.data.lists import coder_of
 from recscale.data.moments import Grouped, moment_chunks
 from recscale.data.negatives import Baskets, NegativeSampler
-from recscale.data.notes import choice_notes, label_notes, list_notes, owner_notes, time_notes
+from recscale.data.notes import (
+    choice_notes,
+    label_notes,
+    list_notes,
+    owner_notes,
+    repeat_warnings,
+    time_notes,
+)
 from recscale.data.ranks import interleave, rank_bag, rank_column
 from recscale.data.repeats import copies, first_seen, in_order
 from recscale.data.spans import gathered, parts, taken
@@ -88,6 +96,7 @@ class _Rows:
 def build(data: EventsData | PublishedData, folder: Path, progress: Progress) -> Built:
     """Writes the arrays of the log into `folder`. Raises DataError for data unfit for the spec."""
     events = read_events(data, folder, progress)
+    refuse_same_files(data, events)
     log = _in_time_order(data, events, folder)
     events.dropped.check(data, events.raw_rows)
     sampler = None
@@ -106,7 +115,8 @@ def build(data: EventsData | PublishedData, folder: Path, progress: Progress) ->
         raw = [f"raw.id.{i}" for i in range(len(names))]
         reorder(folder, [*ROW_ARRAYS.keys() & set(present(folder)), *raw], rows)
     else:
-        n_train = split_rows(open_array(folder, "time"), data.holdout.last)
+        of = f"data.path {data.path}: data.columns.time {data.columns.time!r}"
+        n_train = split_rows(open_array(folder, "time"), data.holdout.last, of)
     columns = [open_array(folder, f"raw.id.{i}", "r+") for i in range(len(names))]
     history = open_array(folder, HISTORY_ITEMS, "r+")
     began, ended = open_array(folder, "history_begin"), open_array(folder, "history_end")
@@ -162,7 +172,9 @@ def _in_time_order(data: EventsData | PublishedData, events: Events, folder: Pat
         rows = np.argsort(columns["time"], kind="stable")
     else:
         rows, alike = in_order(events)
-        if not events.clock.coarse:
+        if events.clock.coarse:
+            events.warnings.extend(repeat_warnings(alike, data.refuse_above))
+        else:
             repeated = copies(data, events, rows, alike)
             events.dropped.told(COPY, int(repeated.sum()))
             rows = rows[~repeated]

@@ -36,6 +36,11 @@ def input_files(path: str) -> list[Path]:
         files = list(_walk(path, place, {}))
     else:
         files = list(_matches(path, place))
+    if not files and "://" in path:
+        raise DataError(
+            f"data.path {path}: a log is read from files of this machine; copy it here, or mount "
+            "the place where it lies"
+        )
     if not files:
         raise DataError(
             f"data.path {path}: no file there (looked for {place.absolute()}); "
@@ -136,7 +141,9 @@ def _refuse_table(path: str, folder: Path, below: bool = False) -> None:
 
 
 def _refuse_parts_of_tables(path: str, files: Iterable[Path]) -> None:
-    for folder in {parent for f in files for parent in f.absolute().parents}:
+    for folder in {
+        parent for f in files for p in (f.absolute(), f.resolve()) for parent in p.parents
+    }:
         _refuse_table(path, folder)
 
 

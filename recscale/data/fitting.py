@@ -11,6 +11,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow as pa
+
 from recscale.data.binary import JsonTable
 from recscale.data.dialects import TextTable
 from recscale.data.layout import DataError
@@ -20,6 +22,8 @@ from recscale.spec import EventsData, positive_column
 TOLD, SHOWN = 4, 20
 """Columns that are missing, and columns that are there, named one by one."""
 SEPARATORS = (";", "\t", "|", "::", ",", "\x01")
+NEAR = 0.6
+"""How like a name that is missing another one must be to be guessed: difflib's own ratio."""
 NUMBERS = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{8,}|\d+")
 """What may differ in the names of the parts of one log."""
 
@@ -28,6 +32,7 @@ def check_columns(tables: Sequence[Table], data: EventsData) -> None:
     """Raises DataError with every column that is missing, or by name with a file that is no part
     of the log: its columns do not fit while those of others do."""
     given = [t for t in tables if len(t.schema)]  # the others hold nothing at all
+    _share_keys(given, data)
     odd = {t.file: _problems(t, data) for t in given}
     misfits = [t for t in given if odd[t.file]]
     if not misfits:
@@ -51,12 +56,29 @@ def _some(words: Sequence[str], between: str, most: int) -> str:
     return between.join([*words[:most], *more])
 
 
+def _share_keys(tables: Sequence[Table], data: EventsData) -> None:
+    """A key that a line of JSON leaves out is a null, wherever another line has it."""
+    lines = [(t, t.table if isinstance(t, Partition) else t) for t in tables]
+    lines = [(table, its) for table, its in lines if isinstance(its, JsonTable)]
+    wanted = set(_named(data).values())
+    left = wanted - {name for table, _ in lines for name in table.schema.names}
+    for _, its in lines:
+        left -= its.look_for(left)
+    known = {f.name: f for _, its in lines for f in its.schema if f.name in wanted}
+    for table, its in lines:
+        its.schema = pa.schema(
+            [*its.schema, *(f for n, f in known.items() if n not in table.schema.names)]
+        )
+
+
 def _problems(table: Table, data: EventsData) -> list[str]:
-    present, problems = table.schema.names, []
-    for key, name in _named(data).items():
+    present, problems, named = table.schema.names, [], _named(data)
+    left = [name for name in present if name not in named.values()]
+    for key, name in named.items():
         if name not in present:
-            near = difflib.get_close_matches(name, present, 1, 0.5)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            near = [other for other in left if other.lower() == name.lower()]
+            near = near or difflib.get_close_matches(name, left, 1, NEAR)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
             problems.append(f"{key}: no column {name!r}{hint}")
         elif present.count(name) > 1:
             problems.append(
@@ -112,4 +134,6 @@ def _dialect_hint(table: Table, data: EventsData) -> str:
             f". Its first line has no {table.dialect.separator!r} and has {found[0]!r}: say "
             f"data.format: {{separator: {json.dumps(found[0])}{quote}}}"
         )
+    if table.dialect.header is not True:  # the names are the sweep's own
+        return ""
     return ". Where its first line is a row already, name the columns: data.format: {header: [...]}"

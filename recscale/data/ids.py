@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import uuid
 from collections import Counter
 from dataclasses import dataclass
 from decimal import Decimal
@@ -15,14 +16,17 @@ from decimal import Decimal
 import numpy as np
 import pyarrow as pa
 
-from recscale.data.plain import Unfit, example, is_bytes, is_text, plain
+from recscale.data.plain import Unfit, cut, example, is_bytes, is_text, name_of, plain
 
 Key = str | bytes | None
 """What a value is known by: text as it stands, numbers and times as text, bytes that are no text
 as they are, None where there is none."""
 
-_WHOLE = re.compile(r"-?(\d+)(\.0*)?|-?\d(\.\d+)?e\+\d+", re.ASCII)
-_NUMBER = re.compile(r"-?\d+(\.\d*)?|-?\d(\.\d+)?e[+-]\d+", re.ASCII)
+_WHOLE = re.compile(r"-?(\d+)(\.0*)?|-?\d(\.\d*)?(e\+|E\+?)\d+", re.ASCII)
+"""As every writer has whole numbers: 17, 17.0, pandas' 1e+11, NumPy's 1.e+11, Java's 1.0E11."""
+_NUMBER = re.compile(r"-?\d+(\.\d*)?|-?\d(\.\d*)?(e[+-]|E[+-]?)\d+", re.ASCII)
+_MISSING = {"na", "n/a", "#n/a", "nan", "null", "none", "nil", "\\n", "<na>", "nat", "undefined"}
+"""Words in small letters that writers of text have for a value that is not there."""
 _EXACT = {16: 1 << 11, 32: 1 << 24, 64: 1 << 53}
 """Up to where a float of so many bits holds every whole number."""
 
@@ -71,14 +75,19 @@ class Coder:
         texts = {key.strip() for key in known if isinstance(key, str)}
         form = _NUMBER if self._typed else _WHOLE
         numbers = all(form.fullmatch(text) for text in texts)
+        binary = {key for key in known if isinstance(key, bytes)}
         codes: dict[Key, int] = {}
         merged = np.empty(len(known), np.int32)
         for key, code in known.items():
             meant = key.strip() if isinstance(key, str) else key
             meant = _number(meant) if numbers and isinstance(meant, str) else meant
+            if binary and isinstance(meant, str) and _uuid(meant) in binary:
+                meant = _uuid(meant)
             merged[code] = codes.setdefault(meant, len(codes))
         hashes = np.fromiter((hash_of(key) for key in codes), np.uint64, len(codes))
         warnings = [*_zeros(column, codes), *_padded(column, known, codes)]
+        warnings += _points(column, codes) if not numbers else []
+        warnings += _missing(column, codes) if self._whole else _written_lists(column, codes)
         return Coded(merged, hashes, tuple(warnings))
 
 
@@ -98,8 +107,8 @@ def _check(column: pa.Array) -> None:
     )
     if not fits:
         raise Unfit(
-            f"values of type {kind}, such as {example(column)}, which are no ids; give one text, "
-            "whole number or run of bytes a row"
+            f"values of type {name_of(kind)}, such as {example(column)}, which are no ids; "
+            "give one text, whole number or run of bytes a row"
         )
 
 
@@ -194,12 +203,20 @@ def _bytes_key(value: bytes | None) -> Key:
 def _number(text: str) -> str:
     """Decimal text without needless zeros or exponent; leading zeros stay, for they mean another
     id than the number does."""
-    if "e" in text:
+    if "e" in text or "E" in text:
         value = Decimal(text)
         return str(int(value)) if value == value.to_integral_value() else format(value, "f")
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return "0" if text == "-0" else text
+
+
+def _uuid(text: str) -> bytes | None:
+    """The 16 bytes of a UUID that is written out."""
+    try:
+        return uuid.UUID(text).bytes if len(text) in (32, 36) else None
+    except ValueError:
+        return None
 
 
 def hash_of(key: Key) -> int:
@@ -226,6 +243,47 @@ def _zeros(column: str, codes: dict[Key, int]) -> list[str]:
         f"{column}: {len(padded):,} values stand both with leading zeros and without, such as "
         f"{padded[0]!r} and {bare!r}; they count as different, so if they mean one and the same, "
         "write them alike in all files"
+    ]
+
+
+def _points(column: str, codes: dict[Key, int]) -> list[str]:
+    """A warning of whole numbers that stand both as 17 and as 17.0 among texts that are none."""
+    twice = [
+        key
+        for key in codes
+        if isinstance(key, str) and key.endswith(".0") and key.removesuffix(".0") in codes
+    ]
+    if not twice:
+        return []
+    return [
+        f"{column}: {len(twice):,} values stand both with a decimal point and without, such as "
+        f"{twice[0]!r} and {twice[0].removesuffix('.0')!r}; they count as different beside values "
+        "that are no numbers, so write them alike in all files"
+    ]
+
+
+def _missing(column: str, codes: dict[Key, int]) -> list[str]:
+    """A warning of words that mostly stand for a missing value."""
+    words = [key for key in codes if isinstance(key, str) and key.strip().lower() in _MISSING]
+    if not words:
+        return []
+    return [
+        f"{column}: {', '.join(map(repr, words))} counts as a value like others; if it stands for "
+        "a missing one, leave it blank in the log, or in text say data.format: {nulls: [...]}"
+    ]
+
+
+def _written_lists(column: str, codes: dict[Key, int]) -> list[str]:
+    """A warning of lists that were written as text."""
+    texts = [key for key in codes if isinstance(key, str)]
+    lists = [
+        key for key in texts if key.startswith(("[", "(", "{")) and key.endswith(("]", ")", "}"))
+    ]
+    if len(lists) <= len(texts) / 2:
+        return []
+    return [
+        f"{column}: values such as {cut(lists[0])!r} are lists written as text, of which each "
+        "counts as one value; write Parquet or JSON lines, in which a list is a bag of values"
     ]
 
 

@@ -24,7 +24,6 @@ from recscale.data.dropped import (
     Dropped,
 )
 from recscale.data.ids import Coder
-from recscale.data.labels import clicks, compared
 from recscale.data.layout import CHUNK_ROWS, DataError, create_array, open_array
 from recscale.data.lists import (
     Lists,
@@ -37,7 +36,7 @@ from recscale.data.lists import (
     lists_of,
     refuse_other_lengths,
 )
-from recscale.data.numbers import dense
+from recscale.data.numbers import clicks, compared, dense
 from recscale.data.plain import Unfit
 from recscale.data.spill import Spill
 from recscale.data.tables import Log, log_batches
@@ -229,7 +228,7 @@ class _Reader:
             rows[part] = self._read(self.titles[part], name, batch, file, dense)
         keep = np.ones(len(batch), bool)
         for reason, name, good in checks:
-            self.dropped.add(reason, batch[name], keep & ~good)
+            self.dropped.add(reason, batch[name], keep & ~good, file)
             keep &= good
         self.sizes.add(times.take(keep), file)
         if keep.all():

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from recscale.data.layout import DataError
 from recscale.data.numbers import dense
-from recscale.data.plain import Unfit, plain
+from recscale.data.plain import Unfit, name_of, plain
 from recscale.data.spans import chunks
 from recscale.spec import Columns
 
@@ -85,7 +85,9 @@ def flattened(column: pa.Array) -> tuple[pa.Array, np.ndarray]:
     if pa.types.is_null(kind):
         return pa.nulls(0), np.zeros(len(column), np.int64)
     if not is_list(kind):
-        raise Unfit(f"single values of type {kind}; it must be a list column, such as list<string>")
+        raise Unfit(
+            f"single values of type {name_of(kind)}; it must be a list column, such as list<string>"
+        )
     column = plain(column)
     lengths = pc.list_value_length(column).fill_null(0).to_numpy(zero_copy_only=False)
     return pc.list_flatten(column), lengths.astype(np.int64)
@@ -97,8 +99,8 @@ def coded(column: pa.Array, code: Code) -> tuple[np.ndarray, np.ndarray, np.ndar
     values, lengths = flattened(column)
     if pa.types.is_nested(values.type):
         raise Unfit(
-            f"lists of {values.type}; the elements of a list must be plain values, such as numbers "
-            "or text"
+            f"lists of {name_of(values.type)}; the elements of a list must be plain "
+            "values, such as numbers or text"
         )
     return *code(values), lengths
 

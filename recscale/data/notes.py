@@ -42,6 +42,21 @@ def time_notes(clock: Settled, time: np.ndarray, user: np.ndarray) -> dict[str, 
     return notes
 
 
+def repeat_warnings(alike: np.ndarray, most: float) -> list[str]:
+    """Of a coarse clock, under which repeated rows are kept: more of them than a log mostly has.
+
+    alike: bool [n], which rows read like another one; most: the share of them that is no news.
+    """
+    n, rows = int(alike.sum()), len(alike)
+    if n <= most * rows:
+        return []
+    return [
+        f"{n:,} of the {rows:,} rows repeat another one in time, user, item and all else that is "
+        "read; so coarse a clock does not tell whether they are other events, so they are kept; "
+        "where files overlap, leave one of them out"
+    ]
+
+
 def label_notes(
     data: EventsData | PublishedData, label: np.ndarray | None, events: int, rows: int
 ) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Columns of numbers: whatever type or text they come in, as float64."""
+"""Columns of numbers, whatever type or text they come in: dense ones, 0/1 labels, comparisons."""
 
 # pyright: reportAttributeAccessIssue=false
 # pyarrow.compute makes its functions at run time, so no checker sees them.
@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recscale.data.plain import Unfit, example, is_text, plain, text_of
+from recscale.data.plain import Unfit, example, is_text, name_of, plain, text_of
+from recscale.spec import Comparison
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _LARGEST = float(np.finfo(np.float32).max)
@@ -34,7 +35,8 @@ def numbers(column: pa.Array, remedy: str) -> tuple[np.ndarray, np.ndarray]:
     )
     if not fits:
         raise Unfit(
-            f"values of type {kind}, such as {example(column)}, which are no numbers; {remedy}"
+            f"values of type {name_of(kind)}, such as {example(column)}, which are no numbers; "
+            f"{remedy}"
         )
     # by way of double: some types have no cast to it by themselves
     values = column.cast(pa.int8()) if pa.types.is_boolean(kind) else column
@@ -68,3 +70,22 @@ def dense(column: pa.Array) -> np.ndarray:
         raise Unfit(f"something else than numbers, such as {shown}; list it under sparse instead")
     values = np.where(np.isfinite(values), values, np.nan)
     return np.clip(values, -_LARGEST, _LARGEST).astype(np.float32)
+
+
+def clicks(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 [n] labels, and bool [n], true where the value is 0, 1, true or false, in any type.
+
+    Raises Unfit for a type that holds none of them.
+    """
+    values, _ = numbers(column, "a label is 0 or 1, true or false")
+    return (values == 1).astype(np.uint8), (values == 0) | (values == 1)
+
+
+def compared(column: pa.Array, positive: Comparison) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 [n], 1 where the comparison holds, and bool [n], true where there is a number.
+
+    Raises Unfit for a type that holds no numbers.
+    """
+    values, _ = numbers(column, "compare a column of numbers")
+    there = ~np.isnan(values)
+    return (there & positive(values)).astype(np.uint8), there

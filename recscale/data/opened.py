@@ -41,33 +41,43 @@ class Partition:
 
     def __init__(self, table: Table, keys: dict[str, str | None]):
         self.file, self.table, self._keys = table.file, table, keys
-        self._own = set(table.schema.names)
-        more = [pa.field(k, pa.string()) for k in keys if k not in self._own]
-        self.schema = pa.schema([*table.schema, *more]) if len(table.schema) else table.schema
+
+    @property
+    def schema(self) -> pa.Schema:
+        own = self.table.schema
+        more = [pa.field(k, pa.string()) for k in self._keys if k not in own.names]
+        return pa.schema([*own, *more]) if len(own) else own
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The chosen columns, by default all. Raises DataError where a key contradicts a column
         of its name."""
-        own = None if columns is None else [n for n in columns if n in self._own]
-        for batch in self.table.batches(self.table.schema.names[:1] if own == [] else own):
+        has = self.table.schema.names
+        own = None if columns is None else [n for n in columns if n in has]
+        for batch in self.table.batches(has[:1] if own == [] else own):
             named = list(zip(batch.schema.names, batch.columns, strict=True))
             for name, key in self._keys.items():
-                if name not in self._own:
+                if name not in {*has, *batch.schema.names}:
                     named.append((name, pa.repeat(pa.scalar(key, pa.string()), len(batch))))
             names, arrays = zip(*((n, self._agreed(c, n)) for n, c in named), strict=True)
             whole = pa.RecordBatch.from_arrays(list(arrays), names=list(names))
             yield whole if columns is None else whole.select(list(columns))
 
     def _agreed(self, column: pa.Array, name: str) -> pa.Array:
-        if name not in self._keys or name not in self._own:
+        if name not in self._keys:
             return column
+        key = self._keys[name]
         for value in pc.unique(column).to_pylist():  # type: ignore
-            if str(value) != self._keys[name]:
+            if value != key and str(value) != key and not _same_number(value, key):
                 raise DataError(
                     f"{self.file}: column {name!r} holds {value!r} where the folder's name says "
-                    f"{name}={self._keys[name]}; rename the column or the folders"
+                    f"{name}={key}; rename the column or the folders"
                 )
         return column
+
+
+def _same_number(value: object, key: str | None) -> bool:
+    """5 as `month=05`."""
+    return isinstance(value, int) and bool(key) and key.isdecimal() and int(key) == value
 
 
 def open_log(

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 SHOWN = 40
-"""Characters of a value in a sentence."""
+"""Characters of a value or type in a sentence."""
 
 
 class Unfit(ValueError):
@@ -66,6 +66,15 @@ def text_of(column: pa.Array) -> pa.Array:
     return pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, trimmed.type), trimmed)
 
 
+def name_of(kind: pa.DataType) -> str:
+    """A type as a sentence shows it: a struct may have thousands of fields."""
+    return cut(str(kind))
+
+
+def cut(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
 def example(column: pa.Array, rows: np.ndarray | None = None) -> str:
     """The first value that is given (or that of the first of `rows`), as a sentence shows it."""
     at = np.flatnonzero(rows if rows is not None else np.asarray(column.is_valid()))
@@ -78,4 +87,4 @@ def example(column: pa.Array, rows: np.ndarray | None = None) -> str:
         value = str(scalar)
     quoted = isinstance(value, str | bytes | list | dict)
     shown = "null" if value is None else repr(value) if quoted else str(value)
-    return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}..."
+    return cut(shown)

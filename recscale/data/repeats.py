@@ -93,14 +93,17 @@ def copies(data: Log, events: Events, rows: np.ndarray, alike: np.ndarray) -> np
         return repeated
     run = np.cumsum(~alike[at])
     number = events.columns["row"][rows[at]]
-    digest = _digests(data, events, number)
+    digest = unread_digests(data, events, number)
     order = np.lexsort((number, digest, run))
     same = (run[order][1:] == run[order][:-1]) & (digest[order][1:] == digest[order][:-1])
-    repeated[at[order[1:][same]]] = True
+    # the values of one row's list may be equal, and are no copies of each other
+    group = np.cumsum(np.concatenate([[True], ~same])) - 1
+    first = number[order][np.flatnonzero(np.concatenate([[True], ~same]))][group]
+    repeated[at[order[number[order] != first]]] = True
     return repeated
 
 
-def _digests(data: Log, events: Events, numbers: np.ndarray) -> np.ndarray:
+def unread_digests(data: Log, events: Events, numbers: np.ndarray) -> np.ndarray:
     """uint64 [n]: of the rows with these numbers, of what their hashes do not say: the columns that
     were not read, whole lists, and numbers that were rounded or only compared. A value that was
     read may be written otherwise in another file.
@@ -121,12 +124,12 @@ def _digests(data: Log, events: Events, numbers: np.ndarray) -> np.ndarray:
             beside |= {
                 name: pa.array(measured(batch[name], "")[0]) for name in said if name in exact
             }
-            found[order[done : done + len(batch)]] = row_digests(beside, len(batch))
+            found[order[done : done + len(batch)]] = rowunread_digests(beside, len(batch))
             done += len(batch)
     return found
 
 
-def row_digests(columns: Mapping[str, pa.Array], n: int) -> np.ndarray:
+def rowunread_digests(columns: Mapping[str, pa.Array], n: int) -> np.ndarray:
     """uint64 [n] of every row: columns by name, in any order; a column that another file lacks
     counts as missing there."""
     total = np.zeros(n, np.uint64)

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recscale.data.plain import Unfit, example, is_text, plain, text_of
+from recscale.data.plain import Unfit, example, is_text, name_of, plain, text_of
 from recscale.data.timetext import NANOS, parse_dates, parse_numbers, parse_pattern
 from recscale.manifest import PER_SECOND
 from recscale.spec import DAY_ORDERS, TIME_UNITS
@@ -20,7 +20,8 @@ from recscale.spec import DAY_ORDERS, TIME_UNITS
 DAY_SECONDS = 86_400
 FLOAT_DIGITS = 6
 """Decimals kept of numbers in binary floats: a double has seconds of today to 0.24 microseconds."""
-_SINGLE = 2**24  # up to where single precision holds every whole number
+_EXACT = {16: 2**11, 32: 2**24}
+"""Up to where a float of so few bits holds every whole number."""
 FIRST, LAST = -62_135_596_800, 253_402_300_799
 """Seconds of the years 1 to 9999."""
 
@@ -85,8 +86,8 @@ def read_times(column: pa.Array, time_format: str | None) -> Times:
     if pa.types.is_floating(column.type):
         return _floats(column)
     raise Unfit(
-        f"values of type {column.type}, such as {example(column)}, which are no times; give a "
-        "timestamp, a date, ISO text or unix time"
+        f"values of type {name_of(column.type)}, such as {example(column)}, which are no times; "
+        "give a timestamp, a date, ISO text or unix time"
     )
 
 
@@ -116,10 +117,11 @@ def _integers(column: pa.Array) -> Times:
 
 def _floats(column: pa.Array) -> Times:
     values = column.cast(pa.float64()).fill_null(float("nan")).to_numpy(zero_copy_only=False)
-    if column.type.bit_width < 64 and (rough := np.abs(values) > _SINGLE).any():
+    exact = _EXACT.get(column.type.bit_width, 2**63)
+    if exact < 2**63 and (rough := np.abs(values) > exact).any():
         raise Unfit(
-            f"numbers of type {column.type}, such as {example(column, rough)}, which are off by up "
-            "to minutes; write times as integers or doubles"
+            f"numbers of type {column.type}, such as {example(column, rough)}, which may be "
+            "rounded to minutes; write times as integers or doubles"
         )
     readable = np.isfinite(values) & (np.abs(values) < 2.0**63)
     values = np.where(readable, values, 0.0)

@@ -182,6 +182,10 @@ class TextFormat(Frozen):
     """What stands between two values: one character, or several where no value is quoted."""
     quote: Annotated[str, Field(pattern=r"^[!-~]$")] | None = '"'
     """The character round a value that holds separators; null: no value is quoted."""
+    escape: Annotated[str, Field(pattern=r"^[!-~]$")] | None = None
+    """The character that takes the meaning from the next one, mostly a backslash, as MySQL, Hive
+    and many warehouses write it; an N behind it and alone, unquoted, is a missing value then. With
+    null a quote inside a quoted value is doubled."""
     header: bool | tuple[str, ...] = True
     """Whether the first line names the columns; a list names those of files without such a line."""
     nulls: tuple[str, ...] = ("",)
@@ -191,6 +195,11 @@ class TextFormat(Frozen):
     def _told_apart(self) -> TextFormat:
         if self.quote and self.quote in self.separator:
             raise ValueError(f"format: {self.quote!r} cannot be both quote and separator")
+        if self.escape and self.escape in (self.quote, *self.separator):
+            raise ValueError(
+                f"format: {self.escape!r} cannot be escape and quote or separator; a quote that is "
+                "doubled inside a quoted value needs no escape"
+            )
         if self.quote and len(self.separator.encode()) > 1:
             raise ValueError(
                 f"format: the separator {self.separator!r} is longer than one byte, which goes "

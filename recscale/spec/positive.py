@@ -50,4 +50,4 @@ class Comparison:
         return OPERATORS[self.operator](values, self.number)
 
     def __str__(self) -> str:
-        return f"{self.column} {self.operator} {self.number:g}"
+        return f"{self.column} {self.operator} {self.number:.15g}"

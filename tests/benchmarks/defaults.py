@@ -35,7 +35,6 @@ from recscale.run import RunConfig
 from recscale.spec import DataSpec, LearningRate, TrainSpec
 from recscale.train.host import PlainHost
 from recscale.train.loop import train
-from recscale.train.next_item import item_shares
 
 CLICK, NEXT = ("dlrm", "dcnv2", "wukong"), ("decoder", "hstu")
 USER_FEATURES = [f"user_feature_{i}" for i in range(4)]
@@ -90,30 +89,6 @@ def logs(retail: str, shop: Path, work: Path) -> dict[str, tuple[dict, float]]:
     }  # fmt: skip
 
 
-def best_baseline(store: Store, task: str, fraction: float) -> float:
-    """Lowest evaluation loss of: constant rate, per-item rate; uniform, popularity; of clicks from
-    the rows that the runs have, too."""
-    m = store.manifest
-    n = int(fraction * m.n_train)
-    ids = store.arrays["ids"][:, [t.name for t in m.tables].index("item")]
-    if task == "next_item":
-        share = item_shares(store)
-        target = ids[m.n_train :]
-        target = target[target < len(share)]
-        smooth = (share * m.n_train + 1) / (m.n_train + len(share))
-        return float(min(np.log(len(share)), -np.log(smooth[target]).mean()))
-    label = store.arrays["label"].astype(float)
-    rate = label[:n].mean()
-    clicks = np.bincount(ids[:n], label[:n], ids.max() + 1)
-    shown = np.bincount(ids[:n], minlength=ids.max() + 1)
-    by_item = (clicks + 20 * rate) / (shown + 20)
-    y, item = label[m.n_train :], ids[m.n_train :]
-    return min(
-        float(-(y * np.log(p) + (1 - y) * np.log1p(-p)).mean())
-        for p in (np.full(len(y), rate), by_item[item])
-    )
-
-
 def main() -> None:
     parse = argparse.ArgumentParser()
     parse.add_argument("retail")
@@ -137,7 +112,7 @@ def main() -> None:
         store = Store.open(prepare(spec, work / "stores"))
         fraction *= asked.share
         task = data.get("task", "click")
-        baseline = best_baseline(store, task, fraction)
+        baseline = min(store.manifest.baselines.values())
         floor = store.manifest.floor
         print(f"# {log}: baseline {baseline:.4f}", f"floor {floor.log_loss:.4f}" if floor else "")
         own = NEXT if task == "next_item" else CLICK
@@ -160,7 +135,7 @@ def main() -> None:
                         data=store.manifest.fingerprint, model=model,
                         train=dict(data_fraction=fraction, batch_size=int(batch), epochs=1,
                                    dense_rate=dense, sparse_rate=sparse, rate_factor=1.0,
-                                   warmup=warmup, eval_points=1, diverge_above=2.0, seed=seed),
+                                   warmup=warmup, eval_points=1, diverge_above=10.0, seed=seed),
                     ))  # fmt: skip
                     begun = time.monotonic()
                     outcome = train(config, store, PlainHost())

@@ -1,4 +1,4 @@
-"""Columns of text as numbers, a whole column at a time."""
+"""Criteo's fields of text as numbers, a whole column at a time."""
 
 # pyright: reportAttributeAccessIssue=false
 # pyarrow.compute makes its functions at run time, so no checker sees them.
