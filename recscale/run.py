@@ -17,7 +17,8 @@ from recscale.values import Frozen, Precision
 START = 2
 """Of how models start and draw their first weights: an equal config with another start is another
 training, so this is part of a run's identity. 2: outputs start at the log-odds of the training
-window or a guess among all items, and tables are seeded by names of any characters."""
+window or a guess among all items, tables are seeded by names of any characters, and a DLRM without
+dense columns has a learned vector in their place."""
 
 
 class TrainConfig(Frozen):

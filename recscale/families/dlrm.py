@@ -11,10 +11,10 @@ from recscale.values import CountAxis, RowsAxis
 
 
 class DLRMSpec(ClickSpec):
-    """DLRM (1906.00091): a bottom MLP over the dense features, dot products between all vectors,
-    and an over-arch. `overarch_width` left out means: as wide as `mlp_width`, so that `mlp_width`
-    alone scales all dense layers (the MLP scheme of 2208.08489) and `overarch_width` the top MLP
-    only."""
+    """DLRM (1906.00091): a bottom MLP over the dense features (a learned vector where there are
+    none), dot products between all vectors, and an over-arch. `overarch_width` left out means: as
+    wide as `mlp_width`, so that `mlp_width` alone scales all dense layers (the MLP scheme of
+    2208.08489) and `overarch_width` the top MLP only."""
 
     follows: ClassVar[dict[str, str]] = {**ClickSpec.follows, "mlp_width": "overarch_width"}
     schemes: ClassVar[
