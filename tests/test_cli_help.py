@@ -39,8 +39,8 @@ def test_the_walk_reaches_every_field_that_a_sweep_file_can_hold():
 def test_a_key_has_its_type_default_and_meaning():
     shown = explain("train.learning_rate.tune")
     assert shown.exit_code == 0
-    assert "number > 0; a list is an axis; default 1" in shown.output
-    assert "the best enters the law" in shown.output
+    assert "number > 0; a list is an axis; default 1" in " ".join(shown.output.split())
+    assert "the best enters the law" in " ".join(shown.output.split())
     assert "default null" in explain("data.columns.label").output
     assert "required" in explain("data.columns.user").output
     assert "uniform | popularity; default uniform" in explain("data.negatives.distribution").output
