@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from planted_study import DATA, SWEEP, record
-from test_report import Page, words
+from test_report import FEW, Page, words
 from test_search import SWEEP as HUNT
 from test_search import play, took
 
@@ -187,7 +187,7 @@ def test_status_and_the_live_line_mark_them_at_once(run_dir: Path, study: Study)
 
 
 def test_without_baselines_nothing_is_said(tmp_path: Path):
-    study = Study.of(ledger_of(tmp_path, {}))
+    study = Study.of(ledger_of(tmp_path, {}, FEW))
     assert baseline_lines(study) == [] and "baseline" not in progress_line(study)
     assert "Beside baselines" not in Page(render(study)).text
     assert study.facts()["below_baseline"] == []
@@ -243,7 +243,7 @@ def test_the_report_draws_baselines_and_lists_who_lost(study: Study):
 
 
 def test_the_report_counts_when_none_lost(tmp_path: Path):
-    study = Study.of(ledger_of(tmp_path, {"constant rate": 5.0}))
+    study = Study.of(ledger_of(tmp_path, {"constant rate": 5.0}, FEW))
     page = Page(render(study))
     assert f"All of the {len(study.records)} finished runs beat every baseline." in page.text
     assert not any(s["line"]["dash"] == "dot" for s in page.figures["compute"]["layout"]["shapes"])
