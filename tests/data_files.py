@@ -104,14 +104,16 @@ def prepared(tmp_path, data) -> Store:
     return Store.open(prepare(data, tmp_path / "stores"))
 
 
-def sequence_log(path: Path, users: int = 60, items: int = 40, n: int = 1500, seed: int = 0):
+def sequence_log(
+    path: Path, users: int = 60, items: int = 40, n: int = 1500, seed: int = 0, per_second: int = 2
+):
     """Writes a Parquet log, and returns its events in time order as (user, item, time). Users walk
     round a ring of items, mostly one step at a time, so that the past foretells the next item; a
     few users come late, a few events of one user share their second."""
     rng = np.random.default_rng(seed)
     user = np.minimum(rng.geometric(0.05, n) - 1, users - 1)
     user[-20:] = rng.integers(users, users + 3, 20)
-    time = 1_600_000_000 + np.arange(n) // 2 * 7
+    time = 1_600_000_000 + np.arange(n) // per_second * 7
     at = rng.integers(0, items, users + 3)
     item = np.empty(n, int)
     for i, u in enumerate(user):
