@@ -4,12 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recscale.laws import LawError, fit
-from recscale.laws.choice import CATALOGUE, build
+from recscale.laws import LawError, Role, fit
+from recscale.laws.choice import CATALOGUE, Kind, build
+from recscale.laws.forms import Form
+from recscale.laws.nouns import Constant
 from recscale.laws.points import check
 from recscale.laws.polish import gradient, objective
+from recscale.laws.words import answers
 
-CASES = [(name, p) for name, (takes, _) in CATALOGUE.items() for p in takes if p <= 3]
+CASES = [(name, p) for name, kind in CATALOGUE.items() for p in kind.takes if p <= 3]
 
 
 def design(name: str, p: int, n: int = 60):
@@ -127,3 +130,42 @@ def test_a_form_refuses_the_wrong_number_of_variables():
         fit(frame, "kaplan", ["N", "D", "U"])
     with pytest.raises(LawError, match="no form 'chinchilla'; use one of auto, power"):
         fit(frame, "chinchilla", ["N", "D"])
+
+
+class Straight(Form):
+    """start - fall log x: a form from outside whose constants bear other names."""
+
+    def __init__(self, variables, centre):
+        self.name, self.variables, self.centre, self.single = "straight", variables, centre, (0,)
+        self.formula, self.source = f"start - fall log {variables[0]}", "this test"
+        self.constants = Constant("start", Role.LIMIT), Constant("fall", Role.SHAPE, variables[0])
+        self.lower, self.upper = np.zeros(2), np.full(2, np.inf)
+
+    def evaluate(self, theta, logx):
+        z = (logx - self.centre).T
+        jac = np.stack([np.ones((len(theta), len(logx))), np.tile(-z, (len(theta), 1))], 1)
+        return theta[:, :1] - theta[:, 1:] * z, jac
+
+    def coefficients(self, theta):
+        return theta
+
+    def prior(self, y):
+        return np.log([np.median(y), np.ptp(y)]), np.array([1.0, 3.0])
+
+    def starts(self, logx, y, weights):
+        return np.array([[y.mean(), 0.1 * y.std()]])
+
+    def starts_each(self, logx, y, weights):
+        return np.stack([y.mean(1), 0.1 * y.std(1)], 1)[:, None]
+
+
+def test_a_form_from_outside_is_tried_told_and_chosen(monkeypatch):
+    monkeypatch.setitem(CATALOGUE, "straight", Kind((1,), lambda v, c, floor: Straight(v, c)))
+    x = np.geomspace(1e3, 1e7, 24)
+    noise = 0.002 * np.random.default_rng(0).normal(size=24)
+    frame = pd.DataFrame({"D": x, "loss": (3 - 0.1 * np.log(x)) * np.exp(noise)})
+    law = fit(frame, "auto", ["D"])
+    assert law.form == "straight"
+    told = " ".join(answers(law))
+    assert "a law" in told and "none in this form" in told
+    assert law.predict({"D": 3e7})["mean"][0] == pytest.approx(3 - 0.1 * np.log(3e7), rel=0.02)

@@ -6,7 +6,7 @@
 from recscale.laws.compare import Comparison, compare
 from recscale.laws.fit import FORMS, fit
 from recscale.laws.law import ScalingLaw
-from recscale.laws.nouns import LawError, Points, Status
+from recscale.laws.nouns import LawError, Points, Role, Status
 from recscale.laws.table import fit_table
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "fit_table",
     "LawError",
     "Points",
+    "Role",
     "ScalingLaw",
     "Status",
     "fit",

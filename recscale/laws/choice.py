@@ -1,6 +1,7 @@
 """The catalogue of forms, and the choice among them by what they foretell."""
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -13,15 +14,35 @@ from recscale.laws.peaked import Peaked
 from recscale.laws.repeated import Repeated
 from recscale.laws.solve import solve
 
-# How many variables each form takes, and whether it rises (metrics) or falls (losses).
+
+@dataclass(frozen=True)
+class Kind:
+    """An entry of the catalogue.
+
+    Attributes:
+        takes: how many variables.
+        make: the form of variables, centred, with its constant above `floor`.
+        sign: 1 for losses, which fall, -1 for metrics, which rise.
+    """
+
+    takes: tuple[int, ...]
+    make: Callable[[tuple[str, ...], np.ndarray, float], Form]
+    sign: int = 1
+
+
+ANY = (1, 2, 3, 4)
 CATALOGUE = {
-    "power": ((1,), 1),
-    "additive": ((1, 2, 3, 4), 1),
-    "gamma": ((2, 3, 4), 1),
-    "kaplan": ((2,), 1),
-    "repeated": ((3,), 1),
-    "saturating": ((1, 2, 3, 4), -1),
-    "peaked": ((1, 2, 3, 4), -1),
+    "power": Kind((1,), lambda v, c, floor: Additive(v, c, name="power", floor=floor)),
+    "additive": Kind(ANY, lambda v, c, floor: Additive(v, c, floor=floor)),
+    "gamma": Kind((2, 3, 4), lambda v, c, floor: Gamma(v, c, floor=floor)),
+    "kaplan": Kind((2,), lambda v, c, floor: Kaplan(v, c, floor=floor)),
+    "repeated": Kind((3,), lambda v, c, floor: Repeated(v, c, floor=floor)),
+    "saturating": Kind(
+        (1, 2, 3, 4),
+        lambda v, c, floor: Additive(v, c, name="saturating", sign=-1, floor=floor),
+        -1,
+    ),
+    "peaked": Kind(ANY, lambda v, c, floor: Peaked(v, c), -1),
 }
 ORIGINS = (0.4, 0.6, 0.8)  # share of the runs, cheapest first, that foretell the rest
 WORTH = 1.05  # a form with more constants must foretell better than this
@@ -34,23 +55,14 @@ def build(name: str, points: Points, *, floor: float = 0.0) -> Form:
     Raises:
         LawError: the form takes another number of variables.
     """
-    takes, _ = CATALOGUE[name]
-    v, centre = points.variables, points.logx.mean(0)
-    if len(v) not in takes:
-        fitting = [n for n, (t, _) in CATALOGUE.items() if len(v) in t]
+    kind, v = CATALOGUE[name], points.variables
+    if len(v) not in kind.takes:
+        fitting = [n for n, k in CATALOGUE.items() if len(v) in k.takes]
         raise LawError(
-            f"form {name!r} takes {' or '.join(map(str, takes))} variables, not {len(v)}; "
+            f"form {name!r} takes {' or '.join(map(str, kind.takes))} variables, not {len(v)}; "
             f"for {', '.join(v)} use one of {', '.join(fitting)}"
         )
-    if name == "gamma":
-        return Gamma(v, centre, floor=floor)
-    if name == "kaplan":
-        return Kaplan(v, centre, floor=floor)
-    if name == "repeated":
-        return Repeated(v, centre, floor=floor)
-    if name == "peaked":
-        return Peaked(v, centre)
-    return Additive(v, centre, name=name, sign=CATALOGUE[name][1], floor=floor)
+    return kind.make(v, points.logx.mean(0), floor)
 
 
 def choose(points: Points, delta: float, *, floor: float = 0.0) -> ScalingLaw:
@@ -93,7 +105,7 @@ def candidates(points: Points) -> list[str]:
     z = points.logx - points.logx.mean(0)
     z = z / np.maximum(z.std(0), 1e-12)
     rises = float(z.sum(1) @ (np.log(points.y) - np.log(points.y).mean())) > 0
-    names = [n for n, (takes, sign) in CATALOGUE.items() if p in takes and (sign < 0) == rises]
+    names = [n for n, k in CATALOGUE.items() if p in k.takes and (k.sign < 0) == rises]
     if p == 1 and not rises:
         names.remove("additive")  # the same law under other names
     if "repeated" in names and not _looks_repeated(points):

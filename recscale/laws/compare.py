@@ -10,7 +10,7 @@ import pandas as pd
 from recscale.laws.fit import fit
 from recscale.laws.intervals import checked
 from recscale.laws.law import ScalingLaw
-from recscale.laws.nouns import LawError
+from recscale.laws.nouns import LawError, Role
 
 FLIPS = 20_000  # sign patterns of the paired test, when there are too many to try all
 SEARCH = 40  # budgets at which crossings are looked for
@@ -35,22 +35,25 @@ class Comparison:
         """Difference first - second of every constant but the multipliers, with its interval.
 
         Returns:
-            frame: coefficient, difference, low, high, p (two-sided, from the two laws' draws),
-            different (the interval excludes 0).
+            frame: coefficient, role, variable, difference, low, high, p (two-sided, from the two
+            laws' draws), different (the interval excludes 0).
         """
         tail = (1 - checked(level)) / 2
         model = self.first.model
         a, b = (law.model.coefficients(law.resampled) for law in (self.first, self.second))
         rows = []
-        for i, name in enumerate(model.names):
-            if name.startswith("A_") or (name == "alpha" and model.name == "power"):
-                continue  # multipliers move with the exponents: on their own they say nothing
+        for i, constant in enumerate(model.constants):
+            if constant.role is Role.SCALE:
+                continue
+            name = constant.name
             d = a[:, i] - b[:, i]
             low, high = np.quantile(d, [tail, 1 - tail])
             p = 2 * min((d <= 0).mean(), (d >= 0).mean())
             gap = self.first.coefficients[name] - self.second.coefficients[name]
-            rows.append((name, gap, low, high, min(max(p, 1 / len(d)), 1.0), not low <= 0 <= high))
-        columns = ["coefficient", "difference", "low", "high", "p", "different"]
+            p = min(max(p, 1 / len(d)), 1.0)
+            what = name, constant.role.value, constant.variable
+            rows.append((*what, gap, low, high, p, not low <= 0 <= high))
+        columns = ["coefficient", "role", "variable", "difference", "low", "high", "p", "different"]
         return pd.DataFrame(rows, columns=pd.Index(columns))
 
     def paired(self, seed: int = 0) -> dict[str, float]:

@@ -10,8 +10,9 @@ import itertools
 
 import numpy as np
 
-from recscale.laws.forms import EXPONENT, Additive, Form
+from recscale.laws.forms import EXPONENT, Additive, Form, own_constants
 from recscale.laws.grid import local_minima, surface
+from recscale.laws.nouns import Constant, Role
 
 TINY = 1e-12  # least share of the loss a term is evaluated at
 
@@ -88,9 +89,7 @@ class Gamma(Coupled):
         self.single = tuple(range(p))
         self.lower = np.r_[floor, np.zeros(p), np.full(p, EXPONENT[0]), 0.1]
         self.upper = np.r_[np.full(p + 1, np.inf), np.full(p, EXPONENT[1]), 6.0]
-        self.names = (
-            "E", *(f"A_{v}" for v in variables), *(f"alpha_{v}" for v in variables), "gamma",
-        )  # fmt: skip
+        self.constants = (*own_constants(variables), Constant("gamma", Role.SHAPE))
         self.formula = f"E + ({' + '.join(f'A_{v} / {v}^alpha_{v}' for v in variables)})^gamma"
         self.source = "the additive law (2203.15556, eq. 10) with its terms raised to a power"
 
@@ -155,7 +154,7 @@ class Kaplan(Coupled):
         self.name, self.variables, self.centre, self.single = "kaplan", variables, centre, (0, 1)
         self.lower = np.array([floor, 0.0, 0.0, EXPONENT[0], EXPONENT[0]])
         self.upper = np.array([np.inf, np.inf, np.inf, EXPONENT[1], EXPONENT[1]])
-        self.names = ("E", *(f"A_{v}" for v in variables), *(f"alpha_{v}" for v in variables))
+        self.constants = own_constants(variables)
         self.formula = (
             f"E + ((A_{first} / {first})^(alpha_{first} / alpha_{second}) + "
             f"A_{second} / {second})^alpha_{second}"

@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from recscale.laws.grid import exponent_axis, local_minima, surface
+from recscale.laws.nouns import Constant, Role
 
 # Exponents per axis by number of variables: for one fit, and for each bootstrap replicate.
 ONE = {1: 120, 2: 48, 3: 20, 4: 11}
@@ -25,7 +26,7 @@ class Form(ABC):
 
     Attributes:
         name, formula, source: what it is called, what it says, who published it.
-        names: (k,) the coefficients, in the order of theta.
+        constants: (k,) the coefficients, in the order of theta.
         centre: (p,) mean of log x over the runs.
         lower, upper: (k,) bounds of theta; infinite where there is none.
         single: variables an exponent is sought along, so that must vary on their own.
@@ -37,13 +38,27 @@ class Form(ABC):
     formula: str
     source: str
     variables: tuple[str, ...]
-    names: tuple[str, ...]
+    constants: tuple[Constant, ...]
     centre: np.ndarray
     lower: np.ndarray
     upper: np.ndarray
     single: tuple[int, ...]
     sign: int = 1
     monotone: bool = True
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """(k,) what the constants are called."""
+        return tuple(c.name for c in self.constants)
+
+    @property
+    def limit(self) -> str:
+        """The constant that no amount of the variables passes."""
+        return next(c.name for c in self.constants if c.role is Role.LIMIT)
+
+    def of(self, variable: str, *roles: Role) -> tuple[str, ...]:
+        """The constants of a variable that have one of these roles."""
+        return tuple(c.name for c in self.constants if c.variable == variable and c.role in roles)
 
     @abstractmethod
     def evaluate(self, theta: np.ndarray, logx: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -89,6 +104,23 @@ class Form(ABC):
         return np.zeros((len(theta), k, k))
 
 
+def own_constants(
+    variables: tuple[str, ...],
+    limit: str = "E",
+    scales: tuple[str, ...] = (),
+    exponents: tuple[str, ...] = (),
+) -> tuple[Constant, ...]:
+    """The limit, the scale of every variable and then the exponent of every variable, under the
+    names given or A_variable and alpha_variable."""
+    scales = scales or tuple(f"A_{v}" for v in variables)
+    exponents = exponents or tuple(f"alpha_{v}" for v in variables)
+    return (
+        Constant(limit, Role.LIMIT),
+        *(Constant(n, Role.SCALE, v) for n, v in zip(scales, variables, strict=True)),
+        *(Constant(n, Role.EXPONENT, v) for n, v in zip(exponents, variables, strict=True)),
+    )
+
+
 class Additive(Form):
     """E + sum_i A_i / x_i^alpha_i over one to four variables.
 
@@ -115,16 +147,14 @@ class Additive(Form):
         self.lower = np.r_[floor, np.zeros(p), np.full(p, EXPONENT[0])]
         self.upper = np.r_[np.inf, np.full(p, np.inf), np.full(p, EXPONENT[1])]
         if name == "power":
-            self.names: tuple[str, ...] = ("gamma", "alpha", "beta")
+            self.constants = own_constants(variables, "gamma", ("alpha",), ("beta",))
             self.formula = f"alpha * {variables[0]}^-beta + gamma"
             self.source = "Hestness et al. 2017; Ardalani et al. 2022 (2208.08489)"
         else:
-            constant, mark = ("ceiling", "-") if sign < 0 else ("E", "+")
-            self.names = (
-                constant, *(f"A_{v}" for v in variables), *(f"alpha_{v}" for v in variables),
-            )  # fmt: skip
-            terms = f" {mark} ".join(f"A_{v} / {v}^alpha_{v}" for v in variables)
-            self.formula = f"{constant} {mark} {terms}"
+            limit, mark = ("ceiling", "-") if sign < 0 else ("E", "+")
+            self.constants = own_constants(variables, limit)
+            powers = f" {mark} ".join(f"A_{v} / {v}^alpha_{v}" for v in variables)
+            self.formula = f"{limit} {mark} {powers}"
             self.source = "Hoffmann et al. 2022 (2203.15556), eq. 10, one term per variable"
 
     def evaluate(self, theta: np.ndarray, logx: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

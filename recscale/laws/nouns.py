@@ -24,6 +24,30 @@ class Status(StrEnum):
     UNDERDETERMINED = "underdetermined"
 
 
+class Role(StrEnum):
+    """What a constant of a law stands for.
+
+    LIMIT: the loss (or metric) that no amount of the variables passes.
+    SCALE: the multiplier of a variable's term; it moves with the exponent and says nothing alone.
+    EXPONENT: how fast the term of a variable falls.
+    SHAPE: how terms combine, bend or turn.
+    """
+
+    LIMIT = "limit"
+    SCALE = "scale"
+    EXPONENT = "exponent"
+    SHAPE = "shape"
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A constant of a form: what it is called, what it stands for, and of which variable."""
+
+    name: str
+    role: Role
+    variable: str | None = None
+
+
 @dataclass(frozen=True)
 class Points:
     """Runs that passed the checks, as arrays; n rows, p variables.

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from recscale.laws.forms import EXPONENT, STARTS, Form
+from recscale.laws.forms import EXPONENT, STARTS, Form, own_constants
 from recscale.laws.grid import exponent_axis, local_minima, surface
+from recscale.laws.nouns import Constant, Role
 
 
 class Peaked(Form):
@@ -24,12 +25,11 @@ class Peaked(Form):
         self.single = tuple(range(p))
         self.lower = np.r_[np.zeros(2 * p + 1), np.full(p, EXPONENT[0])]
         self.upper = np.r_[np.full(2 * p + 1, np.inf), np.full(p, EXPONENT[1])]
-        self.names = (
-            "top", *(f"fall_{v}" for v in variables), *(f"A_{v}" for v in variables),
-            *(f"alpha_{v}" for v in variables),
-        )  # fmt: skip
-        terms = " + ".join(f"fall_{v} log {v} + A_{v} / {v}^alpha_{v}" for v in variables)
-        self.formula = f"top - ({terms})"
+        top, *rest = own_constants(variables, "top")
+        falls = (Constant(f"fall_{v}", Role.SHAPE, v) for v in variables)
+        self.constants = (top, *falls, *rest)
+        parts = " + ".join(f"fall_{v} log {v} + A_{v} / {v}^alpha_{v}" for v in variables)
+        self.formula = f"top - ({parts})"
         self.source = "Performance Law (2412.00430): a logarithm and a power per variable"
 
     def evaluate(self, theta: np.ndarray, logx: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

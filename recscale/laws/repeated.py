@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from recscale.laws.forms import EACH, EXPONENT, ONE, STARTS, Form
+from recscale.laws.forms import EACH, EXPONENT, ONE, STARTS, Form, own_constants
 from recscale.laws.grid import exponent_axis, local_minima, surface
+from recscale.laws.nouns import Constant, Role
 
 
 class Repeated(Form):
@@ -21,7 +22,7 @@ class Repeated(Form):
         self.name, self.variables, self.centre, self.single = "repeated", variables, centre, (0, 1)
         self.lower = np.array([floor, 0.0, 0.0, EXPONENT[0], EXPONENT[0], 1e-2])
         self.upper = np.array([np.inf, np.inf, np.inf, EXPONENT[1], EXPONENT[1], 1e4])
-        self.names = ("E", f"A_{n}", f"A_{d}", f"alpha_{n}", f"alpha_{d}", "R_star")
+        self.constants = (*own_constants((n, d)), Constant("R_star", Role.SHAPE))
         self.formula = (
             f"E + A_{n} / {n}^alpha_{n} + A_{d} / D'^alpha_{d}, "
             f"D' = {u} + {u} R_star (1 - exp(-({d} / {u} - 1) / R_star))"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recscale.laws.nouns import Status
+from recscale.laws.nouns import Role, Status
 
 if TYPE_CHECKING:
     from recscale.laws.law import ScalingLaw
@@ -53,8 +53,7 @@ def dead_axes(law: ScalingLaw) -> list[str]:
     out = []
     for i in law.model.single:
         v = law.variables[i]
-        names = {"alpha", "beta"} if law.form == "power" else {f"A_{v}", f"alpha_{v}"}
-        if names & set(law.bounds_hit):
+        if set(law.model.of(v, Role.SCALE, Role.EXPONENT)) & set(law.bounds_hit):
             out.append(v)
     return out
 
@@ -82,7 +81,7 @@ def verdict(law: ScalingLaw) -> str:
     if dead:
         axes = " and ".join(v for v in law.variables if v not in dead)
         axes += f" (and shows no power of {' or '.join(dead)} over these runs)"
-    constant = law.model.names[0]
+    constant = law.model.limit
     if constant in law.bounds_hit:
         return (
             f"{loss}: a law without a floor: it {word} as a power of {axes}, and {constant} = 0: "
@@ -93,12 +92,10 @@ def verdict(law: ScalingLaw) -> str:
 
 def _axis(law: ScalingLaw, i: int) -> str:
     v, p = law.variables[i], law.points
-    name = "beta" if law.form == "power" else f"alpha_{v}"
+    names = law.model.of(v, Role.EXPONENT)
+    told = " and ".join(_num(law, name) for name in names) or "none in this form"
     lo, hi = np.exp(p.logx[:, i].min()), np.exp(p.logx[:, i].max())
-    return (
-        f"{v}: exponent {_num(law, name)} over {np.log10(hi / lo):.1f} decades "
-        f"({lo:.3g} to {hi:.3g})."
-    )
+    return f"{v}: exponent {told} over {np.log10(hi / lo):.1f} decades ({lo:.3g} to {hi:.3g})."
 
 
 def _num(law: ScalingLaw, name: str) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from recscale.advice.exchange import LEVEL, law_runs, seed_noise, where
 from recscale.advice.families import AHEAD, Duel, training_flop
 from recscale.frame import settings
-from recscale.laws import ScalingLaw, Status
+from recscale.laws import Role, ScalingLaw, Status
 from recscale.report import figures, plot
 from recscale.report.plot import Figure
 from recscale.report.sentences import no_noise
@@ -73,8 +73,8 @@ def _duel_sentences(duel: Duel, loss: str) -> list[str]:
         return [*out, f"The laws of {a} and {b} cannot be compared: {duel.why}."]
     told = []
     for r in duel.exponents.to_dict("records"):
-        variable = str(r["coefficient"]).removeprefix("alpha_")
-        if variable in FOOTING:
+        variable = r["variable"]
+        if r["role"] == Role.EXPONENT and variable in FOOTING:
             verdict = "different" if r["different"] else "no significant difference"
             gap = span(r["difference"], r["low"], r["high"])
             told.append(f"{NAMES[variable]} {gap}, {verdict}")
@@ -115,13 +115,13 @@ def _duel_row(duel: Duel) -> list[Cell]:
     row: list[Cell] = [(f"{a} and {b}", "", duel.why), measured]
     if duel.exponents is None or duel.better is None or duel.crossings is None:
         return [*row, *[("", "", "no law")] * 5]
-    table = duel.exponents.set_index("coefficient")
-    constant = duel.laws.first.model.names[0] if duel.laws else "E"
-    for name in ("alpha_forward_flop", "alpha_samples", constant):
-        if name not in table.index:
+    exponents = where(duel.exponents, duel.exponents["role"] == Role.EXPONENT)
+    limits = where(duel.exponents, duel.exponents["role"] == Role.LIMIT)
+    for rows in (*(where(exponents, exponents["variable"] == v) for v in FOOTING), limits):
+        if rows.empty:
             row.append(("", "", "not in this form"))
             continue
-        r = table.loc[name]
+        r = rows.iloc[0]
         verdict = "different" if r["different"] else "not told apart"
         row.append((*ends(r["difference"], r["low"], r["high"]), f"{a} minus {b}; {verdict}"))
     crossings = [

@@ -10,7 +10,7 @@ import pandas as pd
 
 from recscale.advice.exchange import Measured, law_runs, measured_steps, others, where
 from recscale.advice.options import base_option, swept
-from recscale.laws import LawError, ScalingLaw, Status, fit
+from recscale.laws import LawError, Role, ScalingLaw, Status, fit
 from recscale.study import Study
 from recscale.words import quantity, span
 
@@ -137,7 +137,7 @@ def _own_law(runs: pd.DataFrame, size: str, loss: str) -> tuple[ScalingLaw | Non
     ends = law.intervals(0.95).set_index("coefficient")
     parts = [
         f"{name} {span(law.coefficients[name], ends.loc[name, 'low'], ends.loc[name, 'high'])}"
-        for name in ("beta", "gamma")
+        for name in (*law.model.of(size, Role.EXPONENT), law.model.limit)
     ]
     return law, f"Its own law, alpha · x^-beta + gamma: {', '.join(parts)} (95 %){zeros}."
 

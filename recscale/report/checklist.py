@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from recscale.families.sequence import SequenceSpec
+from recscale.laws import Role
 from recscale.report.findings import Findings
 from recscale.report.sentences import noise_sentence
 from recscale.run import TrainConfig
@@ -53,7 +54,8 @@ def _law(f: Findings, held_out: str) -> Rows:
     ]
     without = law.without_worst
     if without:
-        moved = ", ".join(f"{c} {number(v)}" for c, v in without.items() if not c.startswith("A"))
+        told = [c.name for c in law.model.constants if c.role is not Role.SCALE]
+        moved = ", ".join(f"{name} {number(without[name])}" for name in told)
         rows.append(("without the five worst-fitting runs", moved))
     rows += [("note", n) for n in law.points.notes]
     if law.dropped:

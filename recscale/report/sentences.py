@@ -65,13 +65,13 @@ def _law_sentence(f: Findings) -> str:
         )
     out = f"{equation(f.law)}, fitted to {f.law.n} runs"
     if f.floor is None:
-        out += f"; no run can get below {f.law.model.names[0]} = {_constant(f.law)} (95 %)"
+        out += f"; no run can get below {f.law.model.limit} = {_constant(f.law)} (95 %)"
     return out + "."
 
 
 def _constant(law: ScalingLaw) -> str:
     """The law's constant with its 95 % interval."""
-    name = law.model.names[0]
+    name = law.model.limit
     row = law.intervals(0.95).set_index("coefficient").loc[name]
     return span(law.coefficients[name], float(row["low"]), float(row["high"]))
 
@@ -81,7 +81,7 @@ def _floor_sentence(f: Findings) -> str:
     text = f"This world is synthetic and its own floor is known: {f.loss} {number(f.floor)}"
     if f.fitted is None:
         return text + "; no constant is fitted yet to hold against it."
-    name = f.fitted.model.names[0]
+    name = f.fitted.model.limit
     row = f.fitted.intervals(0.95).set_index("coefficient").loc[name]
     held = f"the fitted constant's interval, {name} = {_constant(f.fitted)}"
     if f.floor < row["low"]:
