@@ -8,6 +8,7 @@ import pandas as pd
 
 from recscale.laws.coupled import Gamma, Kaplan
 from recscale.laws.forms import Additive, Form
+from recscale.laws.growth import Growth
 from recscale.laws.law import ScalingLaw
 from recscale.laws.nouns import LawError, Points, Status
 from recscale.laws.peaked import Peaked
@@ -42,6 +43,7 @@ CATALOGUE = {
         lambda v, c, floor: Additive(v, c, name="saturating", sign=-1, floor=floor),
         -1,
     ),
+    "growth": Kind(ANY, lambda v, c, floor: Growth(v, c), -1),
     "peaked": Kind(ANY, lambda v, c, floor: Peaked(v, c), -1),
 }
 ORIGINS = (0.4, 0.6, 0.8)  # share of the runs, cheapest first, that foretell the rest

@@ -27,7 +27,7 @@ import numpy as np
 
 from recscale.laws.coupled import Gamma
 from recscale.laws.forms import Form
-from recscale.laws.polish import residuals
+from recscale.laws.polish import BELOW_ZERO, residuals
 
 if TYPE_CHECKING:
     from recscale.laws.law import ScalingLaw
@@ -244,6 +244,7 @@ def _map(form: Form, theta, x, logy, qt, inverse, mu, sd) -> np.ndarray:
     """Posterior mode of log theta (b, k) for each row of inverse variances, by damped steps."""
     b, k = len(inverse), len(theta)
     start = np.clip(np.log(np.maximum(theta, 1e-300)), mu - 2 * sd, mu + 2 * sd)
+    start = _above_zero(form, start, x, logy)
     eta, lam = np.tile(start, (b, 1)), np.full(b, 1e-2)
 
     def cost(eta, r):
@@ -260,7 +261,7 @@ def _map(form: Form, theta, x, logy, qt, inverse, mu, sd) -> np.ndarray:
         trial = eta + np.clip(step, -2, 2)
         r2, jac2 = _log_residuals(form, trial, x, logy)
         value2 = cost(trial, r2)
-        better = value2 <= value
+        better = (value2 <= value) & (r2.min(1) > 1 - BELOW_ZERO)
         gain = np.where(better, value - value2, np.inf)
         eta[better], r[better], jac[better] = trial[better], r2[better], jac2[better]
         value = np.where(better, value2, value)
@@ -268,6 +269,19 @@ def _map(form: Form, theta, x, logy, qt, inverse, mu, sd) -> np.ndarray:
         if ((gain < 1e-6 * (1 + value)) | (lam > 1e8)).all():
             break
     return eta
+
+
+def _above_zero(form: Form, eta: np.ndarray, x: np.ndarray, logy: np.ndarray) -> np.ndarray:
+    """Log theta (k,) with the limit of a rising form raised until it gives every run at least half
+    of what was measured: from a value below 0, whose log residual says nothing, no step leads
+    back, and none is made there."""
+    if form.sign > 0 or form.limit is None:
+        return eta
+    at = form.names.index(form.limit)
+    short = (0.5 * np.exp(logy) - form.evaluate(np.exp(eta)[None], x)[0][0]).max()
+    out = eta.copy()
+    out[at] = np.log(np.exp(eta[at]) + max(short, 0.0))
+    return out
 
 
 def _log_residuals(form: Form, eta, x, logy):

@@ -32,8 +32,8 @@ def fit(
     Args:
         frame: one row a run (or a checkpoint of a run: then name the `cluster` column).
         form: power (1 variable), additive, gamma (2 to 4), kaplan (N, D), repeated (N, samples
-            seen, unique samples); saturating or peaked for metrics where more is better; or auto:
-            the one that best foretells the dearer runs from the cheaper.
+            seen, unique samples); saturating, growth or peaked for metrics where more is better;
+            or auto: the one that best predicts the expensive runs from the cheap ones.
         variables: 1 to 4 columns the loss depends on, positive.
         loss: the column explained, positive.
         cluster: column naming the run a row belongs to, where runs have several rows.

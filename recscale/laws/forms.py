@@ -52,9 +52,9 @@ class Form(ABC):
         return tuple(c.name for c in self.constants)
 
     @property
-    def limit(self) -> str:
-        """The constant that no amount of the variables passes."""
-        return next(c.name for c in self.constants if c.role is Role.LIMIT)
+    def limit(self) -> str | None:
+        """The constant that no amount of the variables passes, if the form has one."""
+        return next((c.name for c in self.constants if c.role is Role.LIMIT), None)
 
     def of(self, variable: str, *roles: Role) -> tuple[str, ...]:
         """The constants of a variable that have one of these roles."""

@@ -11,6 +11,7 @@ import numpy as np
 from recscale.laws.forms import Form
 
 TINY = 1e-300
+BELOW_ZERO = 18.0  # logs below what was measured at which a value of 0 or less is held
 
 
 def huber(r: np.ndarray, delta: float) -> np.ndarray:
@@ -32,7 +33,7 @@ def residuals(form: Form, theta: np.ndarray, logx: np.ndarray, logy: np.ndarray)
 
 def positive(form: Form, f: np.ndarray, logy: np.ndarray) -> np.ndarray:
     """f, with the negative values a falling-off metric form can take held far below the data."""
-    return np.maximum(f, np.exp(logy - 18.0) if form.sign < 0 else TINY)
+    return np.maximum(f, np.exp(logy - BELOW_ZERO) if form.sign < 0 else TINY)
 
 
 def objective(form: Form, theta, logx, logy, weights, delta) -> np.ndarray:

@@ -82,6 +82,10 @@ def verdict(law: ScalingLaw) -> str:
         axes = " and ".join(v for v in law.variables if v not in dead)
         axes += f" (and shows no power of {' or '.join(dead)} over these runs)"
     constant = law.model.limit
+    if constant is None:
+        return (
+            f"{loss}: a law without a limit: it {word} as a power of {axes} as far as the runs go."
+        )
     if constant in law.bounds_hit:
         return (
             f"{loss}: a law without a floor: it {word} as a power of {axes}, and {constant} = 0: "

@@ -137,7 +137,7 @@ def _own_law(runs: pd.DataFrame, size: str, loss: str) -> tuple[ScalingLaw | Non
     ends = law.intervals(0.95).set_index("coefficient")
     parts = [
         f"{name} {span(law.coefficients[name], ends.loc[name, 'low'], ends.loc[name, 'high'])}"
-        for name in (*law.model.of(size, Role.EXPONENT), law.model.limit)
+        for name in (c.name for c in law.model.constants if c.role in (Role.EXPONENT, Role.LIMIT))
     ]
     return law, f"Its own law, alpha · x^-beta + gamma: {', '.join(parts)} (95 %){zeros}."
 

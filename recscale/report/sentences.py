@@ -64,14 +64,15 @@ def _law_sentence(f: Findings) -> str:
             " it describes the runs and is not established as a law, so no law is drawn."
         )
     out = f"{equation(f.law)}, fitted to {f.law.n} runs"
-    if f.floor is None:
+    if f.floor is None and f.law.model.limit is not None:
         out += f"; no run can get below {f.law.model.limit} = {_constant(f.law)} (95 %)"
     return out + "."
 
 
 def _constant(law: ScalingLaw) -> str:
-    """The law's constant with its 95 % interval."""
+    """The law's limit with its 95 % interval, for a form that has one."""
     name = law.model.limit
+    assert name is not None
     row = law.intervals(0.95).set_index("coefficient").loc[name]
     return span(law.coefficients[name], float(row["low"]), float(row["high"]))
 
@@ -79,7 +80,7 @@ def _constant(law: ScalingLaw) -> str:
 def _floor_sentence(f: Findings) -> str:
     assert f.floor is not None
     text = f"This world is synthetic and its own floor is known: {f.loss} {number(f.floor)}"
-    if f.fitted is None:
+    if f.fitted is None or f.fitted.model.limit is None:
         return text + "; no constant is fitted yet to hold against it."
     name = f.fitted.model.limit
     row = f.fitted.intervals(0.95).set_index("coefficient").loc[name]
