@@ -1,7 +1,8 @@
 """Families side by side: which one scales better, at which budget, and how surely.
 
 Two answers again: measured, between runs of about equal FLOPs on the same data, and by the laws of
-both over what all families have in common, FLOPs per sample and samples.
+both over what all families have in common, FLOPs per sample and samples: of what can be had, within
+GROWN times the sizes tried and the data that there is.
 """
 
 from __future__ import annotations
@@ -107,7 +108,8 @@ def _duel(
     # the forms over two variables; the others do not separate compute per sample from samples
     form = form if form in ("gamma", "kaplan") else "additive"
     try:
-        laws = compare(both, "family", FOOTING, loss, form, seed="seed")
+        rows = study.data.n_train * max(study.spec.train.epochs)
+        laws = compare(both, "family", FOOTING, loss, form, seed="seed", most={"samples": rows})
         exponents = laws.exponents()
         spent = [_spent(both, name) for name in names]
         low, high = max(s.min() for s in spent), min(s.max() for s in spent)

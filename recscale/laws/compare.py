@@ -1,7 +1,7 @@
 """Are two laws different: two architectures, two embedding schemes, two data sources?"""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
@@ -12,6 +12,7 @@ from recscale.laws.intervals import checked
 from recscale.laws.law import ScalingLaw
 from recscale.laws.nouns import LawError, Role
 
+GROWN = 4.0  # times below and beyond the values that were tried, where a variable is sought
 FLIPS = 20_000  # sign patterns of the paired test, when there are too many to try all
 SEARCH = 40  # budgets at which crossings are looked for
 
@@ -24,12 +25,14 @@ class Comparison:
         names: what the two are called.
         first, second: their laws.
         pairs: log loss of first minus second for runs with equal variables and seed, (m,).
+        most: variable -> the largest value that can be had, such as the rows that there are.
     """
 
     names: tuple[str, str]
     first: ScalingLaw
     second: ScalingLaw
     pairs: np.ndarray
+    most: Mapping[str, float] = field(default_factory=dict)
 
     def exponents(self, level: float = 0.95) -> pd.DataFrame:
         """Difference first - second of every constant but the multipliers, with its interval.
@@ -76,13 +79,22 @@ class Comparison:
     def better(self, budgets: Sequence[float], cost: Callable[..., Any]) -> pd.DataFrame:
         """Which is better when each spends the budget as suits it best, and how surely.
 
+        Each is sought where it can be had: within GROWN times the values that its runs tried, and
+        at most `most`. What the budget buys beyond that is left over.
+
         Returns:
             frame: budget, loss of each, probability that the first is better: from the
             prediction intervals, so discrepancy and the noise of one run count.
+
+        Raises:
+            LawError: a budget is below what the smallest model sought costs.
         """
         budgets = list(budgets)
         inner = 0.6827  # the central interval of one sd either side
-        sides = [law.frontier(budgets, cost, inner) for law in (self.first, self.second)]
+        sides = [
+            law.frontier(budgets, cost, inner, self.sought(law))
+            for law in (self.first, self.second)
+        ]
         mean = [np.log(s["loss"].to_numpy()) for s in sides]
         sd = [np.log(s["loss_high"].to_numpy() / s["loss_low"].to_numpy()) / 2 for s in sides]
         from scipy.special import ndtr
@@ -116,11 +128,17 @@ class Comparison:
             rows.append((at, before, after))
         return pd.DataFrame(rows, columns=pd.Index(["budget", "better_before", "better_after"]))
 
+    def sought(self, law: ScalingLaw) -> dict[str, tuple[float, float]]:
+        """Variable -> (lowest, highest) value that one side is sought at for a budget."""
+        x = np.exp(law.points.logx)
+        ends = zip(law.variables, x.min(0) / GROWN, x.max(0) * GROWN, strict=True)
+        return {v: (low, min(high, self.most.get(v, np.inf))) for v, low, high in ends}
+
     def _gap(self, budgets: np.ndarray, cost: Callable[..., Any]) -> np.ndarray:
         """log loss of first minus second on their frontiers; negative where first is better."""
         logs = []
         for law in (self.first, self.second):
-            best = law.frontier(budgets.tolist(), cost)
+            best = law.frontier(budgets.tolist(), cost, within=self.sought(law))
             logs.append(np.log(law.value({v: best[v].to_numpy() for v in law.variables})))
         return self.first.model.sign * (logs[0] - logs[1])
 
@@ -137,12 +155,14 @@ def compare(
     form: str = "additive",
     *,
     seed: str | None = None,
+    most: Mapping[str, float] | None = None,
 ) -> Comparison:
     """Fits one law to each of the two values of a column and sets them side by side.
 
     Args:
         by: column with exactly two values, such as the architecture.
         seed: column of seeds; runs with equal variables (and seed, if given) are paired.
+        most: variable -> the largest value that can be had.
 
     Raises:
         LawError: `by` has not two values, or a side's law is underdetermined.
@@ -159,7 +179,7 @@ def compare(
         np.float64(-0.1)
         >>> both.paired()["pairs"], round(both.paired()["p"], 2)  # runs alike but for the net
         (9, 0.48)
-        >>> both.better([1e3, 1e9], lambda D: D)["better"].to_list()
+        >>> both.better([1e4, 1e8], lambda D: D)["better"].to_list()
         ['dlrm', 'hstu']
         >>> round(both.crossings(1e4, 1e6, lambda D: D).loc[0, "budget"], -2)
         np.float64(59000.0)
@@ -181,4 +201,4 @@ def compare(
     ]
     both = pd.concat(tables, axis=1, join="inner").to_numpy()
     pairs = np.log(both[:, 0] / both[:, 1])
-    return Comparison((str(values[0]), str(values[1])), laws[0], laws[1], pairs)
+    return Comparison((str(values[0]), str(values[1])), laws[0], laws[1], pairs, most or {})

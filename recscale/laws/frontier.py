@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,11 @@ DRAWS = {1: 200, 2: 200, 3: 100, 4: 60}  # by number of variables: the search gr
 
 
 def frontier(
-    law: ScalingLaw, budgets: Sequence[float], cost: Callable[..., Any], level: float
+    law: ScalingLaw,
+    budgets: Sequence[float],
+    cost: Callable[..., Any],
+    level: float,
+    within: Mapping[str, tuple[float, float]] | None = None,
 ) -> pd.DataFrame:
     """One row per budget; see ScalingLaw.frontier."""
     money = np.atleast_1d(np.asarray(budgets, float))
@@ -28,8 +32,16 @@ def frontier(
     p = law.points
     reach = REACH * np.log(10)
     low, high = p.logx.min(0) - reach, p.logx.max(0) + reach
+    for v, ends in (within or {}).items():
+        low[p.variables.index(v)], high[p.variables.index(v)] = np.log(ends)
     spend = _checked_cost(cost, p.variables, low, high)
     free = _free(spend, low, high)
+    least = spend(low[None])[0]
+    if money.min() < least * (1 - 1e-9):
+        raise LawError(
+            f"a budget of {money.min():.3g} is below {least:.3g}, the least that the variables "
+            "cost where they are sought; ask for more"
+        )
     # What costs nothing would grow without end: such a variable stays at the largest run's.
     low, high = np.where(free, p.logx.max(0), low), np.where(free, p.logx.max(0), high)
     best = allocate(law.model, law.theta[None], money, spend, low, high)[0]

@@ -261,21 +261,24 @@ class ScalingLaw:
         budgets: Sequence[float],
         cost: Callable[..., Any],
         level: float = 0.9,
+        within: Mapping[str, tuple[float, float]] | None = None,
     ) -> pd.DataFrame:
         """The cheapest way to the lowest loss at each budget.
 
         Args:
             budgets: in the unit `cost` returns (FLOPs, GPU-seconds, $).
             cost: takes the variables by name, as arrays; grows with each of them.
+            within: variable -> (lowest, highest) value that can be had; by default 8 decades
+                beyond the runs on either side. A budget that it cannot use up is left over.
 
         Returns:
             frame: budget, each variable with _low and _high (the band on the optimum from the
             constants' draws), loss with loss_low and loss_high (a prediction), decades, edge:
-            the variables that met the end of the search (8 decades beyond the runs) or that the
+            the variables that met the end of the search or that the
             cost does not count, and that therefore stay at the largest run's value.
         """
         self.require()
-        return frontier.frontier(self, budgets, cost, intervals.checked(level))
+        return frontier.frontier(self, budgets, cost, intervals.checked(level), within)
 
 
 def _frame(points: pd.DataFrame | Mapping[str, Any]) -> pd.DataFrame:

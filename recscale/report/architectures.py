@@ -12,6 +12,7 @@ from recscale.advice.exchange import LEVEL, law_runs, seed_noise, where
 from recscale.advice.families import AHEAD, Duel, training_flop
 from recscale.frame import settings
 from recscale.laws import Role, ScalingLaw, Status
+from recscale.laws.compare import GROWN, Comparison
 from recscale.report import figures, plot
 from recscale.report.plot import Figure
 from recscale.report.sentences import no_noise
@@ -25,12 +26,14 @@ NAMES = {"forward_flop": "FLOPs per sample", "samples": "samples"}
 SURE = 0.9  # a probability above this, or below its complement, is called a difference
 
 
-def laws_of(found: list[Duel]) -> dict[str, ScalingLaw]:
-    """Family -> its law over the common footing, where the runs determine one."""
-    out: dict[str, ScalingLaw] = {}
+def laws_of(found: list[Duel]) -> dict[str, tuple[ScalingLaw, Comparison]]:
+    """Family -> its law over the common footing, where the runs determine one, and a comparison
+    that it takes part in."""
+    out: dict[str, tuple[ScalingLaw, Comparison]] = {}
     for duel in found:
         if duel.laws:
-            out |= dict(zip(duel.names, (duel.laws.first, duel.laws.second), strict=True))
+            for name, law in zip(duel.names, (duel.laws.first, duel.laws.second), strict=True):
+                out[name] = law, duel.laws
     return out
 
 
@@ -98,7 +101,10 @@ def _budget_sentence(duel: Duel) -> str:
         at = ", ".join(quantity(x) for x in duel.crossings["budget"])
         crossing = f" The two laws cross at {at} FLOP."
     text = "; ".join(parts)
-    return f"By the laws of {a} and {b}, each at its best for the budget, {text}.{crossing}"
+    return (
+        f"By the laws of {a} and {b}, each at its best for the budget within {GROWN:g} times the "
+        f"sizes tried and the data at hand, {text}.{crossing}"
+    )
 
 
 def duel_rows(found: list[Duel]) -> list[list[Cell]]:
@@ -178,15 +184,17 @@ def _colours(runs: pd.DataFrame) -> dict[str, str]:
     return {f: COLOURS[i % len(COLOURS)] for i, f in enumerate(families)}
 
 
-def _frontiers(runs: pd.DataFrame, loss: str, laws: dict[str, ScalingLaw]) -> Figure:
-    spent = runs["train_flop"].to_numpy(float)
-    budgets = np.geomspace(spent.min(), AHEAD * spent.max(), 25).tolist()
+def _frontiers(
+    runs: pd.DataFrame, loss: str, laws: dict[str, tuple[ScalingLaw, Comparison]]
+) -> Figure:
+    top = AHEAD * float(runs["train_flop"].max())
     data: list[dict[str, Any]] = []
     for family, colour in _colours(runs).items():
         own = where(runs, runs["family"] == family)
-        law = laws.get(family)
-        if law is not None:
-            best = law.frontier(budgets, training_flop, LEVEL)
+        if family in laws:
+            law, comparison = laws[family]
+            budgets = np.geomspace(own["train_flop"].min(), top, 25).tolist()
+            best = law.frontier(budgets, training_flop, LEVEL, comparison.sought(law))
             if law.status == Status.CONVERGED:
                 data.append(
                     plot.band(
