@@ -14,8 +14,8 @@ from recscale.spec import CriteoData, DataSpec, SyntheticData
 VALUES_PER_ROW = 0.5
 """From here on a column has nearly one value a row: most are met once in training."""
 LEVEL = 1e-3
-"""Spread of a scaled dense column below which it is constant; any other has a spread of 1 or more,
-for its standard deviation over the training rows is 1."""
+"""Spread of a dense column over the training rows, as the model reads it, below which it is taken
+for constant. Columns of event logs that change have a standard deviation of 1 there."""
 UNSEEN = 0.5
 """A column is warned of when more of the evaluation rows have a value that training never met."""
 

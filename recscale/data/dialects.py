@@ -42,9 +42,9 @@ UNIT = b"\x1f"
 class TextTable:
     """One text file: its columns, all of them text, and its rows."""
 
-    def __init__(self, file: Path, dialect: TextFormat, dropped: Counter[str] | None = None):
-        """dropped: where lines with another number of fields are counted; without it they are
-        refused. Raises DataError for a file whose columns cannot be told."""
+    def __init__(self, file: Path, dialect: TextFormat, dropped: Counter[Path] | None = None):
+        """dropped: where lines with another number of fields are counted by file; without it they
+        are refused. Raises DataError for a file whose columns cannot be told."""
         self.file, self.dialect, self._dropped = file, dialect, dropped
         self._quote = (dialect.quote or "").encode()
         self._escape = (dialect.escape or "").encode()
@@ -115,7 +115,7 @@ class TextTable:
                 f"{row.expected_columns}: {text!r}; correct the line, or state the dialect in "
                 "data.format"
             )
-        self._dropped[RAGGED] += 1
+        self._dropped[self.file] += 1
         return "skip"
 
     def _open(self) -> BinaryIO:

@@ -81,12 +81,12 @@ def _same_number(value: object, key: str | None) -> bool:
 
 
 def open_log(
-    path: str, format: FileFormat | TextFormat, dropped: Counter[str] | None = None
+    path: str, format: FileFormat | TextFormat, dropped: Counter[Path] | None = None
 ) -> list[Table]:
     """Every file of a log in natural order. Raises DataError.
 
-    dropped: counts lines of text that cannot be told apart into fields; without it such a line is
-        refused.
+    dropped: counts lines of text that cannot be told apart into fields, by file; without it such a
+        line is refused.
     """
     folder = log_place(path)
     if table_format(folder) == "Delta":
@@ -97,7 +97,7 @@ def open_log(
 
 
 def open_part(
-    path: str, file: Path, format: FileFormat | TextFormat, dropped: Counter[str] | None = None
+    path: str, file: Path, format: FileFormat | TextFormat, dropped: Counter[Path] | None = None
 ) -> Table:
     """One of the files of a log, with the keys of its folders; see `open_log`."""
     folder = log_place(path)
@@ -108,7 +108,7 @@ def open_part(
 
 
 def open_file(
-    file: Path, format: FileFormat | TextFormat, dropped: Counter[str] | None = None
+    file: Path, format: FileFormat | TextFormat, dropped: Counter[Path] | None = None
 ) -> Table:
     """One file by its format; `auto` goes by what it begins with, and for text by its name.
 
