@@ -68,12 +68,30 @@ def find_outcome(columns: dict[str, Profile]) -> tuple[Guess | None, str | None]
         why = f"0 or 1, {100 * rate:.3g} % are 1" if rate is not None else f"only {p.example}"
         return Guess("label", label, why, doubt), None
     if rating is None or ratings[rating] < 5:
-        return None, None
+        return _counts(flat)
     p = flat[rating]
     level = _threshold(p.numbers)
     share = float((p.numbers >= level).mean())
     doubt = f"which ratings are positives is your choice; {100 * share:.3g} % are {level:g} or more"
     return Guess("positive", rating, f"ratings, {p.range}", doubt), _at_least(rating, level)
+
+
+def _counts(columns: dict[str, Profile]) -> tuple[Guess | None, str | None]:
+    """Clicks that are counted: rows of several impressions, or of days."""
+    counts = {
+        n: strength(n, names.LABEL)
+        for n, p in columns.items()
+        if p.distinct > 2 and p.whole and p.numbers.min() == 0
+    }
+    name = max(counts, key=lambda n: counts[n], default=None)
+    if name is None or counts[name] < 5:
+        return None, None
+    p = columns[name]
+    doubt = (
+        f"a row counts once, whatever it counts; {100 * float((p.numbers > 0).mean()):.3g} % have "
+        "1 or more; a log of single impressions says more"
+    )
+    return Guess("positive", name, f"counts, {p.range}", doubt), _at_least(name, 1)
 
 
 def positives(outcome: Profile, positive: str | None) -> float:
