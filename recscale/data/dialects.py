@@ -129,6 +129,10 @@ class TextTable:
 
     def _header(self, block: bytes) -> list[str]:
         text = block[: self._header_end(block)].decode("utf-8").strip("\r\n")
+        if text.startswith("sep=") and len(text) <= len("sep=\t"):
+            raise DataError(
+                f"{self.file}: begins with the line {text!r}, which Excel alone reads; remove it"
+            )
         reader = csv.reader(
             io.StringIO(text, newline=""),
             delimiter=self._separator.decode(),

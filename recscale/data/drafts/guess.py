@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recscale.data.drafts import names
+from recscale.data.drafts.clocks import clock
 from recscale.data.drafts.features import feature_of, find_history, find_weights, lengths_of
 from recscale.data.drafts.keys import find_outcome, find_time, find_user_and_item, positives
 from recscale.data.drafts.names import strength, words_of
@@ -22,6 +23,10 @@ from recscale.data.drafts.roles import Guess, Roles
 
 IS = {"is"}
 """A word of `names.FEATURES` that labels have too."""
+
+
+SOMETIMES = 0.95
+"""Share of the rows up to which a value that is there or not may say what happened."""
 
 
 def criteo(table: pa.Table) -> Roles | None:
@@ -143,5 +148,13 @@ def _outcomes(columns: dict[str, Profile], features: Sequence[Guess]) -> str | N
             return (
                 f"{p.name}: {p.words[0]!r} or {p.words[1]!r}; if that says what was clicked, write "
                 "it as 0 and 1, give it as columns.label, and task: click with a click model"
+            )
+    for p in columns.values():
+        once = p.distinct == 1 or clock(p, named_time=False)
+        if once and 0 < p.filled < SOMETIMES and strength(p.name, names.LABEL) >= 4:
+            return (
+                f"{p.name}: given in {100 * p.filled:.3g} % of the rows; if that says what was "
+                "clicked, write a column of 0 and 1, give it as columns.label, and task: click "
+                "with a click model"
             )
     return None

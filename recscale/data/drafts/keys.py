@@ -29,8 +29,11 @@ def find_time(columns: dict[str, Profile]) -> tuple[Guess, Clock]:
         if told and p.filled > 0.5 and not (outcome and p.filled < 1):
             found.append(((told.doubt is None, not told.coarse, by_name), p, told))
     if not found:
+        named = [p for n, p in columns.items() if p.kind == "text" and strength(n, names.TIME) >= 4]
+        odd = f"; {named[0].name!r} has {named[0].example[:30]!r}, which is none" if named else ""
         raise DataError(
-            "no column holds times (unix times, timestamps, dates or ISO text), and without times "
+            "no column holds times (unix times, timestamps, dates or ISO text)"
+            f"{odd}; without times "
             "nothing can be evaluated later than it was trained on; add a column of times (one "
             "user a line, oldest item first, is data.source: sequences). The columns are: "
             f"{', '.join(columns)}"
