@@ -91,12 +91,13 @@ def readable(file: Path) -> Iterator[None]:
         raise DataError(f"{file}: may not be read; correct its permissions") from None
     except (pa.ArrowException, OSError, EOFError, UnicodeError, lzma.LZMAError, zlib.error) as e:
         said = (str(e).splitlines() or [type(e).__name__])[0][:200]
-        raise DataError(f"{file}: cannot be read ({said}); {_remedy(said)}") from None
-
-
-def _remedy(said: str) -> str:
-    if re.search("utf-?8", said, re.IGNORECASE):
-        return "a log of text is UTF-8; convert it, for instance with iconv -f latin1 -t utf-8"
-    if re.search("truncated|ended before", said, re.IGNORECASE):
-        return "it breaks off; copy it again"
-    return "correct or leave out the file"
+        if re.search("utf-?8", said, re.IGNORECASE):
+            raise DataError(
+                f"{file}: cannot be read: its text is not UTF-8; convert it, for instance "
+                "with iconv -f latin1 -t utf-8"
+            ) from None
+        if re.search("truncated|ended before", said, re.IGNORECASE):
+            raise DataError(
+                f"{file}: cannot be read: it breaks off in the middle; copy it again"
+            ) from None
+        raise DataError(f"{file}: cannot be read ({said}); correct or leave out the file") from None
