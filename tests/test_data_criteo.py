@@ -61,6 +61,8 @@ def test_bad_lines_are_counted_by_reason_and_dropped(tmp_path):
     store = prepared(tmp_path, write_lines(tmp_path / "train.txt", lines))
     assert store.manifest.raw_rows == 400 and len(store.arrays["label"]) == 396
     assert store.manifest.dropped == {"line without 40 fields": 1, "field of another type": 3}
+    (warning,) = store.manifest.warnings
+    assert f"are left out: {tmp_path / 'train.txt'}: 1; correct them" in warning
 
 
 def test_a_test_file_without_labels_is_refused_with_the_layout(tmp_path):

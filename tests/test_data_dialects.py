@@ -47,10 +47,10 @@ def strict_rows(text: str, dialect: TextFormat) -> list[list[str]]:
 
 def read(file: Path, dialect: TextFormat) -> tuple[list[list[str]], int]:
     """All rows, nulls as empty text, and how many lines were dropped."""
-    dropped: Counter[str] = Counter()
+    dropped: Counter[Path] = Counter()
     batches = TextTable(file, dialect, dropped).batches()
     rows = [[v or "" for v in row.values()] for b in batches for row in b.to_pylist()]
-    return rows, dropped[RAGGED]
+    return rows, dropped.total()
 
 
 pieces = st.sampled_from(
@@ -238,6 +238,23 @@ def test_ragged_lines_are_counted_and_never_shifted(tmp_path):
     store = prepared(tmp_path, events_spec(file, task="next_item"))
     assert store.manifest.raw_rows == 103
     assert store.manifest.dropped[RAGGED] == 2
+
+
+def test_ragged_lines_are_told_with_the_names_of_their_files(tmp_path):
+    parts = tmp_path / "log"
+    parts.mkdir()
+    for n, bad in enumerate([0, 2, 1, 3, 5, 0]):
+        rows = "".join(f"u{i % 9},i{i % 7},{1600000000 + 1000 * n + i}\n" for i in range(200))
+        (parts / f"{n}.csv").write_text("user,item,time\n" + rows + "u1,i1\n" * bad)
+    data = events_spec(parts, task="next_item")
+    (warning,) = prepared(tmp_path, data).manifest.warnings
+    assert warning == (
+        "lines with another number of fields than the file's others are left out: "
+        f"{parts}/4.csv: 5, {parts}/3.csv: 3, {parts}/1.csv: 2, 1 more files; correct them, or say "
+        "the dialect by data.format"
+    )
+    with pytest.raises(DataError, match=f"number of fields: 11 in {parts}/1.csv\\)"):
+        prepared(tmp_path, data.model_copy(update={"refuse_above": 0.001}))
 
 
 def test_quotes_may_be_escaped_and_such_a_null_is_none(tmp_path):

@@ -91,6 +91,16 @@ def test_words_for_nothing_and_lists_in_text_are_told():
     assert "such as '[1, 2]' are lists written as text" in told
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_accents_composed_and_decomposed_are_two_ids_and_that_is_told(whole):
+    coder = Coder(whole=whole)
+    coder(pa.array(["M\u00fcller", "Mu\u0308ller", "e\u0301", "Muller", "\u0391"]))
+    settled = coder.settle("user")
+    assert len(settled.hashes) == 5
+    (told,) = settled.warnings
+    assert told.startswith("user: 1 values stand both with composed accents and with decomposed")
+
+
 def test_a_uuid_in_bytes_and_written_out_is_one(tmp_path):
     ids = [uuid.UUID(int=(i + 200) << 120 | 0x20) for i in range(20)]
     pieces = [

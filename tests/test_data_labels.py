@@ -220,3 +220,34 @@ def test_dense_columns_are_numbers_of_any_type(tmp_path):
         assert np.allclose(dense[some, one], dense[some, other], atol=2e-3)
     assert (dense[~some, 7] > dense[some, 7].max()).all()
     assert (dense[~some, 1] == 0).all()
+
+
+def test_columns_that_never_change_are_told_in_one_line(tmp_path):
+    """Missing is a value beside another one, but alone it is none."""
+    path = log(
+        tmp_path,
+        label=pa.array(ZERO_ONE),
+        shop=pa.array(["x"] * N),
+        gone=pa.array([None] * N, pa.string()),
+        half=pa.array([None, "x"] * (N // 2)),
+        price=pa.array([3.7] * N),
+        nothing=pa.array([None] * N, pa.float64()),
+        late=pa.array(np.where(ROWS < 392, 1e6, 2.0)),  # it changes in the evaluation rows alone
+        tiny=pa.array(5 + 1e-4 * (ROWS % 2)),
+        number=pa.array(ROWS * 1e-3),
+        one=pa.array([[7]] * N),
+        some=pa.array([[7], []] * (N // 2)),
+        none=pa.array([[]] * N, pa.list_(pa.int64())),
+    )
+    columns = {
+        "label": "label",
+        "sparse": ("shop", "gone", "half", "one", "some", "none"),
+        "dense": ("price", "nothing", "late", "tiny", "number"),
+    }
+    spec = events_spec(path, columns=columns, holdout={"last": 0.02})
+    (warning,) = prepared(tmp_path, spec).manifest.warnings
+    assert warning == (
+        "shop, gone, one, none, price, nothing, late: hold one value each or none in all 392 "
+        "training rows, which teaches nothing; check what the log has there, or leave such columns "
+        "out"
+    )

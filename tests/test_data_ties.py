@@ -194,3 +194,28 @@ def test_baskets_may_hold_an_item_twice(tmp_path):
         taken = set(ids[here & (label == 1), 1])
         assert len(taken) == 1 and not taken & set(ids[here & (label == 0), 1])
         assert (here & (label == 0)).sum() == 8
+
+
+@pytest.mark.parametrize("step", [1, 86_400])
+@pytest.mark.parametrize("n", [1, 2, 3, 9])
+def test_small_files_are_copies_too(tmp_path, n, step):
+    """Of equal bytes at any size; in another format from three rows on, below which two rows may
+    be two events where the clock is coarse."""
+    log, few = tmp_path / "log", np.arange(n)
+    rest = np.arange(90)
+    write(log / "a.parquet", user=rest % 9, item=rest % 7, time=START + step * (rest // 3))
+    tiny = {"user": few % 9, "item": few % 7, "time": START + step * (few + 99)}
+    write(log / "b.parquet", **tiny)
+    lines = [",".join(map(str, row)) for row in zip(*tiny.values(), strict=True)]
+    data = events_spec(log, task="next_item", holdout={"last": 0.5})
+    (log / "c.csv").write_text("\n".join(["user,item,time", *reversed(lines), ""]))
+    if n < 3:
+        store = prepared(tmp_path, data)
+        assert store.manifest.dropped == ({COPY: n} if step == 1 else {})
+    else:
+        with pytest.raises(DataError, match="b.parquet and .*c.csv hold the same rows"):
+            prepared(tmp_path, data)
+    (log / "c.csv").rename(tmp_path / "c.csv")
+    (log / "copy.parquet").write_bytes((log / "b.parquet").read_bytes())
+    with pytest.raises(DataError, match="b.parquet and .*copy.parquet hold the same rows"):
+        prepared(tmp_path, data)

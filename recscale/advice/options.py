@@ -77,7 +77,7 @@ def space(study: Study, times: float = 2.0**DOUBLINGS) -> Space:
         model = spec.model.resolve(dict(zip(values, point, strict=True)), data)
         if model in rows:
             continue
-        cost = estimate(model, training(spec, model), data, spec.resources)
+        cost = estimate(model, training(spec, data, model), data, spec.resources)
         if cost.peak_bytes <= memory:
             rows[model] = {
                 **model.model_dump(),
@@ -148,7 +148,7 @@ def option(study: Study, model: ModelConfig, samples: int, epochs: int | None = 
     fraction exceeds 1 where there is not as much data. `epochs`: the sweep's base if left out."""
     spec, data = study.spec, study.data
     epochs = epochs or base_epochs(spec)
-    train = training(spec, model, samples / epochs / data.n_train, epochs=epochs)
+    train = training(spec, data, model, samples / epochs / data.n_train, epochs=epochs)
     # half a row more, so that rounding never loses the last batch
     fraction = (samples / epochs + 0.5) / data.n_train
     cost = estimate(
@@ -163,7 +163,7 @@ def base_option(study: Study) -> Option:
     spec = study.spec
     values = {k: base_value(k, v, spec) for k, v in spec.axes().items()}
     model = spec.model.resolve(values, study.data)
-    train = training(spec, model, values["data_fraction"], epochs=values["epochs"])
+    train = training(spec, study.data, model, values["data_fraction"], epochs=values["epochs"])
     return Option(model, train, estimate(model, train, study.data, spec.resources))
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from recscale.data.build import Built
-from recscale.data.layout import DataError, open_array
+from recscale.data.layout import CHUNK_ROWS, DataError, open_array
 from recscale.spec import CriteoData, DataSpec, SyntheticData
 
 VALUES_PER_ROW = 0.5
 """From here on a column has nearly one value a row: most are met once in training."""
+LEVEL = 1e-3
+"""Spread of a dense column over the training rows, as the model reads it, below which it is taken
+for constant. Columns of event logs that change have a standard deviation of 1 there."""
 UNSEEN = 0.5
 """A column is warned of when more of the evaluation rows have a value that training never met."""
 
@@ -85,3 +91,42 @@ def table_warnings(built: Built) -> list[str]:
                 "or cap its rows by model.embedding_rows"
             )
     return found
+
+
+def idle_warnings(folder: Path, built: Built) -> list[str]:
+    """A sentence that names all columns that are the same in every training row, or none."""
+    idle = [*_idle_tables(folder, built), *_idle_dense(folder, built)]
+    if not idle:
+        return []
+    each = "holds one value or none" if len(idle) == 1 else "hold one value each or none"
+    return [
+        f"{', '.join(idle)}: {each} in all {built.n_train:,} training rows, which teaches nothing; "
+        "check what the log has there, or leave such columns out"
+    ]
+
+
+def _idle_tables(folder: Path, built: Built) -> Iterator[str]:
+    bags = [t.name for t in built.tables if t.bag]
+    for table in built.tables:
+        if table.distinct > 1:
+            continue
+        if table.bag and table.distinct:  # an empty row differs from one with the value
+            begin, end = (open_array(folder, f"bag_{edge}") for edge in ("begin", "end"))
+            at = bags.index(table.name)
+            if any((begin[rows, at] == end[rows, at]).any() for rows in _training(built)):
+                continue
+        yield table.name
+
+
+def _idle_dense(folder: Path, built: Built) -> Iterator[str]:
+    if not built.dense:
+        return
+    dense = open_array(folder, "dense")
+    low = np.min([dense[rows].min(0) for rows in _training(built)], axis=0)
+    high = np.max([dense[rows].max(0) for rows in _training(built)], axis=0)
+    yield from (name for name, idle in zip(built.dense, high - low < LEVEL, strict=True) if idle)
+
+
+def _training(built: Built) -> Iterator[slice]:
+    for begin in range(0, built.n_train, CHUNK_ROWS):
+        yield slice(begin, min(begin + CHUNK_ROWS, built.n_train))

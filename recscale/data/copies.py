@@ -20,8 +20,9 @@ from recscale.data.tables import Log
 
 HEAD = 1 << 16
 """Unpacked bytes by which files are told apart before they are read whole."""
-SMALLEST = 10
-"""Rows of a file from which on it is no accident that another one holds the same."""
+SMALLEST = 3
+"""Rows of a file from which on it is no accident that another one holds the same in other bytes:
+under a clock of days a user may well take one item twice, and a stream may write files of a row."""
 T = TypeVar("T")
 
 

@@ -26,6 +26,7 @@ import pyarrow.csv as pacsv
 
 from recscale.data.build import Built, Progress, split_rows
 from recscale.data.criteo_fields import parse_hexadecimal, parse_integers
+from recscale.data.dropped import ragged_warnings
 from recscale.data.files import input_files
 from recscale.data.layout import DataError, create_array, open_array, remove_raw
 from recscale.data.ranks import interleave, rank_column
@@ -55,6 +56,8 @@ class _Tally:
 
     lines: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
+    ragged: Counter[Path] = field(default_factory=Counter)
+    """Of the lines dropped, those with another number of fields"""
 
 
 def build(data: CriteoData, folder: Path, progress: Progress) -> Built:
@@ -86,6 +89,7 @@ def build(data: CriteoData, folder: Path, progress: Progress) -> Built:
         history=None,
         raw_rows=tally.lines,
         dropped=dict(tally.dropped),
+        warnings=ragged_warnings(tally.ragged),
         notes={
             "dense": "log(1 + max(x, 0)), missing is 0",
             "ids": f"ranked by training frequency; beyond {data.max_ids} by hash",
@@ -120,6 +124,7 @@ def _read(file: Path, tally: _Tally) -> Iterator[dict[str, np.ndarray]]:
     def skip(row: pacsv.InvalidRow) -> str:
         tally.lines += 1
         tally.dropped[FIELDS] += 1
+        tally.ragged[file] += 1
         return "skip"
 
     place = 0

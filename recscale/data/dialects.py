@@ -42,9 +42,9 @@ UNIT = b"\x1f"
 class TextTable:
     """One text file: its columns, all of them text, and its rows."""
 
-    def __init__(self, file: Path, dialect: TextFormat, dropped: Counter[str] | None = None):
-        """dropped: where lines with another number of fields are counted; without it they are
-        refused. Raises DataError for a file whose columns cannot be told."""
+    def __init__(self, file: Path, dialect: TextFormat, dropped: Counter[Path] | None = None):
+        """dropped: where lines with another number of fields are counted by file; without it they
+        are refused. Raises DataError for a file whose columns cannot be told."""
         self.file, self.dialect, self._dropped = file, dialect, dropped
         self._quote = (dialect.quote or "").encode()
         self._escape = (dialect.escape or "").encode()
@@ -115,7 +115,7 @@ class TextTable:
                 f"{row.expected_columns}: {text!r}; correct the line, or state the dialect in "
                 "data.format"
             )
-        self._dropped[RAGGED] += 1
+        self._dropped[self.file] += 1
         return "skip"
 
     def _open(self) -> BinaryIO:
@@ -129,6 +129,10 @@ class TextTable:
 
     def _header(self, block: bytes) -> list[str]:
         text = block[: self._header_end(block)].decode("utf-8").strip("\r\n")
+        if text.startswith("sep=") and len(text) <= len("sep=\t"):
+            raise DataError(
+                f"{self.file}: begins with the line {text!r}, which Excel alone reads; remove it"
+            )
         reader = csv.reader(
             io.StringIO(text, newline=""),
             delimiter=self._separator.decode(),

@@ -21,6 +21,22 @@ BAD_LABEL, NO_NUMBER = "label not 0 or 1", "no number to compare"
 COPY = "copy of another row"
 
 
+NAMED = 3
+"""Files that a sentence names."""
+
+
+def ragged_warnings(lines: Counter[Path], remedy: str = "correct them") -> list[str]:
+    """A sentence that names the files with lines of another number of fields, and counts them."""
+    if not lines:
+        return []
+    told = [f"{file}: {n:,}" for file, n in lines.most_common(NAMED)]
+    more = [f"{len(lines) - NAMED:,} more files"] if len(lines) > NAMED else []
+    return [
+        "lines with another number of fields than the file's others are left out: "
+        f"{', '.join(told + more)}; {remedy}"
+    ]
+
+
 class Dropped:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -41,12 +57,17 @@ class Dropped:
             if shown:
                 self._examples.setdefault(reason, shown)
 
+    def ragged(self, lines: Counter[Path]) -> None:
+        """lines: of text files, those with another number of fields, by file."""
+        if lines:
+            self.told(RAGGED, lines.total(), (next(iter(lines)), ""))
+
     def _counted(self, path: str) -> str:
         told = []
         for reason, count in self.counts.most_common():
             file, shown = self._examples.get(reason, (None, ""))
-            missing = reason in (NULL_USER, NULL_ITEM)
-            such = "" if file is None or missing else f", such as {shown}"
+            unsaid = file is None or reason in (NULL_USER, NULL_ITEM, RAGGED)
+            such = "" if unsaid else f", such as {shown}"
             where = "" if file is None or str(file) == path else f" in {file}"
             told.append(f"{reason}: {count}{such}{where}")
         return ", ".join(told)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 import uuid
 from collections import Counter
 from dataclasses import dataclass
@@ -86,6 +87,7 @@ class Coder:
             merged[code] = codes.setdefault(meant, len(codes))
         hashes = np.fromiter((hash_of(key) for key in codes), np.uint64, len(codes))
         warnings = [*_zeros(column, codes), *_padded(column, known, codes)]
+        warnings += _accents(column, codes)
         warnings += _points(column, codes) if not numbers else []
         warnings += _missing(column, codes) if self._whole else _written_lists(column, codes)
         return Coded(merged, hashes, tuple(warnings))
@@ -259,6 +261,20 @@ def _points(column: str, codes: dict[Key, int]) -> list[str]:
         f"{column}: {len(twice):,} values stand both with a decimal point and without, such as "
         f"{twice[0]!r} and {twice[0].removesuffix('.0')!r}; they count as different beside values "
         "that are no numbers, so write them alike in all files"
+    ]
+
+
+def _accents(column: str, codes: dict[Key, int]) -> list[str]:
+    """A warning of values that look alike and differ in Unicode's way of writing accents."""
+    texts = [key for key in codes if isinstance(key, str) and not key.isascii()]
+    odd = [text for text in texts if not unicodedata.is_normalized("NFC", text)]
+    twice = [text for text in odd if unicodedata.normalize("NFC", text) in codes]
+    if not twice:
+        return []
+    return [
+        f"{column}: {len(twice):,} values stand both with composed accents and with decomposed "
+        f"ones, such as {twice[0]!r}; they look alike and count as different, so write them in one "
+        "Unicode form (NFC) in all files"
     ]
 
 

@@ -22,6 +22,7 @@ from recscale.data.dropped import (
     NULL_USER,
     OTHER_UNIT,
     Dropped,
+    ragged_warnings,
 )
 from recscale.data.ids import Coder
 from recscale.data.layout import CHUNK_ROWS, DataError, create_array, open_array
@@ -75,13 +76,13 @@ def read_events(data: Log, folder: Path, progress: Progress) -> Events:
     Memory: one chunk, the distinct users, items and sparse values, and a byte a row.
     Raises DataError for missing or unfit columns, and when nothing usable is left.
     """
-    reader, lines = _Reader(data), Counter[str]()
+    reader, ragged = _Reader(data), Counter[Path]()
     places = {name: f"raw.{i}" for i, name in enumerate(reader.arrays)}  # names may not suit a file
     spilled = {places[name]: (dtype, None) for name, dtype in reader.arrays.items()}
     files: list[tuple[Path, int]] = []
     rows = read = usable_rows = 0
     with Spill(folder, spilled) as spill, ListColumns(folder) as lists:
-        for file, batch in log_batches(data, dropped=lines):
+        for file, batch in log_batches(data, dropped=ragged):
             if not files or files[-1][0] != file:
                 files.append((file, rows))
             first = files[-1][1]
@@ -92,8 +93,8 @@ def read_events(data: Log, folder: Path, progress: Progress) -> Events:
                 usable_rows += len(kept["row"])
             rows += len(batch)
             progress(rows, None)
-    dropped, raw_rows = reader.dropped, read + lines.total()
-    dropped.counts.update(lines)
+    dropped, raw_rows = reader.dropped, read + ragged.total()
+    dropped.ragged(ragged)
     columns = {name: open_array(folder, place, "r+") for name, place in places.items()}
     if not len(columns["row"]):
         dropped.check(data, raw_rows)
@@ -127,7 +128,12 @@ def read_events(data: Log, folder: Path, progress: Progress) -> Events:
         files=files,
         raw_rows=raw_rows,
         dropped=dropped,
-        warnings=[*reader.unread(), *reading.warnings, *told],
+        warnings=[
+            *reader.unread(),
+            *ragged_warnings(ragged, "correct them, or say the dialect by data.format"),
+            *reading.warnings,
+            *told,
+        ],
     )
 
 

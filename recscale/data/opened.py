@@ -15,7 +15,17 @@ from recscale.data.delta import delta_parts
 from recscale.data.dialects import CSV, TSV, TextTable, dialect_of
 from recscale.data.files import FORMATS, input_files, log_place, partition_keys, table_format
 from recscale.data.layout import DataError
-from recscale.data.streams import COMPRESSED, ENDINGS, kind_of, plain_name, readable
+from recscale.data.streams import (
+    COMPRESSED,
+    ENDINGS,
+    HEAD,
+    TAR,
+    kind_of,
+    kind_of_bytes,
+    open_bytes,
+    plain_name,
+    readable,
+)
 from recscale.spec import FileFormat, TextFormat
 
 LOGS = (
@@ -81,12 +91,12 @@ def _same_number(value: object, key: str | None) -> bool:
 
 
 def open_log(
-    path: str, format: FileFormat | TextFormat, dropped: Counter[str] | None = None
+    path: str, format: FileFormat | TextFormat, dropped: Counter[Path] | None = None
 ) -> list[Table]:
     """Every file of a log in natural order. Raises DataError.
 
-    dropped: counts lines of text that cannot be told apart into fields; without it such a line is
-        refused.
+    dropped: counts lines of text that cannot be told apart into fields, by file; without it such a
+        line is refused.
     """
     folder = log_place(path)
     if table_format(folder) == "Delta":
@@ -97,7 +107,7 @@ def open_log(
 
 
 def open_part(
-    path: str, file: Path, format: FileFormat | TextFormat, dropped: Counter[str] | None = None
+    path: str, file: Path, format: FileFormat | TextFormat, dropped: Counter[Path] | None = None
 ) -> Table:
     """One of the files of a log, with the keys of its folders; see `open_log`."""
     folder = log_place(path)
@@ -108,7 +118,7 @@ def open_part(
 
 
 def open_file(
-    file: Path, format: FileFormat | TextFormat, dropped: Counter[str] | None = None
+    file: Path, format: FileFormat | TextFormat, dropped: Counter[Path] | None = None
 ) -> Table:
     """One file by its format; `auto` goes by what it begins with, and for text by its name.
 
@@ -142,6 +152,8 @@ def _format_of(file: Path, kind: str) -> FileFormat:
         return "csv" if dialect is CSV else "tsv"
     ending = next((e for e in FORMATS if name.endswith(e)), "")
     what = f"is named {ending} and is none" if ending else "does not say by its name what it holds"
+    if kind in COMPRESSED and kind_of_bytes(open_bytes(file).read(HEAD)) == TAR:
+        raise DataError(f"{file}: is {TAR}; unpack or convert it: {LOGS}")
     what = "is empty" if kind == "empty" else what
     raise DataError(
         f"{file}: {what}; leave it out by a narrower data.path, or say what it is by data.format: "

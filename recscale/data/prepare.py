@@ -19,7 +19,7 @@ import numpy as np
 from recscale.data import criteo, events, synthetic, walks
 from recscale.data.baselines import baselines
 from recscale.data.build import Built, Progress, arrange
-from recscale.data.checks import refuse_unlearnable, table_warnings
+from recscale.data.checks import idle_warnings, refuse_unlearnable, table_warnings
 from recscale.data.copies import refuse_copies
 from recscale.data.delta import delta_version
 from recscale.data.files import input_files, log_place, partition_keys, table_format
@@ -179,7 +179,7 @@ def _manifest(data: DataSpec, folder: Path, built: Built) -> Manifest:
         raw_rows=built.raw_rows,
         dropped=built.dropped,
         notes=built.notes,
-        warnings=(*built.warnings, *table_warnings(built)),
+        warnings=(*built.warnings, *table_warnings(built), *idle_warnings(folder, built)),
         time_unit=built.time_unit,
         floor=built.floor,
     )

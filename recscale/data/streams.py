@@ -35,6 +35,9 @@ MAGIC = {  # first bytes -> what the file is
     b"\x80\x05\x95": "a Python pickle",
     b"SQLite format 3": "a SQLite database",
 }
+TAR = "a tar archive"
+HEAD = 512
+"""Bytes that tell what a file is."""
 COMPRESSED = {"gzip", "bz2", "zstd", "lz4", "xz"}
 BUFFER = 1 << 20
 """Bytes held for readers of lines."""
@@ -43,11 +46,17 @@ ENDINGS = (".gz", ".gzip", ".bz2", ".zst", ".zstd", ".lz4", ".xz")
 
 
 def kind_of(file: Path) -> str:
-    """What the first bytes say: a value of MAGIC, `empty`, or `text`. Raises OSError."""
+    """What the first bytes say: a value of MAGIC, TAR, `empty`, or `text`. Raises OSError."""
     with open(file, "rb") as source:
-        first = source.read(16)
+        return kind_of_bytes(source.read(HEAD))
+
+
+def kind_of_bytes(first: bytes) -> str:
+    """The same of HEAD bytes."""
     if not first:
         return "empty"
+    if first[257:262] == b"ustar":
+        return TAR
     return next((kind for magic, kind in MAGIC.items() if first.startswith(magic)), "text")
 
 
@@ -82,12 +91,13 @@ def readable(file: Path) -> Iterator[None]:
         raise DataError(f"{file}: may not be read; correct its permissions") from None
     except (pa.ArrowException, OSError, EOFError, UnicodeError, lzma.LZMAError, zlib.error) as e:
         said = (str(e).splitlines() or [type(e).__name__])[0][:200]
-        raise DataError(f"{file}: cannot be read ({said}); {_remedy(said)}") from None
-
-
-def _remedy(said: str) -> str:
-    if re.search("utf-?8", said, re.IGNORECASE):
-        return "a log of text is UTF-8; convert it, for instance with iconv -f latin1 -t utf-8"
-    if re.search("truncated|ended before", said, re.IGNORECASE):
-        return "it breaks off; copy it again"
-    return "correct or leave out the file"
+        if re.search("utf-?8", said, re.IGNORECASE):
+            raise DataError(
+                f"{file}: cannot be read: its text is not UTF-8; convert it, for instance "
+                "with iconv -f latin1 -t utf-8"
+            ) from None
+        if re.search("truncated|ended before", said, re.IGNORECASE):
+            raise DataError(
+                f"{file}: cannot be read: it breaks off in the middle; copy it again"
+            ) from None
+        raise DataError(f"{file}: cannot be read ({said}); correct or leave out the file") from None

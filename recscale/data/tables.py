@@ -31,7 +31,7 @@ def columns_read(data: Log) -> tuple[str, ...]:
 
 
 def log_batches(
-    data: Log, columns: Sequence[str] | None = None, dropped: Counter[str] | None = None
+    data: Log, columns: Sequence[str] | None = None, dropped: Counter[Path] | None = None
 ) -> Iterator[tuple[Path, pa.RecordBatch]]:
     """(file, rows) of every file in natural order, a chunk at a time, values as the file has them:
     text files give strings, others the types that they hold, which may differ between files.
@@ -48,7 +48,7 @@ def log_batches(
             yield table.file, batch
 
 
-def _opened(data: Log, dropped: Counter[str] | None) -> Sequence[Table]:
+def _opened(data: Log, dropped: Counter[Path] | None) -> Sequence[Table]:
     """All files, with every column that the sweep reads. Raises DataError."""
     if isinstance(data, EventsData):
         tables = open_log(data.path, data.format, dropped)

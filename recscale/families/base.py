@@ -64,6 +64,10 @@ class ModelConfig(Frozen):
         """Family and sizes, as they stand in a run id."""
         raise NotImplementedError
 
+    def usual_rates(self, data: Manifest, fraction: float) -> Rates:
+        """Learning rates of a run on this share of the training rows, where a sweep names none."""
+        return self.rates
+
     def tables(self, data: Manifest) -> dict[str, Table]:
         """Every embedding table by name."""
         raise NotImplementedError

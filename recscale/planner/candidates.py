@@ -36,11 +36,13 @@ class Point:
     epochs: int
     cost: Cost
 
-    def training(self, spec: SweepSpec, factor: float = 1.0, seed: int = 0) -> TrainConfig:
-        return training(spec, self.model, self.fraction, factor, seed, self.epochs)
+    def training(
+        self, spec: SweepSpec, data: Manifest, factor: float = 1.0, seed: int = 0
+    ) -> TrainConfig:
+        return training(spec, data, self.model, self.fraction, factor, seed, self.epochs)
 
     def config(self, spec: SweepSpec, data: Manifest, factor: float, seed: int) -> RunConfig:
-        train = self.training(spec, factor, seed)
+        train = self.training(spec, data, factor, seed)
         return RunConfig(data=data.fingerprint, model=self.model, train=train)
 
 
@@ -133,14 +135,14 @@ def problem(spec: SweepSpec, data: Manifest) -> Problem:
         model = spec.model.resolve(chosen, data)
         key = model, chosen["data_fraction"], chosen["epochs"]
         if key not in points:
-            train = training(spec, model, fraction=key[1], epochs=key[2])
+            train = training(spec, data, model, fraction=key[1], epochs=key[2])
             cost = estimate(model, train, data, spec.resources)
             if cost.peak_bytes <= memory:
                 points[key] = Point(*key, cost)
     ranked = sorted(points.values(), key=lambda p: (p.cost.train_flop, p.model.model_dump_json()))
     if not ranked:
         raise PlanError("no run of this sweep fits into the memory of its machine")
-    logx, possible = _places(spec, ranked)
+    logx, possible = _places(spec, data, ranked)
     ranked = [p for p, ok in zip(ranked, possible, strict=True) if ok]
     logx = logx[possible]
     _check_variables(spec, logx)
@@ -159,9 +161,11 @@ def _rows(axes: Sequence[tuple[Any, ...]], whole: int):
         yield tuple(a[int(i)] for a, i in zip(axes, np.unravel_index(at, shape), strict=True))
 
 
-def _places(spec: SweepSpec, points: Sequence[Point]) -> tuple[np.ndarray, np.ndarray]:
+def _places(
+    spec: SweepSpec, data: Manifest, points: Sequence[Point]
+) -> tuple[np.ndarray, np.ndarray]:
     """Logs (m, p) of the law's variables, and which points have all of them."""
-    rows = [values(p.model, p.training(spec), p.cost) for p in points]
+    rows = [values(p.model, p.training(spec, data), p.cost) for p in points]
     return _logs(spec, rows)
 
 
@@ -215,7 +219,7 @@ def _target(spec: SweepSpec, data: Manifest, points: Sequence[Point], memory: fl
     models = _beyond(spec, data, memory)
     found: list[tuple[ModelConfig, Cost, dict[str, float]]] = []
     for model in models:
-        train = training(spec, model)
+        train = training(spec, data, model)
 
         def at(fraction: float, model=model, train=train):
             longer = train.model_copy(update={"data_fraction": fraction})

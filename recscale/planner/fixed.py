@@ -92,7 +92,9 @@ def planned_runs(spec: SweepSpec, data: Manifest) -> list[Planned]:
         for factor, seed in itertools.product(
             spec.train.learning_rate.tune, range(spec.train.seeds)
         ):
-            train = training(spec, model, values["data_fraction"], factor, seed, values["epochs"])
+            train = training(
+                spec, data, model, values["data_fraction"], factor, seed, values["epochs"]
+            )
             config = RunConfig(data=data.fingerprint, model=model, train=train)
             if config.run_id not in runs:
                 cost = estimate(model, train, data, spec.resources)
@@ -198,6 +200,7 @@ def base_epochs(spec: SweepSpec) -> int:
 
 def training(
     spec: SweepSpec,
+    data: Manifest,
     model: ModelConfig,
     fraction: float = 1.0,
     factor: float = 1.0,
@@ -207,7 +210,7 @@ def training(
     """The training of one point of the axes, of a sweep whose batch is settled (`SweepSpec.on`)."""
     t = spec.train
     assert t.batch_size
-    rates = learning_rates(t.learning_rate, model)
+    rates = learning_rates(t.learning_rate, model, model.usual_rates(data, fraction))
     return TrainConfig(
         data_fraction=fraction,
         batch_size=t.batch_size,
@@ -226,14 +229,13 @@ def training(
     )
 
 
-def learning_rates(asked: LearningRate, model: ModelConfig) -> Rates:
-    """Those of the sweep, else the family's, at the model's width where they follow it."""
+def learning_rates(asked: LearningRate, model: ModelConfig, usual: Rates) -> Rates:
+    """Those of the sweep, else the usual ones, at the model's width where they follow it."""
 
     def at_width(rate: float, meant_for: int | None) -> float:
         width = getattr(model, "sequence_width", None)
         return rate * meant_for / width if meant_for and width else rate
 
-    usual = model.rates
     own = asked.width or usual.width
     return Rates(
         dense=at_width(asked.dense, asked.width) if asked.dense else at_width(usual.dense, own),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -79,7 +80,13 @@ def training_line(asked: TrainSpec, planned: Sequence[Planned]) -> str:
     ]
     given = asked.learning_rate
     left = [k for k in ("dense", "sparse") if getattr(given, k) is None]
-    usual = f" ({' and '.join(left)} left out: the family's usual ones)" if left else ""
+    few = any(
+        getattr(p.config.train, f"{k}_rate") < getattr(p.config.model.rates, k)
+        for p, k in itertools.product(planned, left)
+        if p.config.model.task == "click"
+    )
+    lower = ", lower for runs with few clicks" if few else ""
+    usual = f" ({' and '.join(left)} left out: the family's usual ones{lower})" if left else ""
     return f"{batch}; learning rates: {'; '.join(rates)}{usual}"
 
 

@@ -34,10 +34,12 @@ class LearningRate(Frozen):
     """The highest rates of a run, and factors on them to try."""
 
     dense: Positive | None = None
-    """Adam's, of everything but the tables. Left out: the family's usual one; see
-    `recscale.families.base.Rates`."""
+    """Adam's, of everything but the tables. Left out: the family's usual one, see
+    `recscale.families.base.Rates`; of a click model lower for a run with fewer than 200 clicks, in
+    proportion to them."""
     sparse: Positive | None = None
-    """Of the embedding tables, under row-wise Adagrad. Left out: the family's usual one."""
+    """Of the embedding tables, under row-wise Adagrad. Left out: the family's usual one, lower
+    where that of `dense` is."""
     width: Count | None = None
     """The width of a sequence model that both rates are meant for: at width d they are multiplied
     by width / d, as 2203.03466 (muP) does under Adam. null: rates given here are the same at every

@@ -1,18 +1,19 @@
 """Which learning rates, warm-up and batch does each family train well with, on logs of many kinds?
 
   python tests/benchmarks/defaults.py RETAIL_PARQUET BANDIT_FOLDER [--logs a,b] [--families a,b]
-      [--dense 1e-3,3e-3] [--sparse .05,.1] [--batch 64,256] [--warmup .05] [--width 64]
-      [--share 1] [--seeds 1]
+      [--dense 1e-3,3e-3] [--sparse .05,.1] [--factor .2,1] [--batch 64,256] [--warmup .05]
+      [--width 64] [--depth 0] [--share 1] [--seeds 1]
 
 Trains every combination and prints a line each: log, family, batch, steps, both rates, warm-up,
 evaluation loss, and its distance from the best of the trivial baselines (negative: better) in nats.
-The values of each list that are left out are the family's own defaults, and the batch's.
+Of clicks then the distance from the constant rate in NE and its standard deviation over the
+evaluation rows; on planted logs, `rare-*`, the distance expected over labels: (what the model
+loses - what the constant loses) under the true probabilities, free of their chance.
+The values of each list that are left out are the family's own defaults, and the batch's;
+`--factor` multiplies the rates that the family has for any log, without what it knows of rare
+clicks. `--depth` is that of the click models' history encoder.
 
-Last run of the defaults, 2026-11-29, one seed; nats below the best of constant and per-item rate:
-world 0.059 (dlrm), 0.073 (dcnv2), 0.058 (wukong); world-10k 0.025, 0.043, 0.035; retail-click
-0.021, 0.021, 0.016; bandit 0.0002, 0, 0. On men alone, 38 clicks to learn from and 8 to judge by,
-none is better: 0.0035, 0.0001, 0.0002 above. Below popularity: chain 3.24 (decoder; 0.04 above its
-entropy), 3.23 (hstu); walks 0.85, 0.92; walks-10k 0.39, 0.25; retail 1.10, 1.08.
+RESULTS
 """
 
 from __future__ import annotations
@@ -25,75 +26,29 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
+from default_logs import RARE, logs
 from pydantic import TypeAdapter
 
 from recscale.data.prepare import prepare
 from recscale.data.store import Store
-from recscale.families import AnyModelSpec
+from recscale.families import AnyModelSpec, Rates
+from recscale.models.contract import features
 from recscale.planner.fixed import learning_rates
 from recscale.run import RunConfig
 from recscale.spec import DataSpec, LearningRate, TrainSpec
 from recscale.train.host import PlainHost
-from recscale.train.loop import train
+from recscale.train.loop import _Training
 
 CLICK, NEXT = ("dlrm", "dcnv2", "wukong"), ("decoder", "hstu")
-USER_FEATURES = [f"user_feature_{i}" for i in range(4)]
-
-
-def chain(path: Path, users: int = 2000, items: int = 100, n: int = 100_000) -> None:
-    """Users on a Markov chain, each item followed by 3 others: .7, .2, .1 (0.80 nats)."""
-    rng = np.random.default_rng(0)
-    follows = np.array([rng.choice(items, 3, replace=False) for _ in range(items)])
-    at, rows = rng.integers(0, items, users), []
-    for step in range(n // users):
-        at = follows[at, rng.choice(3, users, p=[0.7, 0.2, 0.1])]
-        rows.append(pd.DataFrame({"user": np.arange(users), "item": at, "time": step * users}))
-    log = pd.concat(rows)
-    log["time"] = 1_600_000_000 + log["time"] + log["user"]
-    log.to_parquet(path)
-
-
-def bandit(folder: Path, out: Path, pattern: str) -> None:
-    """The logs of one shop front, its user told by the four features."""
-    log = pd.concat(pd.read_csv(p, index_col=0) for p in sorted(folder.glob(pattern)))
-    log["user"] = log[USER_FEATURES].agg("-".join, axis=1)
-    log["timestamp"] = pd.to_datetime(log["timestamp"], format="ISO8601")
-    log.to_parquet(out)
-
-
-def logs(retail: str, shop: Path, work: Path) -> dict[str, tuple[dict, float]]:
-    """Name -> (`data` of a sweep file, data fraction)."""
-    chain(work / "chain.parquet")
-    bandit(shop, work / "men.parquet", "random_men.csv")
-    bandit(shop, work / "all.parquet", "*_*men.csv")
-    shown = {"user": "user", "item": "item_id", "time": "timestamp", "label": "click"}
-    shown |= {"sparse": [*USER_FEATURES, "position"]}
-    bought = {"user": "customer_id", "item": "item", "time": "timestamp"}
-    clicks = {**bought, "sparse": ["country"], "dense": ["unit_price"]}
-    events = {"source": "events", "order": "hash"}
-    world = {"source": "synthetic"}
-    walks = {**world, "task": "next_item"}
-    two = {"last": 0.02}
-    return {
-        "world": ({**world, "rows": 100_000, "users": 2000, "items": 1000}, 1.0),
-        "world-10k": ({**world, "rows": 10_000, "users": 500, "items": 300}, 1.0),
-        "retail-click": ({**events, "path": retail, "columns": clicks, "holdout": two}, 0.03),
-        "men": ({**events, "path": str(work / "men.parquet"), "columns": shown}, 1.0),
-        "bandit": ({**events, "path": str(work / "all.parquet"), "columns": shown}, 1.0),
-        "walks": ({**walks, "rows": 100_000, "users": 2000, "items": 1000}, 1.0),
-        "walks-10k": ({**walks, "rows": 10_000, "users": 300, "items": 200}, 1.0),
-        "chain": ({**events, "task": "next_item", "path": str(work / "chain.parquet"),
-                   "columns": {"user": "user", "item": "item", "time": "time"}}, 1.0),
-        "retail": ({**events, "task": "next_item", "path": retail, "columns": bought,
-                    "holdout": two}, 0.15),
-    }  # fmt: skip
 
 
 def main() -> None:
     parse = argparse.ArgumentParser()
     parse.add_argument("retail")
     parse.add_argument("bandit", type=Path)
-    for name in ("logs", "families", "dense", "sparse", "batch", "warmup", "width"):
+    lists = ("dense", "sparse", "factor", "batch", "warmup", "width", "depth")
+    for name in ("logs", "families", *lists):
         parse.add_argument(f"--{name}")
     parse.add_argument("--share", type=float, default=1.0, help="of each log's fraction")
     parse.add_argument("--seeds", type=int, default=1)
@@ -105,49 +60,89 @@ def main() -> None:
     def values(name: str, default: float) -> list[float]:
         return [float(x) for x in (getattr(asked, name) or str(default)).split(",")]
 
-    made = logs(asked.retail, asked.bandit, work)
-    for log in asked.logs.split(",") if asked.logs else made:
-        data, fraction = made[log]
+    named = asked.logs.split(",") if asked.logs else []
+    for log, (data, fraction) in logs(asked.retail, asked.bandit, work, named).items():
         spec = TypeAdapter(DataSpec).validate_python(data)
         store = Store.open(prepare(spec, work / "stores"))
+        manifest = store.manifest
         fraction *= asked.share
-        task = data.get("task", "click")
-        baseline = min(store.manifest.baselines.values())
-        floor = store.manifest.floor
-        print(f"# {log}: baseline {baseline:.4f}", f"floor {floor.log_loss:.4f}" if floor else "")
-        own = NEXT if task == "next_item" else CLICK
+        clicks = manifest.task == "click"
+        baseline = min(manifest.baselines.values())
+        facts = [f"{name} {loss:.4f}" for name, loss in manifest.baselines.items()]
+        facts += [f"floor {manifest.floor.log_loss:.4f}"] if manifest.floor else []
+        seen = manifest.label_rate_train or 0.0
+        facts += [f"{seen * fraction * manifest.n_train:,.0f} clicks train"] if clicks else []
+        print(f"# {log}: {', '.join(facts)}", flush=True)
+        own = CLICK if clicks else NEXT
         for family in asked.families.split(",") if asked.families else own:
             if family not in own:
                 continue
             model_spec = TypeAdapter(AnyModelSpec).validate_python({"family": family})
-            for width in values("width", 0):
+            for width, depth in itertools.product(values("width", 0), values("depth", 0)):
                 axes = {k: v[0] for k, v in model_spec.axes().items()}
                 if width:
-                    axes["sequence_width" if task == "next_item" else "mlp_width"] = int(width)
-                model = model_spec.resolve(axes, store.manifest)
-                usual = learning_rates(LearningRate(), model)
-                least = TrainSpec(data_fraction=(fraction,)).usual_batch(store.manifest.n_train, 1)
-                for batch, warmup, dense, sparse, seed in itertools.product(
-                    values("batch", least), values("warmup", 0.05), values("dense", usual.dense),
-                    values("sparse", usual.sparse), range(asked.seeds),
+                    axes["mlp_width" if clicks else "sequence_width"] = int(width)
+                if depth:
+                    axes["sequence_depth"] = int(depth)
+                model = model_spec.resolve(axes, manifest)
+                usual = learning_rates(LearningRate(), model, model.usual_rates(manifest, fraction))
+                if asked.factor:
+                    usual = learning_rates(LearningRate(), model, model.rates)
+                least = TrainSpec(data_fraction=(fraction,)).usual_batch(manifest.n_train, 1)
+                for factor, batch, warmup, dense, sparse, seed in itertools.product(
+                    values("factor", 1), values("batch", least), values("warmup", 0.05),
+                    values("dense", usual.dense), values("sparse", usual.sparse),
+                    range(asked.seeds),
                 ):  # fmt: skip
+                    rates = Rates(factor * dense, factor * sparse)
                     config = RunConfig.model_validate(dict(
-                        data=store.manifest.fingerprint, model=model,
+                        data=manifest.fingerprint, model=model,
                         train=dict(data_fraction=fraction, batch_size=int(batch), epochs=1,
-                                   dense_rate=dense, sparse_rate=sparse, rate_factor=1.0,
-                                   warmup=warmup, eval_points=1, diverge_above=10.0, seed=seed),
+                                   dense_rate=rates.dense, sparse_rate=rates.sparse,
+                                   rate_factor=1.0, warmup=warmup, eval_points=1,
+                                   diverge_above=10.0, seed=seed),
                     ))  # fmt: skip
                     begun = time.monotonic()
-                    outcome = train(config, store, PlainHost())
+                    training = _Training(config, store, PlainHost())
+                    outcome = training.run()
                     took = time.monotonic() - begun
                     loss = outcome.curve[-1].eval_loss if outcome.curve else float("nan")
-                    steps = outcome.samples // int(batch)
                     told = [
-                        f"{log:13} {family:8} w{width:<4.0f} b{batch:<5.0f} {steps:6d} steps",
-                        f"d{dense:<7g} s{sparse:<6g} u{warmup:<5g} {outcome.status:8}",
-                        f"{loss:8.4f} {loss - baseline:+8.4f} {took:6.1f} s",
+                        f"{log:15} {family:8} w{width:<4.0f} b{batch:<5.0f}",
+                        f"{outcome.samples // int(batch):6d} steps",
+                        f"d{rates.dense:<7.2g} s{rates.sparse:<6.2g} u{warmup:<5g}",
+                        f"{outcome.status:8} {loss:8.4f} {loss - baseline:+8.4f} {took:6.1f} s",
                     ]
+                    if clicks and outcome.curve:
+                        truth = None
+                        if log in RARE:
+                            truth = pd.read_parquet(work / f"{log}.parquet", columns=["p"])
+                            truth = truth["p"].to_numpy()[-manifest.n_eval :]
+                        told.append(beside_constant(training, store, truth))
                     print(" ".join(told), flush=True)
+
+
+@torch.no_grad()
+def beside_constant(training: _Training, store: Store, truth: np.ndarray | None) -> str:
+    """The distance of a trained model from the constant rate, in NE."""
+    model, rows, manifest = training.model.eval(), store.eval(), store.manifest
+    config = training.config.model
+    batch = rows.read(
+        0, len(rows), embedding_rows=config.embedding_rows, history_length=config.sequence_length
+    )
+    logits = model(features(batch, manifest, training.device)).double().cpu().numpy()
+    rate = manifest.label_rate_train or 0.0
+    base = -rate * np.log(rate) - (1 - rate) * np.log1p(-rate)
+    constant = np.log(rate) - np.log1p(-rate)
+
+    def distance(click: np.ndarray) -> np.ndarray:
+        """[n], of rows clicked with these probabilities."""
+        each = [np.logaddexp(0, x) - click * x for x in (logits, constant)]
+        return (each[0] - each[1]) / base
+
+    found = distance(batch.label)
+    told = f"NE {found.mean():+.4f} sd {found.std() / len(found) ** 0.5:.4f}"
+    return told if truth is None else f"{told} expected {distance(truth).mean():+.4f}"
 
 
 if __name__ == "__main__":

@@ -38,6 +38,8 @@ _ISO = (
     r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([T ]\d{1,2}:\d\d(:\d\d([.,]\d+)?)?)?"
     r"( ?(Z|UTC|[+-]\d\d(:?\d\d)?))?"
 )
+_BASIC = r"\d{8}T\d{4}(\d\d([.,]\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?"
+"""ISO 8601's basic format, such as 20260131T153000Z."""
 _SLASHED = r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4}|\d\d)(,? \d{1,2}:\d\d(:\d\d)?( ?[AaPp][Mm])?)?"
 WRITTEN = (
     "%a %b %d %H:%M:%S %z %Y", "%b %d, %Y", "%B %d, %Y", "%d %b %Y", "%d %b %Y, %H:%M",
@@ -87,6 +89,8 @@ def _of_text(column: Profile) -> Clock | None:
     if _all(re.compile(_ISO).fullmatch, texts):
         low, high = min(texts), max(texts)
         return Clock(f"ISO text, {low[:10]} to {high[:10]}", coarse=len(low) <= 10)
+    if _all(re.compile(_BASIC).fullmatch, texts):
+        return Clock(f"ISO text, {min(texts)[:8]} to {max(texts)[:8]}")
     matches = [re.fullmatch(_SLASHED, t) for t in texts]
     if all(matches):
         first = max(int(m[1]) for m in matches if m)

@@ -14,11 +14,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recscale.data.drafts import names
+from recscale.data.drafts.clocks import clock
 from recscale.data.drafts.features import feature_of, find_history, find_weights, lengths_of
 from recscale.data.drafts.keys import find_outcome, find_time, find_user_and_item, positives
 from recscale.data.drafts.names import strength, words_of
 from recscale.data.drafts.profile import Profile, profile
 from recscale.data.drafts.roles import Guess, Roles
+
+IS = {"is"}
+"""A word of `names.FEATURES` that labels have too."""
+
+
+SOMETIMES = 0.95
+"""Share of the rows up to which a value that is there or not may say what happened."""
 
 
 def criteo(table: pa.Table) -> Roles | None:
@@ -125,13 +133,28 @@ def _why(outcome: Guess | None) -> str:
 
 
 def _outcomes(columns: dict[str, Profile], features: Sequence[Guess]) -> str | None:
-    """What a reader should know of columns of zeros and ones where none is called like a label."""
-    binary = [g.column for g in features if columns[g.column].binary]
-    binary = [n for n in binary if columns[n].distinct == 2 and not names.FEATURES & {*words_of(n)}]
-    if not binary:
-        return None
-    which = ", ".join(binary[:3]) + (" ..." if len(binary) > 3 else "")
-    return (
-        f"{which}: 0 or 1; if that says what was clicked, give it as columns.label, and task: "
-        "click with a click model"
-    )
+    """What a reader should know of columns of two values where none could be taken for a label."""
+    rest = [columns[g.column] for g in features if not names.FEATURES & {*words_of(g.column)} - IS]
+    binary = [p.name for p in rest if p.binary and p.distinct == 2]
+    if binary:
+        which = ", ".join(binary[:3]) + (" ..." if len(binary) > 3 else "")
+        return (
+            f"{which}: 0 or 1; if that says what was clicked, give it as columns.label, and task: "
+            "click with a click model"
+        )
+    for p in rest:
+        pair = {w.strip().lower() for w in p.words}
+        if p.words and (pair in names.YES_NO or strength(p.name, names.LABEL) >= 4):
+            return (
+                f"{p.name}: {p.words[0]!r} or {p.words[1]!r}; if that says what was clicked, write "
+                "it as 0 and 1, give it as columns.label, and task: click with a click model"
+            )
+    for p in columns.values():
+        once = p.distinct == 1 or clock(p, named_time=False)
+        if once and 0 < p.filled < SOMETIMES and strength(p.name, names.LABEL) >= 4:
+            return (
+                f"{p.name}: given in {100 * p.filled:.3g} % of the rows; if that says what was "
+                "clicked, write a column of 0 and 1, give it as columns.label, and task: click "
+                "with a click model"
+            )
+    return None

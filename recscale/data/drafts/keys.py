@@ -29,8 +29,11 @@ def find_time(columns: dict[str, Profile]) -> tuple[Guess, Clock]:
         if told and p.filled > 0.5 and not (outcome and p.filled < 1):
             found.append(((told.doubt is None, not told.coarse, by_name), p, told))
     if not found:
+        named = [p for n, p in columns.items() if p.kind == "text" and strength(n, names.TIME) >= 4]
+        odd = f"; {named[0].name!r} has {named[0].example[:30]!r}, which is none" if named else ""
         raise DataError(
-            "no column holds times (unix times, timestamps, dates or ISO text), and without times "
+            "no column holds times (unix times, timestamps, dates or ISO text)"
+            f"{odd}; without times "
             "nothing can be evaluated later than it was trained on; add a column of times (one "
             "user a line, oldest item first, is data.source: sequences). The columns are: "
             f"{', '.join(columns)}"
@@ -68,12 +71,30 @@ def find_outcome(columns: dict[str, Profile]) -> tuple[Guess | None, str | None]
         why = f"0 or 1, {100 * rate:.3g} % are 1" if rate is not None else f"only {p.example}"
         return Guess("label", label, why, doubt), None
     if rating is None or ratings[rating] < 5:
-        return None, None
+        return _counts(flat)
     p = flat[rating]
     level = _threshold(p.numbers)
     share = float((p.numbers >= level).mean())
     doubt = f"which ratings are positives is your choice; {100 * share:.3g} % are {level:g} or more"
     return Guess("positive", rating, f"ratings, {p.range}", doubt), _at_least(rating, level)
+
+
+def _counts(columns: dict[str, Profile]) -> tuple[Guess | None, str | None]:
+    """Clicks that are counted: rows of several impressions, or of days."""
+    counts = {
+        n: strength(n, names.LABEL)
+        for n, p in columns.items()
+        if p.distinct > 2 and p.whole and p.numbers.min() == 0
+    }
+    name = max(counts, key=lambda n: counts[n], default=None)
+    if name is None or counts[name] < 5:
+        return None, None
+    p = columns[name]
+    doubt = (
+        f"a row counts once, whatever it counts; {100 * float((p.numbers > 0).mean()):.3g} % have "
+        "1 or more; a log of single impressions says more"
+    )
+    return Guess("positive", name, f"counts, {p.range}", doubt), _at_least(name, 1)
 
 
 def positives(outcome: Profile, positive: str | None) -> float:

@@ -20,7 +20,7 @@ ITEM = {
     "podcast": 8, "episode": 8, "post": 8, "photo": 8, "course": 8, "restaurant": 8, "location": 7,
     "app": 7, "ad": 7, "adgroup": 7, "content": 7, "document": 7, "doc": 7, "offer": 7,
     "creative": 6, "artist": 6, "i": 6, "campaign": 5, "page": 5, "url": 5, "question": 5,
-    "merchant": 4, "shop": 4, "site": 4, "store": 4, "query": 3, "banner": 3,
+    "merchant": 4, "shop": 4, "site": 4, "store": 4, "pid": 1, "query": 3, "banner": 3,
 }  # fmt: skip
 """Words for what is taken or shown -> how surely they mean the item."""
 SURE = 6
@@ -34,6 +34,12 @@ LABEL = {
     "converted": 6, "purchase": 5, "purchased": 5, "buy": 5, "bought": 5, "like": 5, "liked": 5,
     "positive": 5, "response": 5, "installed": 5, "install": 5, "recommended": 4,
 }  # fmt: skip
+YES_NO = (
+    {"yes", "no"}, {"y", "n"}, {"t", "f"}, {"ja", "nein"}, {"j", "n"}, {"oui", "non"}, {"o", "n"},
+    {"si", "no"}, {"s\u00ed", "no"}, {"sim", "n\u00e3o"}, {"da", "net"}, {"tak", "nie"},
+    {"on", "off"},
+)  # fmt: skip
+"""Pairs of words, in small letters, for 1 and 0."""
 RATING = {
     "rating": 10, "ratings": 10, "stars": 10, "star": 9, "overall": 8, "score": 6, "rate": 5,
     "watchratio": 5, "grade": 5,

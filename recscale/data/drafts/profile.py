@@ -62,6 +62,13 @@ class Profile:
         return self.kind == "number" and bool(np.isin(self.numbers, (0, 1)).all())
 
     @property
+    def words(self) -> tuple[str, ...]:
+        """The different words of a text column that has two."""
+        if self.kind != "text" or self.distinct != 2:
+            return ()
+        return tuple(sorted(pc.unique(self.values).to_pylist()))
+
+    @property
     def decimal_commas(self) -> bool:
         """Text that is numbers with a comma for the point, such as 12,50."""
         if self.kind != "text":

@@ -69,6 +69,7 @@ def look(path: str) -> Sample:
     places = sorted({last * k // (FILES - 1) for k in range(FILES)})
     vectors = tuple(f.name for f in tables[0].schema if _is_vector(f))
     partial = _partial(tables)
+    _refuse_strangers(tables, partial)
     parts = [_rows(tables[i], (*vectors, *partial)) for i in places]
     try:
         columns = pa.concat_tables(parts, promote_options="permissive")
@@ -101,6 +102,21 @@ def _partial(tables: list[Table]) -> tuple[str, ...]:
     held = [t.schema.names for t in tables if len(t.schema) and not isinstance(t, JsonTable)]
     common = set.intersection(*map(set, held)) if held else set()
     return tuple(dict.fromkeys(n for names in held for n in names if n not in common))
+
+
+def _refuse_strangers(tables: list[Table], partial: tuple[str, ...]) -> None:
+    """Raises DataError where no column is in all files, as where some lack their header line."""
+    names = tables[0].schema.names
+    if not set(names) <= {*partial}:
+        return
+    other = next((t for t in tables if len(t.schema) and not {*t.schema.names} & {*names}), None)
+    if other is None:
+        return
+    held = [", ".join(t.schema.names[:4]) for t in (tables[0], other)]
+    raise DataError(
+        f"{tables[0].file} has the columns {held[0]} and {other.file} has {held[1]}: files of one "
+        "log share their columns; where a header line lacks, add it, or give a narrower path"
+    )
 
 
 def _is_vector(field: pa.Field) -> bool:
@@ -149,8 +165,12 @@ def _dialect(file: Path) -> tuple[FileFormat | TextFormat, str | None]:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if "\0" in text:
         return "auto", None  # no text that is read; opening it says what is wrong
+    if text.startswith("sep="):
+        return "auto", None  # nor this: Excel's
+    if text.lstrip().startswith(("{", "[")) and plain_name(file).endswith(".json"):
+        return "auto", None
     if text.lstrip().startswith("{"):
-        told = plain_name(file).endswith((".jsonl", ".ndjson", ".json"))
+        told = plain_name(file).endswith((".jsonl", ".ndjson"))
         return ("auto" if told else "jsonl"), None
     text = text[: text.rfind("\n") + 1] or text
     separator = _separator(text)

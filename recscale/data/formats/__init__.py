@@ -19,7 +19,7 @@ __all__ = ["Published", "open_published"]
 
 
 def open_published(
-    source: str, files: Sequence[Path], dropped: Counter[str] | None = None
+    source: str, files: Sequence[Path], dropped: Counter[Path] | None = None
 ) -> Sequence[Published]:
     """The files of `source` (movielens, amazon, sequences), their layouts told, their rows not yet
     read. Raises DataError for a file of another layout.

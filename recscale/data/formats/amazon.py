@@ -33,7 +33,7 @@ LOOKED_AT = 10_000
 """Rows of a file without a header by which its order is told."""
 
 
-def open_amazon(file: Path, dropped: Counter[str] | None = None) -> Published:
+def open_amazon(file: Path, dropped: Counter[Path] | None = None) -> Published:
     """Reviews or ratings of any release. Raises DataError for lines of another layout."""
     name = plain_name(file).lower()
     if name.endswith(".csv"):
@@ -46,7 +46,7 @@ def open_amazon(file: Path, dropped: Counter[str] | None = None) -> Published:
     )
 
 
-def _ratings(file: Path, dropped: Counter[str] | None) -> Renamed:
+def _ratings(file: Path, dropped: Counter[Path] | None) -> Renamed:
     headed = TextTable(file, CSV, dropped)
     names = headed.schema.names
     if "user_id" in names:

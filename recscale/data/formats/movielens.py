@@ -20,7 +20,7 @@ STARS = (0.5, 5.0)
 """The lowest and the highest rating of any release."""
 
 
-def open_movielens(file: Path, dropped: Counter[str] | None = None) -> Renamed:
+def open_movielens(file: Path, dropped: Counter[Path] | None = None) -> Renamed:
     """A ratings file of any release. Raises DataError for another file, such as tags.dat, which
     has the same number of fields."""
     name = plain_name(file)

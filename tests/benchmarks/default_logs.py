@@ -1,0 +1,116 @@
+"""The logs that default training is chosen and judged on: `tests/benchmarks/defaults.py`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+USER_FEATURES = [f"user_feature_{i}" for i in range(4)]
+JUDGED = 40_000
+"""Rows of a planted log to evaluate on, so many that chance does not hide what a default costs."""
+RARE = {
+    f"rare-{clicks}-{kind}": (clicks, rate, spread)
+    for clicks, rate in ((40, 0.004), (140, 0.01), (150, 0.03), (300, 0.003), (1500, 0.03))
+    for kind, spread in (("weak", 0.3), ("strong", 0.8))
+}
+"""Planted logs: clicks to learn from (about), click rate, how far items and users differ."""
+BANDIT = ("random_men", "random_women", "bts_men", "bts_women")
+
+
+def chain(path: Path, users: int = 2000, items: int = 100, n: int = 100_000) -> None:
+    """Users on a Markov chain, each item followed by 3 others: .7, .2, .1 (0.80 nats)."""
+    rng = np.random.default_rng(0)
+    follows = np.array([rng.choice(items, 3, replace=False) for _ in range(items)])
+    at, rows = rng.integers(0, items, users), []
+    for step in range(n // users):
+        at = follows[at, rng.choice(3, users, p=[0.7, 0.2, 0.1])]
+        rows.append(pd.DataFrame({"user": np.arange(users), "item": at, "time": step * users}))
+    log = pd.concat(rows)
+    log["time"] = 1_600_000_000 + log["time"] + log["user"]
+    log.to_parquet(path)
+
+
+def bandit(folder: Path, out: Path, pattern: str) -> None:
+    """The logs of one shop front, its user told by the four features."""
+    log = pd.concat(pd.read_csv(p, index_col=0) for p in sorted(folder.glob(pattern)))
+    log["user"] = log[USER_FEATURES].agg("-".join, axis=1)
+    log["timestamp"] = pd.to_datetime(log["timestamp"], format="ISO8601")
+    log.to_parquet(out)
+
+
+def rare(path: Path, n_train: int, rate: float, spread: float) -> None:
+    """Clicks of logistic effects of item, slot, segment, their pairs and a number. `p` is the true
+    probability of every row; spread: standard deviation of an item's log-odds."""
+    rng = np.random.default_rng([0, n_train, int(1e5 * rate), int(10 * spread)])
+    n, users, items = n_train + JUDGED, max(50, n_train // 40), max(30, min(2000, n_train // 150))
+    user = np.minimum(rng.zipf(1.3, n) - 1, users - 1)
+    item = np.minimum((items * rng.random(n) ** 1.7).astype(int), items - 1)
+    segment, slot = rng.integers(0, 8, users)[user], rng.integers(0, 4, n)
+    number = rng.standard_normal(n)
+    effect = rng.standard_normal(items)[item] + 0.4 * rng.standard_normal(4)[slot]
+    effect += 0.4 * rng.standard_normal(8)[segment] + 0.3 * number
+    effect = spread * (effect + 0.4 * rng.standard_normal((8, items))[segment, item])
+    low, high = -20.0, 20.0
+    for _ in range(60):  # the intercept at which clicks are as rare as asked
+        middle = (low + high) / 2
+        common = (1 / (1 + np.exp(-(effect + middle)))).mean() > rate
+        low, high = (low, middle) if common else (middle, high)
+    p = 1 / (1 + np.exp(-(effect + low)))
+    log = {"user": user, "item": item, "time": 1_600_000_000 + np.arange(n), "segment": segment}
+    log |= {"slot": slot, "number": number, "click": (rng.random(n) < p).astype(int), "p": p}
+    pd.DataFrame(log).to_parquet(path)
+
+
+def logs(retail: str, shop: Path, work: Path, names: list[str]) -> dict[str, tuple[dict, float]]:
+    """Name -> (`data` of a sweep file, data fraction), of all logs or of those named; files that
+    they need are written to `work`."""
+    shown = {"user": "user", "item": "item_id", "time": "timestamp", "label": "click"}
+    shown |= {"sparse": [*USER_FEATURES, "position"]}
+    bought = {"user": "customer_id", "item": "item", "time": "timestamp"}
+    clicks = {**bought, "sparse": ["country"], "dense": ["unit_price"]}
+    events = {"source": "events", "order": "hash"}
+    world = {"source": "synthetic"}
+    walks = {**world, "task": "next_item"}
+    two = {"last": 0.02}
+    found: dict[str, tuple[dict, float]] = {
+        "world": ({**world, "rows": 100_000, "users": 2000, "items": 1000}, 1.0),
+        "world-10k": ({**world, "rows": 10_000, "users": 500, "items": 300}, 1.0),
+        "world-3k": ({**world, "rows": 3000, "users": 150, "items": 100}, 1.0),
+        "retail-click": ({**events, "path": retail, "columns": clicks, "holdout": two}, 0.03),
+        "retail-rare": ({**events, "path": retail, "columns": clicks, "holdout": two,
+                         "negatives": {"per_positive": 30}}, 0.01),
+        "bandit": ({**events, "path": str(work / "all.parquet"), "columns": shown}, 1.0),
+        "walks": ({**walks, "rows": 100_000, "users": 2000, "items": 1000}, 1.0),
+        "walks-10k": ({**walks, "rows": 10_000, "users": 300, "items": 200}, 1.0),
+        "chain": ({**events, "task": "next_item", "path": str(work / "chain.parquet"),
+                   "columns": {"user": "user", "item": "item", "time": "time"}}, 1.0),
+        "retail": ({**events, "task": "next_item", "path": retail, "columns": bought,
+                    "holdout": two}, 0.15),
+    }  # fmt: skip
+    for name in BANDIT:
+        data = {**events, "path": str(work / f"{name}.parquet"), "columns": shown}
+        found[name] = {**data, "holdout": {"last": 0.4}}, 1.0
+    planted = {"user": "user", "item": "item", "time": "time", "label": "click"}
+    planted |= {"sparse": ["segment", "slot"], "dense": ["number"]}
+    for name, (positives, rate, _) in RARE.items():
+        last = JUDGED / (JUDGED + round(positives / rate))
+        path = str(work / f"{name}.parquet")
+        found[name] = {**events, "path": path, "columns": planted, "holdout": {"last": last}}, 1.0
+    found = {name: found[name] for name in names or found}
+    for name in found:
+        _write(name, shop, work)
+    return found
+
+
+def _write(name: str, shop: Path, work: Path) -> None:
+    if name == "chain":
+        chain(work / "chain.parquet")
+    elif name == "bandit":
+        bandit(shop, work / "all.parquet", "*_*men.csv")
+    elif name in BANDIT:
+        bandit(shop, work / f"{name}.parquet", f"{name}.csv")
+    elif name in RARE:
+        positives, rate, spread = RARE[name]
+        rare(work / f"{name}.parquet", round(positives / rate), rate, spread)
