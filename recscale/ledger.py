@@ -5,11 +5,16 @@ without locks, on a local path or an object store. Readers merge the files: of s
 records of one run the earliest counts, so a run is done exactly once whatever was killed, retried
 or run twice. A line torn by a kill is left out by readers, and the next append to that file
 starts on a new line.
+
+Entries are in the order of a hybrid logical clock (Kulkarni et al. 2014): the writer's own time,
+but later than every entry that it has read. Whatever is written in answer to something comes
+after it, though clocks differ by hours or are set back.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import time
@@ -24,6 +29,7 @@ import pyarrow.fs as pafs
 from pydantic import ValidationError
 
 from recscale.run import RunRecord
+from recscale.spend import SIGNS, Start, both, heard
 from recscale.storage import StorageError, filesystem, guarded, read
 
 if TYPE_CHECKING:
@@ -53,7 +59,10 @@ class _File:
     size: int = 0
     tail: bytes = b""
     entries: list[dict[str, Any]] = field(default_factory=list)
-    attempts: list[RunRecord] = field(default_factory=list)
+    attempts: list[tuple[float, RunRecord]] = field(default_factory=list)
+    starts: dict[str, Start] = field(default_factory=dict)
+    order: float = -math.inf
+    """Of the last entry."""
 
 
 class Ledger:
@@ -69,12 +78,18 @@ class Ledger:
         self.name = name or f"{stamp}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         self._files: dict[str, _File] = {}
         self._written: bytes | None = None
+        self._latest = -math.inf
 
     # -- writing ----------------------------------------------------------------------------
     def append(self, kind: str, **facts: Any) -> None:
         """Adds one entry; it is on disk (or in the object store) when this returns. Raises
         StorageError when the place is full, gone or refused."""
-        line = json.dumps({"kind": kind, "at": time.time(), **facts}, allow_nan=False)
+        if self._written is None:  # what is there comes before what is written now
+            self._refresh_all()
+        now = time.time()
+        self._latest = max(now, math.nextafter(self._latest, math.inf))
+        entry = {"kind": kind, "at": now, "order": self._latest, **facts}
+        line = json.dumps(entry, allow_nan=False)
         data = line.encode() + b"\n"
         path = f"{self.root}/{self.name}{SUFFIX}"
         with guarded(self.place):
@@ -114,11 +129,19 @@ class Ledger:
 
     # -- reading ----------------------------------------------------------------------------
     def entries(self) -> list[dict[str, Any]]:
-        """Every entry of every writer in the order of time. Only what is new since the last call
-        is read."""
+        """Every entry of every writer in order. Only what is new since the last call is read."""
         self._refresh_all()
-        merged = [(e["at"], name, e) for name, f in self._files.items() for e in f.entries]
+        merged = [(e["order"], name, e) for name, f in self._files.items() for e in f.entries]
         return [e for _, _, e in sorted(merged, key=lambda t: t[:2])]
+
+    def starts(self) -> list[Start]:
+        """Every start of a run, as it was last heard of, in order."""
+        self._refresh_all()
+        found: dict[str, Start] = {}
+        for file in self._files.values():
+            for i, start in file.starts.items():
+                found[i] = both(found[i], start) if i in found else start
+        return sorted(found.values(), key=lambda s: (s.order, s.id))
 
     def _refresh_all(self) -> None:
         selector = pafs.FileSelector(self.root, allow_not_found=True)
@@ -136,17 +159,22 @@ class Ledger:
             data = source.read()
         *whole, tail = (file.tail + data).split(b"\n")
         entries = [e for line in whole if (e := _parse(line)) is not None]
+        for e in entries:  # an older version wrote no order; one file is in order as it is
+            file.order = e["order"] = max(file.order, e.get("order", e["at"]))
+        self._latest = max(self._latest, file.order)
         with of_this_version(self.place):
-            file.attempts += [
-                RunRecord.model_validate(e["record"]) for e in entries if e["kind"] == "run"
-            ]
+            for e in entries:
+                if e["kind"] == "run":
+                    file.attempts.append((e["order"], RunRecord.model_validate(e["record"])))
+                elif e["kind"] in SIGNS and "start" in e:
+                    file.starts[e["start"]] = heard(file.starts.get(e["start"]), e)
         file.entries += entries
         file.size, file.tail = file.size + len(data), tail
 
     def attempts(self) -> list[RunRecord]:
-        """Every recorded attempt, failures and repeats included, in the order of time."""
+        """Every recorded attempt, failures and repeats included, in order."""
         self._refresh_all()
-        records = [(r.finished_at, name, r) for name, f in self._files.items() for r in f.attempts]
+        records = [(at, name, r) for name, f in self._files.items() for at, r in f.attempts]
         return [r for _, _, r in sorted(records, key=lambda t: t[:2])]
 
     def records(self) -> list[RunRecord]:
@@ -171,7 +199,7 @@ class Ledger:
 
 
 def standing(attempts: Iterable[RunRecord]) -> list[RunRecord]:
-    """The one record that counts of every run, of attempts in the order of time."""
+    """The one record that counts of every run, of attempts in order."""
     best: dict[str, RunRecord] = {}
     for record in attempts:
         before = best.get(record.run_id)

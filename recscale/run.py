@@ -158,7 +158,8 @@ class RunRecord(Frozen):
     curve: tuple[CurvePoint, ...]
     estimated: Cost
     measured: Cost | None
-    """None for a run that failed before it could measure itself."""
+    """Of a run that did not come to its end: what all its starts used. None where an older
+    version of recscale did not measure it."""
     workers: int
     started_at: float
     finished_at: float
@@ -173,9 +174,11 @@ class RunRecord(Frozen):
     resumed: int = 0
     """Times the run went on from a checkpoint."""
     lost: float = 0.0
-    """What killed attempts did after their last checkpoint, as a share of the work that counts.
-    Nobody sees a process die, so this is the most that it can be. It is in the budget's spend and
-    not in `measured`."""
+    """Worker time of all starts beyond that which counts, as a share of the latter: what killed
+    ones did after their last checkpoint, to within a heartbeat each. It is in the budget's spend
+    and not in `measured`."""
+    start: str = ""
+    """The last start of the run; see `recscale.spend.Start`. Empty where none was heard of."""
     versions: dict[str, str] = {}
     hardware: str = ""
     error: str | None = None

@@ -16,6 +16,7 @@ from recscale.planner import Planned, Spend, pace, spent
 from recscale.planner.journal import decided, decisions, plan_of, planned_of
 from recscale.run import RunConfig, RunRecord
 from recscale.spec import SweepSpec
+from recscale.spend import Start
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +43,8 @@ class Study:
     orphaned: tuple[RunRecord, ...]
     """Of runs that an earlier form of the sweep asked for and this one does not."""
     running: tuple[str, ...]
+    starts: tuple[Start, ...] = ()
+    """Every start of a run; what they used is the spend."""
     decisions: tuple[dict[str, Any], ...] = ()
     """Of a frontier search, in the order of time: runs, why, what was believed."""
 
@@ -73,6 +76,7 @@ class Study:
             records=tuple(r for r in records if r.run_id in ids),
             orphaned=tuple(r for r in records if r.run_id not in ids),
             running=_running(entries),
+            starts=tuple(ledger.starts()),
             decisions=tuple(decisions(entries)),
         )
 
@@ -80,6 +84,9 @@ class Study:
         """One study a family, each with its own law; a study of one family is its only part."""
         if len(self.spec.models) == 1:
             return (self,)
+        known: dict[str, set[str]] = {model.family: set() for model in self.spec.models}
+        for run in (*self.planned, *self.attempts):
+            known.setdefault(run.config.model.family, set()).add(run.run_id)
         return tuple(
             replace(
                 self,
@@ -93,6 +100,7 @@ class Study:
                     for p in self.planned
                     if p.run_id in self.running and _of(p.config, spec)
                 ),
+                starts=tuple(s for s in self.starts if s.run_id in known[spec.model.family]),
             )
             for spec in self.spec.parts()
         )
@@ -102,7 +110,7 @@ class Study:
 
     @property
     def spent(self) -> Spend:
-        return spent(self.attempts)
+        return spent(self.attempts, self.starts)
 
     def frame(self) -> pd.DataFrame:
         """The planned runs' records; see `recscale.frame.records_frame`."""
@@ -159,7 +167,7 @@ class Study:
     def eta_s(self) -> float | None:
         """Seconds to the end at the pace measured so far and as many runs at a time as now; None
         before the first run has ended."""
-        if not any(r.measured for r in self.attempts):
+        if not any(r.settled for r in self.attempts):
             return None
         settled = {r.run_id for r in self.records if r.settled}
         slower = pace(self.attempts)
@@ -249,11 +257,13 @@ def law_facts(study: Study) -> dict[str, Any]:
 
 def _running(entries: Sequence[dict[str, Any]]) -> tuple[str, ...]:
     """Runs that were started by the driver that lives, and have not ended."""
-    begun = next((e["at"] for e in reversed(entries) if e["kind"] == "session"), None)
-    signs = [e["at"] for e in entries if e["kind"] in ("session", "alive", "end")]
-    ended = any(e["kind"] == "end" and begun is not None and e["at"] >= begun for e in entries)
-    if begun is None or ended or time.time() - max(signs) > STALE_S:
+    began = max((i for i, e in enumerate(entries) if e["kind"] == "session"), default=None)
+    if began is None:
         return ()
-    started = {e["run_id"] for e in entries if e["kind"] == "start" and e["at"] >= begun}
-    over = {e["record"]["run_id"] for e in entries if e["kind"] == "run" and e["at"] >= begun}
+    since = entries[began:]
+    signs = [e["at"] for e in since if e["kind"] in ("session", "alive")]
+    if any(e["kind"] == "end" for e in since) or time.time() - max(signs) > STALE_S:
+        return ()
+    started = {e["run_id"] for e in since if e["kind"] == "start"}
+    over = {e["record"]["run_id"] for e in since if e["kind"] == "run"}
     return tuple(sorted(started - over))

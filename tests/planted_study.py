@@ -16,6 +16,7 @@ from recscale.planner import Planned, planned_runs
 from recscale.run import Cost, CurvePoint, RunRecord
 from recscale.spec import SweepSpec
 from recscale.specfile import parse_spec
+from recscale.spend import Start
 from recscale.study import plan_entry
 
 E = 0.68
@@ -68,6 +69,18 @@ def planted_ne(cost: Cost, samples: float | None = None) -> float:
     """The loss that the planted law gives a run, without noise."""
     x = {**cost.model_dump(), **({"samples": samples} if samples else {})}
     return E + sum(a / x[v] ** alpha for v, (a, alpha) in TERMS.items())
+
+
+def start(p: Planned, share: float = 1.0, kept: int = 0, **changes: Any) -> Start:
+    """A start that ended after a share of the run."""
+    facts: dict[str, Any] = {
+        "id": "start", "run_id": p.run_id, "launch": "launch", "workers": 1, "next_s": 0.0,
+        "origin": 0, "kept": kept, "samples": round(share * p.cost.samples),
+        "flop": share * p.cost.train_flop, "worker_s": share * p.cost.time_s,
+        "gpu_hours": share * p.cost.gpu_hours, "usd": share * p.cost.usd, "over": True,
+        "order": 1.0, "signs": 2,
+    }  # fmt: skip
+    return Start.model_validate({**facts, **changes})
 
 
 def record(p: Planned, **changes) -> RunRecord:

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from planted_study import DATA, SWEEP, record
+from planted_study import DATA, SWEEP, record, start
 from test_report import FEW, Page, words
 from test_search import SWEEP as HUNT
 from test_search import play, took
@@ -93,11 +93,12 @@ def test_the_record_of_a_run_holds_what_it_lost_to(status: str):
         for point, nats in zip((run.curve[0], run.curve[-1]), (0.3, 0.53), strict=True)
     ]
     outcome = SimpleNamespace(
-        status=status, curve=curve, probes={}, spectra={}, workers=1, resumed=0, at_risk_s=1.0,
+        status=status, curve=curve, probes={}, spectra={}, workers=1, resumed=0,
         time_s=2.0, worker_s=2.0, samples=100, peak_bytes=1, error=None,
     )  # fmt: skip
-    job = Job(p.config.model_dump(mode="json"), "", "", "", spec.resources.model_dump(mode="json"))
-    found = finished_record(job, data, outcome, [0.0])
+    config, resources = p.config.model_dump(mode="json"), spec.resources.model_dump(mode="json")
+    job = Job(config, p.run_id, "", "", "", resources)
+    found = finished_record(job, data, outcome, [start(p)])
     lost = {"per-item rate": data.baselines["per-item rate"]} if status == "done" else {}
     assert found.worse_than == lost
 

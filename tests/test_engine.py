@@ -291,24 +291,6 @@ def test_ray_resizes_a_run_as_nodes_come_and_go(cluster, sweep_file, tmp_path):
     assert resized.final.eval_loss == pytest.approx(single.final.eval_loss, rel=1e-3)
 
 
-def test_a_run_under_way_is_charged_from_its_start_on_each_of_its_workers(small, data):
-    """Not from its launch: a run that waits for its nodes costs nothing."""
-    from recscale.engine.allowance import running
-    from recscale.engine.job import Job
-    from recscale.planner import planned_runs
-
-    first, second = planned_runs(small, data)[:2]
-    jobs = [Job(p.config.model_dump(mode="json"), "", "runs/x", "", {}) for p in (first, second)]
-    entries = [
-        {"kind": "start", "at": 5.0, "run_id": first.run_id, "workers": 1},  # another session's
-        {"kind": "start", "at": 30.0, "run_id": first.run_id, "workers": 1},
-        {"kind": "start", "at": 40.0, "run_id": first.run_id, "workers": 2},  # resized
-    ]
-    ((job, began, worker_s),) = running([(jobs[0], 10.0), (jobs[1], 10.0)], entries, now=45.0)
-    assert job.run.run_id == first.run_id
-    assert (began, worker_s) == (30.0, 10.0 + 2 * 5.0)
-
-
 def test_a_worker_group_without_work_gives_its_nodes_back(monkeypatch):
     from recscale.engine import pool
 
@@ -316,20 +298,20 @@ def test_a_worker_group_without_work_gives_its_nodes_back(monkeypatch):
 
     async def story() -> None:
         bus = pool.Bus()
-        await bus.submit({"run": 1})
+        await bus.submit({"run_id": "1"})
         assert await bus.wanted(0)
         await bus.enter(0, "first", None)
         with pytest.raises(TimeoutError):  # one job asks for one group, not for two
             await asyncio.wait_for(bus.wanted(1), 0.1)
-        assert await bus.lease(0, "first") == (0, {"run": 1})
+        assert await bus.lease(0, "first") == (0, {"run_id": "1"})
         await bus.end(0, "")
         assert await bus.lease(0, "first") is None
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(bus.wanted(0), 0.1)
-        await bus.submit({"run": 2})
+        await bus.submit({"run_id": "2"})
         assert await bus.wanted(0)
         await bus.enter(0, "second", None)
-        assert await bus.lease(0, "second") == (1, {"run": 2})
+        assert await bus.lease(0, "second") == (1, {"run_id": "2"})
         await bus.close()
         assert not await bus.wanted(1)
 

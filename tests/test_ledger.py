@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import recscale.ledger
 from recscale.ledger import Ledger
 from recscale.manifest import Manifest
 from recscale.planner import planned_runs
@@ -56,13 +57,39 @@ def test_a_record_comes_back_as_it_was_written(tmp_path: Path, make):
 
 
 def test_the_earliest_done_record_counts_whoever_wrote_it(tmp_path: Path, make):
-    Ledger(tmp_path).record(make(0, at=20.0, loss=0.7))
-    Ledger(tmp_path).record(make(0, at=10.0, loss=0.6))
-    Ledger(tmp_path).record(make(0, "failed", at=1.0))
+    Ledger(tmp_path).record(make(0, "failed", at=30.0))
+    Ledger(tmp_path).record(make(0, at=20.0, loss=0.6))
+    Ledger(tmp_path).record(make(0, at=10.0, loss=0.7))
     ledger = Ledger(tmp_path)
     (counted,) = ledger.records()
-    assert (counted.status, counted.finished_at) == ("done", 11.0)
+    assert (counted.status, counted.finished_at) == ("done", 21.0)  # whatever its clock says
     assert len(ledger.attempts()) == 3
+
+
+def test_entries_are_in_the_order_of_cause_whatever_the_clocks(tmp_path: Path, monkeypatch):
+    """Two writers answer each other; one clock is hours ahead, and the other is set back."""
+    one, other = Ledger(tmp_path), Ledger(tmp_path)
+    clock = {one: 9e9, other: 1e9}
+    now = [0.0]
+    monkeypatch.setattr(recscale.ledger.time, "time", lambda: now[0])
+    for i in range(40):
+        writer = (one, other)[i % 3 == 0]
+        clock[writer] += -7000.0 if i % 5 == 0 else 1.0
+        writer.entries()
+        now[0] = clock[writer]
+        writer.append("said", i=i)
+    assert [e["i"] for e in Ledger(tmp_path).entries()] == list(range(40))
+
+
+def test_a_ledger_without_order_is_read_by_its_times(tmp_path: Path):
+    folder = tmp_path / "ledger"
+    folder.mkdir()
+    (folder / "a.jsonl").write_text(
+        '{"kind": "x", "at": 1, "i": 0}\n{"kind": "x", "at": 5, "i": 2}\n'
+    )
+    (folder / "b.jsonl").write_text('{"kind": "x", "at": 3, "i": 1}\n')
+    Ledger(tmp_path).append("x", i=3)
+    assert [e["i"] for e in Ledger(tmp_path).entries()] == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("cut", [1, 40])

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recscale.manifest import Manifest
-from recscale.planner import Launch, PlanError, Stop, Wait, decide, planned_runs, spent
+from recscale.planner import Flight, Launch, PlanError, Stop, Wait, decide, planned_runs, spent
 from recscale.run import RunRecord
 from recscale.spec import BudgetSpec, SweepSpec
 
@@ -110,20 +110,22 @@ def test_nothing_is_trained_twice_and_the_plan_ends(small, data):
     planned, budget = planned_runs(small, data), small.budget
     attempts: list[RunRecord] = []
     for expected in planned:
-        decision = decide(planned, attempts, set(), set(), budget)
+        decision = decide(planned, attempts, {}, set(), budget)
         assert isinstance(decision, Launch)
         assert decision.runs[0].run_id == expected.run_id
-        assert isinstance(decide([expected], attempts, {expected.run_id}, set(), budget), Wait)
+        assert isinstance(
+            decide([expected], attempts, {expected.run_id: Flight()}, set(), budget), Wait
+        )
         attempts.append(record(expected))
-    assert isinstance(decide(planned, attempts, set(), set(), budget), Stop)
+    assert isinstance(decide(planned, attempts, {}, set(), budget), Stop)
 
 
 def test_a_failure_is_tried_again_unless_it_was_given_up(small, data):
     planned = planned_runs(small, data)
     attempts = [record(planned[0], "failed")]
-    again = decide(planned, attempts, set(), set(), small.budget)
+    again = decide(planned, attempts, {}, set(), small.budget)
     assert isinstance(again, Launch) and again.runs[0] == planned[0]
-    on = decide(planned, attempts, set(), {planned[0].run_id}, small.budget)
+    on = decide(planned, attempts, {}, {planned[0].run_id}, small.budget)
     assert isinstance(on, Launch) and on.runs[0] == planned[1]
 
 
@@ -141,7 +143,9 @@ def test_the_flop_budget_is_never_crossed(small_plan, share, parallel, fates):
     flying: list = []
     given_up: set[str] = set()
     while True:
-        decision = decide(small_plan, attempts, {p.run_id for p in flying}, given_up, budget)
+        decision = decide(
+            small_plan, attempts, {p.run_id: Flight() for p in flying}, given_up, budget
+        )
         if isinstance(decision, Launch) and len(flying) < parallel:
             flying += decision.runs
         elif flying:

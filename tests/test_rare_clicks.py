@@ -64,7 +64,7 @@ class Listener(PlainHost):
 
     heard: list[float] = field(default_factory=list)
 
-    def looked(self, samples: int, train_loss: float) -> None:
+    def looked(self, samples: int, train_loss: float, kept: int) -> None:
         self.heard.append(train_loss)
 
 

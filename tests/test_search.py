@@ -17,6 +17,7 @@ from planted_study import DATA, planted_ne, record
 from recscale.ledger import Ledger
 from recscale.planner import (
     Decision,
+    Flight,
     Launch,
     PlanError,
     Planned,
@@ -81,7 +82,7 @@ def play(hunt: Problem, fate=lambda run, i: took(run, 1.0), parallel: int = 2, w
     for _ in range(400):
         decision: Decision = Wait("every worker is busy")
         if len(flying) < parallel:
-            now = Progress(attempts, decided, {p.run_id for p in flying})
+            now = Progress(attempts, decided, {p.run_id: Flight() for p in flying})
             decision = decide_search(hunt, now)
         if isinstance(decision, Launch):
             known = {p.run_id for p in decided}
@@ -141,12 +142,12 @@ def test_the_same_records_give_the_same_decision(hunt: Problem, played):
 
 def test_what_is_under_way_counts_and_what_was_decided_comes_first(hunt: Problem, played):
     attempts, decided, _, _ = played
-    some = Progress(attempts[:10], decided[:11], {decided[10].run_id})
+    some = Progress(attempts[:10], decided[:11], {decided[10].run_id: Flight()})
     fresh = decide_search(hunt, some)
     assert isinstance(fresh, Launch) and fresh.runs[0].run_id != decided[10].run_id
-    lost = decide_search(hunt, replace(some, in_flight=()))
+    lost = decide_search(hunt, replace(some, in_flight={}))
     assert isinstance(lost, Launch) and lost.runs[0].run_id == decided[10].run_id
-    begun = Progress(attempts[:2], decided[:8], {p.run_id for p in decided[2:8]})
+    begun = Progress(attempts[:2], decided[:8], {p.run_id: Flight() for p in decided[2:8]})
     assert isinstance(decide_search(hunt, begun), Wait)
 
 

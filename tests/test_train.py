@@ -46,7 +46,10 @@ class Mortal:
     notice: float | None = None
     heard: list[CurvePoint] = field(default_factory=list)
 
-    def looked(self, samples: int, train_loss: float) -> None:
+    def began(self, samples: int) -> None:
+        pass
+
+    def looked(self, samples: int, train_loss: float, kept: int) -> None:
         pass
 
     def report(self, point: CurvePoint) -> None:

@@ -51,6 +51,7 @@ def plan(sweep: str, as_json: bool) -> None:
     """
     from recscale.ledger import Ledger, finished
     from recscale.manifest import load_manifest
+    from recscale.planner import held, spent
 
     spec = load(sweep)
     ready = open_sweep(spec)
@@ -58,26 +59,31 @@ def plan(sweep: str, as_json: bool) -> None:
     if ready.problem is not None:
         _plan_search(ready, data, spec.train, as_json)
         return
-    settled = set(finished(Ledger(ready.run_dir).records())) & {p.run_id for p in ready.planned}
+    ledger = Ledger(ready.run_dir)
+    settled = set(finished(ledger.records())) & {p.run_id for p in ready.planned}
+    within = held(ready.planned, ledger.attempts(), ledger.starts(), ready.spec.budget)
     if as_json:
         keys = ("table_params", "dense_params", "head_params", "train_flop", "samples")
         more = ("lookup_bytes", "peak_bytes", "time_s", "gpu_hours", "usd")
         runs = [
             {"run_id": p.run_id}
             | {k: getattr(p.cost, k) for k in keys + more}
-            | {"done": p.run_id in settled, "reason": p.reason, "warnings": data.warnings}
+            | {"done": p.run_id in settled, "held": p.run_id in within}
+            | {"reason": p.reason, "warnings": data.warnings}
             for p in ready.planned
         ]
         click.echo(json.dumps(runs, indent=1))
         return
     from rich.console import Console
 
-    from recscale.report.terminal import plan_table, training_line
+    from recscale.report.terminal import held_line, plan_table, training_line
 
     console = Console()
     console = console if console.is_terminal else Console(width=200)
     console.print(plan_table(ready.planned, settled))
     click.echo(training_line(spec.train, ready.planned))
+    used, open_runs = spent(ledger.attempts(), ledger.starts()), len(ready.planned) - len(settled)
+    click.echo(held_line(used, ready.spec.budget, len(within), open_runs))
     _warn(data)
 
 

@@ -1,25 +1,28 @@
 """The budget's last guard: estimates of time can be wrong, and what is under way costs by the hour.
 
-The planner counts a run under way at its estimate. A run that takes longer could cross a budget in
-GPU-hours or $; it is stopped before. FLOPs need no guard: a run uses those that were planned.
+Decisions count a run under way at its estimate. One that takes longer could cross a budget in
+GPU-hours or $, and one that a resized group does in part again a budget in FLOPs; it is stopped
+before. What a worker that has fallen silent costs is measured by the driver's own clock, from its
+last sign of life.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Any
 
 from ray import tune
 
 from recscale.cost import priced
-from recscale.engine.job import Job, stopped_record
 from recscale.engine.searcher import PlanSearcher
-from recscale.planner import Spend, Stop, spent
+from recscale.planner import Stop
 from recscale.planner.journal import entry
+from recscale.spec import ResourcesSpec
+from recscale.spend import Spend, Start, spent
 
 LOOK_S = 1.0  # seconds between looks
-MARGIN_S = 2 * LOOK_S  # a run goes on until the next look, and a moment after
+STOP_S = 2 * LOOK_S  # a run that is stopped goes on for a moment
 
 
 class Allowance(tune.Stopper):
@@ -27,10 +30,13 @@ class Allowance(tune.Stopper):
     a record of status `stopped`, with its time, and its last checkpoint: with more budget the
     same command goes on from there."""
 
-    def __init__(self, searcher: PlanSearcher):
-        self.searcher, self.ledger = searcher, searcher.ledger
+    def __init__(self, searcher: PlanSearcher, now: Callable[[], float] = time.monotonic):
+        """`now` is this process's clock (s)."""
+        self.searcher, self.ledger, self.now = searcher, searcher.ledger, now
         self.spent_up = False
-        self.looked_at = time.monotonic()
+        self.looked_at = now()
+        self.heard: dict[str, tuple[int, float]] = {}
+        """By start: its signs of life, and when the last of them was first seen here."""
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False  # one run never ends alone: what it would leave, another would take
@@ -40,29 +46,49 @@ class Allowance(tune.Stopper):
         return {}
 
     def stop_all(self) -> bool:
-        budget = self.searcher.spec.budget
-        if self.spent_up or (budget.gpu_hours is None and budget.usd is None):
-            return self.spent_up
-        if time.monotonic() - self.looked_at < LOOK_S:
+        if self.spent_up:
+            return True
+        now = self.now()
+        if now - self.looked_at < LOOK_S:
             return False
-        self.looked_at = time.monotonic()
-        attempts = self.ledger.attempts()
-        settled = {r.run_id for r in attempts if r.settled}
-        flights = [f for f in self.searcher.flying.values() if f[0].run.run_id not in settled]
-        under = running(flights, self.ledger.entries(), time.time())
-        total = spent(attempts)
-        for job, _, worker_s in under:
-            hours, usd = priced(worker_s + MARGIN_S * job.needs.most_workers, job.needs)
-            total += Spend(0.0, hours, usd)
-        if total.within(budget.model_copy(update={"flop": None})):
+        self.looked_at = now
+        starts = self.ledger.starts()
+        live = self._live(starts)
+        needs = self.searcher.spec.resources
+        quiet = self._quiet(live, now)
+        total = spent(self.ledger.attempts(), starts)
+        for s in live:  # as it would be at the next look
+            samples = self.searcher.samples(s.launch)
+            total += ahead(s, quiet[s.id] + LOOK_S, samples, needs)
+        if total.within(self.searcher.spec.budget):
             return False
-        self._stop(under)
+        self._stop(live, quiet)
         return True
 
-    def _stop(self, under: list[tuple[Job, float, float]]) -> None:
+    def _live(self, starts: list[Start]) -> list[Start]:
+        """The last start of every launch under way, unless it has ended."""
+        launches = {job.launch for job in self.searcher.flying.values()}
+        last = {s.launch: s for s in starts if s.launch in launches}
+        return [s for s in last.values() if not s.over]
+
+    def _quiet(self, live: list[Start], now: float) -> dict[str, float]:
+        """Seconds for which each has been silent, by this process's clock."""
+        before = self.heard
+        self.heard = {}
+        for s in live:
+            signs, since = before.get(s.id, (0, now))
+            self.heard[s.id] = (signs, since) if signs == s.signs else (s.signs, now)
+        return {i: now - since for i, (_, since) in self.heard.items()}
+
+    def _stop(self, live: list[Start], quiet: dict[str, float]) -> None:
         self.spent_up = True
-        for job, began, worker_s in under:
-            self.ledger.record(stopped_record(job, self.searcher.data, began, worker_s))
+        under = list(self.searcher.flying.values())
+        for s in live:  # what it used in silence is told for it
+            self.ledger.append("beat", **told_for(s, quiet[s.id], self.searcher.spec.resources))
+        begun = {s.run_id for s in self.ledger.starts()}
+        for job in under:
+            if job.run_id in begun:
+                self.searcher.cut(job, "stopped", "stopped: the budget was used up")
         stop = Stop(
             f"the budget was used up while {len(under)} run(s) were under way, which take longer "
             "than was estimated: they were stopped, and go on from their last checkpoints when "
@@ -74,18 +100,26 @@ class Allowance(tune.Stopper):
             self.ledger.append("decision", **entry(stop))
 
 
-def running(
-    flights: Iterable[tuple[Job, float]], entries: Iterable[dict[str, Any]], now: float
-) -> list[tuple[Job, float, float]]:
-    """(job, when it began, worker-seconds since) of every run that a worker has begun since it
-    was launched, from (job, when launched) and the ledger's entries in the order of time. A run
-    that waits for its nodes costs nothing."""
-    starts = [e for e in entries if e["kind"] == "start"]
-    out = []
-    for job, launched in flights:
-        own = [e for e in starts if e["run_id"] == job.run.run_id and e["at"] >= launched]
-        if own:
-            ends = [e["at"] for e in own[1:]] + [now]
-            worker_s = sum((end - e["at"]) * e["workers"] for e, end in zip(own, ends, strict=True))
-            out.append((job, own[0]["at"], worker_s))
-    return out
+def silent_s(start: Start, quiet_s: float, needs: ResourcesSpec) -> float:
+    """Worker-seconds, until it can be stopped, that a start which has been silent for `quiet_s`
+    seconds has not told of; it may be resized at any moment."""
+    return max(0.0, quiet_s + STOP_S - start.next_s) * max(start.workers, needs.most_workers)
+
+
+def ahead(start: Start, quiet_s: float, samples: int, needs: ResourcesSpec) -> Spend:
+    """What a start uses, of a run of `samples`, until it can be stopped, beyond what it told."""
+    hours, usd = priced(silent_s(start, quiet_s, needs), needs)
+    if not start.samples:
+        return Spend(0.0, hours, usd)
+    left = max(0, samples - (start.origin or 0) - start.samples)
+    per_s = start.samples * start.workers / max(start.worker_s, LOOK_S)
+    return Spend(min(left, (LOOK_S + STOP_S) * per_s) * start.flop / start.samples, hours, usd)
+
+
+def told_for(start: Start, quiet_s: float, needs: ResourcesSpec) -> dict[str, Any]:
+    """The last sign of life of a start that is stopped, with what it did not tell of."""
+    worker_s = silent_s(start, quiet_s, needs)
+    hours, usd = priced(worker_s, needs)
+    facts = start.model_dump(exclude={"id", "order", "signs"})
+    more = {"worker_s": worker_s, "gpu_hours": hours, "usd": usd}
+    return facts | {"start": start.id, "over": True} | {k: facts[k] + v for k, v in more.items()}

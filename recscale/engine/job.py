@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import platform
 import time
+import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from itertools import pairwise
 from typing import Any
 
 from recscale.cost import TRAIN_OVER_FORWARD, estimate, priced
 from recscale.manifest import Manifest
-from recscale.run import Cost, RunConfig, RunRecord
+from recscale.planner import PlanError
+from recscale.run import Cost, RunConfig, RunRecord, Status
 from recscale.spec import ResourcesSpec
+from recscale.spend import Spend, Start
 
 PACKAGES = ("recscale", "torch", "torchrec", "fbgemm-gpu", "fbgemm-gpu-cpu", "ray", "numpy")
 ON_HEAD = {"node:__internal_head__": 1e-3}
@@ -26,10 +28,18 @@ class Job:
     """One run for one worker group; plain values only, so that Ray may send it anywhere."""
 
     config: dict[str, Any]
+    run_id: str
+    """As the driver computed it."""
     reason: str
     run_dir: str
     store: str
     resources: dict[str, Any]
+    kept: int = 0
+    """Samples that its checkpoint holds, as the budget was asked for the rest."""
+    launch: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    """Of the decision to run it; every start under it bears this."""
+    version: str = field(default_factory=lambda: version("recscale"))
+    """Of the driver's recscale."""
 
     def payload(self) -> dict[str, Any]:
         return asdict(self)
@@ -47,14 +57,30 @@ class Job:
         return ResourcesSpec.model_validate(self.resources)
 
 
-def finished_record(job: Job, data: Manifest, outcome: Any, starts: Sequence[float]) -> RunRecord:
+class OtherVersion(PlanError):
+    """A worker whose recscale would train another run than the driver planned."""
+
+
+def check_version(job: Job) -> None:
+    """Raises OtherVersion where this process names the job's run otherwise: its record would be
+    of a run that nobody planned, and the driver would launch the job for ever."""
+    here = job.run.run_id
+    if here != job.run_id:
+        raise OtherVersion(
+            f"{job.run_id} is {here} to the recscale {version('recscale')} of the node "
+            f"{platform.node()}, and the driver has {job.version}: install one version on every "
+            "node and give the same command again"
+        )
+
+
+def finished_record(job: Job, data: Manifest, outcome: Any, starts: Sequence[Start]) -> RunRecord:
     """The record of a training that came to its end; `outcome` is a `train.loop.Outcome`, and
-    `starts` are the times at which its attempts began, the last of which came through."""
+    `starts` are those of the run, the last of which came through."""
     run, needs = job.run, job.needs
     estimated = estimate(run.model, run.train, data, needs)
     final = outcome.curve[-1].eval_loss if outcome.status == "done" else None
     return RunRecord(
-        run_id=run.run_id,
+        run_id=job.run_id,
         config=run,
         status=outcome.status,
         reason=job.reason,
@@ -65,10 +91,11 @@ def finished_record(job: Job, data: Manifest, outcome: Any, starts: Sequence[flo
         spectra=outcome.spectra,
         worse_than={} if final is None else unbeaten(data.baselines, final),
         workers=outcome.workers,
-        started_at=starts[-1],
+        started_at=time.time() - starts[-1].worker_s / outcome.workers,
         finished_at=time.time(),
         resumed=outcome.resumed,
-        lost=lost_s(starts, outcome.at_risk_s) / outcome.time_s,
+        lost=lost(starts, outcome.worker_s),
+        start=starts[-1].id,
         versions=versions(),
         hardware=hardware(),
         error=outcome.error,
@@ -80,40 +107,51 @@ def unbeaten(baselines: Mapping[str, float], loss: float) -> dict[str, float]:
     return {name: nats for name, nats in baselines.items() if not loss < nats}
 
 
-def lost_s(starts: Sequence[float], at_risk_s: float) -> float:
-    """The most seconds of work that attempts begun at `starts` can have lost, all but the last
-    having been killed: what lay between two checkpoints, or the whole of a shorter attempt."""
-    return sum(min(at_risk_s, after - begun) for begun, after in pairwise(starts))
+def lost(starts: Sequence[Start], worker_s: float) -> float:
+    """Worker time that `starts` took beyond the `worker_s` seconds that count, as a share of
+    them; 0 of a run that started once."""
+    if len(starts) < 2:
+        return 0.0
+    return max(0.0, sum(s.worker_s for s in starts) / worker_s - 1)
 
 
-def failed_record(job: Job, data: Manifest, error: str, started_at: float) -> RunRecord:
-    """The record of a run that was given up. Its cost is unknown; the estimate stands for it."""
-    run = job.run
+def cut_record(
+    job: Job, data: Manifest, status: Status, error: str, starts: Sequence[Start]
+) -> RunRecord:
+    """The record of a run that did not come to its end: `failed` was given up, `stopped` goes on
+    when there is budget. It measured what all its `starts` used, nothing where there are none."""
+    run, last = job.run, max(starts, key=lambda s: s.order, default=None)
+    estimated = estimate(run.model, run.train, data, job.needs)
+    total = sum((s.spend for s in starts), Spend())
+    samples = sum(s.samples for s in starts)
+    measured = estimated.model_copy(
+        update={
+            "samples": samples,
+            "train_flop": total.flop,
+            "eval_flop": 0.0,
+            "lookup_bytes": estimated.lookup_bytes * samples / max(1, estimated.samples),
+            "time_s": sum(s.worker_s / s.workers for s in starts),
+            "gpu_hours": total.gpu_hours,
+            "usd": total.usd,
+        }
+    )
+    now = time.time()
     return RunRecord(
-        run_id=run.run_id,
+        run_id=job.run_id,
         config=run,
-        status="failed",
+        status=status,
         reason=job.reason,
         curve=(),
-        estimated=estimate(run.model, run.train, data, job.needs),
-        measured=None,
-        workers=job.needs.most_workers,
-        started_at=started_at,
-        finished_at=time.time(),
+        estimated=estimated,
+        measured=measured,
+        workers=last.workers if last else job.needs.most_workers,
+        started_at=now - measured.time_s,
+        finished_at=now,
+        start=last.id if last else "",
         versions=versions(),
         hardware=hardware(),
         error=error,
     )
-
-
-def stopped_record(job: Job, data: Manifest, began: float, worker_s: float) -> RunRecord:
-    """The record of a run that was stopped with the budget used up: what it took by the clock, and
-    every FLOP that was planned."""
-    record = failed_record(job, data, "stopped: the budget was used up", began)
-    hours, usd = priced(worker_s, job.needs)
-    took = {"time_s": record.finished_at - began, "gpu_hours": hours, "usd": usd}
-    measured = record.estimated.model_copy(update=took)
-    return record.model_copy(update={"status": "stopped", "measured": measured})
 
 
 def _measured(

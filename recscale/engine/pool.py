@@ -41,8 +41,8 @@ class Bus:
     """An actor between trials and worker groups: jobs one way, results the other.
 
     A slot has one group at a time. What its last group left unfinished is leased to its next one,
-    unless the last one failed: then the ticket ends with the error, and Tune hands the run in
-    again or gives it up.
+    unless the last one failed: then the ticket ends with the error, and the run is decided on
+    again or given up.
     """
 
     def __init__(self) -> None:
@@ -56,9 +56,9 @@ class Bus:
         self.news = asyncio.Condition()
 
     async def submit(self, job: dict[str, Any]) -> int:
-        """Takes a job; a trial that was restarted gets its ticket back."""
+        """Takes a job; what hands in a run that is still under way gets its ticket back."""
         for number, ticket in enumerate(self.tickets):
-            if ticket.job == job and not ticket.ended:
+            if ticket.job["run_id"] == job["run_id"] and not ticket.ended:
                 return number
         self.tickets.append(Ticket(job))
         number = len(self.tickets) - 1

@@ -68,7 +68,7 @@ def standing(sweep: Sweep) -> Progress:
     entries = ledger.entries()
     known = warm(sweep)
     warmed = warm_of([known | {"kind": "warm"}] if known else entries)
-    return Progress(ledger.attempts(), decided(entries), warm=warmed)
+    return Progress(ledger.attempts(), decided(entries), warm=warmed, starts=ledger.starts())
 
 
 def warm(sweep: Sweep) -> dict[str, Any] | None:

@@ -1,18 +1,20 @@
 """The planner as a Ray Tune search algorithm.
 
 It keeps nothing that the ledger does not hold, so that there is nothing to save or restore: after
-any death the same command asks the ledger and goes on.
+any death the same command asks the ledger and goes on. A run that failed is decided on again like
+any other, against what is left of the budget by then; Tune retries nothing.
 """
 
 from __future__ import annotations
 
-import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from ray.tune.search import Searcher
 
-from recscale.engine.job import Job, failed_record
+from recscale.cost import estimate
+from recscale.engine.job import Job, cut_record
 from recscale.ledger import Ledger
 from recscale.manifest import Manifest
 from recscale.planner import (
@@ -27,7 +29,9 @@ from recscale.planner import (
     decide_search,
 )
 from recscale.planner.journal import decided, decisions, entry, warm_of
+from recscale.run import Status
 from recscale.spec import SweepSpec
+from recscale.spend import Flight, flight, kept
 
 
 class PlanSearcher(Searcher):
@@ -48,52 +52,82 @@ class PlanSearcher(Searcher):
         super().__init__()
         self.spec, self.data, self.planned, self.ledger = spec, data, planned, ledger
         self.run_dir, self.store = run_dir, store
-        self.flying: dict[str, tuple[Job, float]] = {}
-        self.given_up: dict[str, tuple[Job, float]] = {}
+        self.flying: dict[str, Job] = {}
+        """Runs under way, by trial."""
+        self.fallen: dict[str, Job] = {}
+        """Runs that have just failed, by trial."""
+        self.failures: Counter[str] = Counter()
+        """By run id, since this driver began."""
+        self.given_up: set[str] = set()
         self.ended: Stop | None = None
         self.expected: dict[str, float] | None = None
         """Mean, low and high of the loss that the planner expects at its target, if it has one."""
         self.problem = problem
-        self.waiting: tuple[frozenset[str], frozenset[str]] | None = None
-        """What was under way and given up when the planner last said to wait."""
+        self.waiting: tuple[frozenset[str], int] | None = None
+        """What was under way and how much had failed when the planner last said to wait."""
 
     def suggest(self, trial_id: str) -> Any:
-        in_flight = {job.run.run_id for job, _ in self.flying.values()}
-        given_up = {job.run.run_id for job, _ in self.given_up.values()}
-        state = frozenset(in_flight), frozenset(given_up)
+        state = frozenset(self.flying), self.failures.total()
         if state == self.waiting:  # Tune asks many times a second, and nothing has ended since
             return None
-        if self.problem is None:
-            decision = decide(
-                self.planned, self.ledger.attempts(), in_flight, given_up, self.spec.budget
-            )
-        else:
-            decision = self._search(self.problem, in_flight, given_up)
+        decision = self._decide()
         if isinstance(decision, Wait):
             self.waiting = state
             return None
         if isinstance(decision, Stop):
             self.ended = decision
+            self._record_cut(decision.reason)
             return Searcher.FINISHED
         assert isinstance(decision, Launch)
-        planned = decision.runs[0]
-        job = Job(
+        job = self.flying[trial_id] = self._job(decision.runs[0])
+        return {"job": job.payload()}
+
+    def in_flight(self) -> dict[str, Flight]:
+        """What is under way, by run id."""
+        starts = self.ledger.starts()
+        return {
+            job.run_id: flight(self.samples(job.launch), job.kept, job.launch, starts)
+            for job in self.flying.values()
+        }
+
+    def samples(self, launch: str) -> int:
+        """Those of the whole run under way."""
+        job = next(job for job in self.flying.values() if job.launch == launch)
+        return estimate(job.run.model, job.run.train, self.data, job.needs).samples
+
+    def _decide(self) -> Decision:
+        in_flight = self.in_flight()
+        if self.problem is not None:
+            return self._search(self.problem, in_flight)
+        return decide(
+            self.planned,
+            self.ledger.attempts(),
+            in_flight,
+            self.given_up,
+            self.spec.budget,
+            self.ledger.starts(),
+        )
+
+    def _job(self, planned: Planned) -> Job:
+        return Job(
             config=planned.config.model_dump(mode="json"),
+            run_id=planned.run_id,
             reason=planned.reason,
             run_dir=self.run_dir,
             store=self.store,
             resources=self.spec.resources.model_dump(mode="json"),
+            kept=kept(self.ledger.starts()).get(planned.run_id, 0),
         )
-        self.flying[trial_id] = job, time.time()
-        return {"job": job.payload()}
 
-    def _search(self, problem: Problem, in_flight: set[str], given_up: set[str]) -> Decision:
+    def _search(self, problem: Problem, in_flight: dict[str, Flight]) -> Decision:
         """The search's next decision, written down before anything of it is launched."""
         entries = self.ledger.entries()
         known = decided(entries)
         attempts = self.ledger.attempts()
+        starts = self.ledger.starts()
         decision = decide_search(
-            problem, Progress(attempts, known, in_flight, given_up, warm_of(entries))
+            problem,
+            Progress(attempts, known, in_flight, self.given_up, warm_of(entries), starts),
         )
         if isinstance(decision, Wait):
             return decision
@@ -110,15 +144,33 @@ class PlanSearcher(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        flown = self.flying.pop(trial_id)
+        job = self.flying.pop(trial_id)
         if error:
-            self.given_up[trial_id] = flown
+            self.fallen[trial_id] = job
 
     def fail(self, trial_id: str, error: str) -> None:
-        """Records why a run was given up after its retries: Tune tells a searcher that a trial
-        failed, and only its callbacks, afterwards, with what."""
-        job, started_at = self.given_up[trial_id]
-        self.ledger.record(failed_record(job, self.data, error, started_at))
+        """Counts a failure, and records a run that has had its retries as failed. Tune tells a
+        searcher that a trial failed, and only its callbacks, afterwards, with what."""
+        job = self.fallen.pop(trial_id)
+        self.failures[job.run_id] += 1
+        if self.failures[job.run_id] > job.needs.retries:
+            self.given_up.add(job.run_id)
+            self.cut(job, "failed", error)
+
+    def cut(self, job: Job, status: Status, error: str) -> None:
+        """Records a run that did not come to its end."""
+        starts = [s for s in self.ledger.starts() if s.run_id == job.run_id]
+        self.ledger.record(cut_record(job, self.data, status, error, starts))
+
+    def _record_cut(self, why: str) -> None:
+        """Records as stopped what was begun, has not ended, and does not go on."""
+        planned = {p.run_id: p for p in (*self.planned, *decided(self.ledger.entries()))}
+        last = {s.run_id: s for s in self.ledger.starts()}
+        records = self.ledger.attempts()
+        over = {r.run_id for r in records if r.settled} | {r.start for r in records}
+        for run_id, start in last.items():
+            if run_id in planned and not {run_id, start.id} & over:
+                self.cut(self._job(planned[run_id]), "stopped", f"stopped: {why}")
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Partial results are in the records, once the run has ended."""

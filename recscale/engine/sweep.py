@@ -20,8 +20,10 @@ import ray
 from ray import tune
 
 from recscale.engine.allowance import Allowance
-from recscale.engine.job import ON_HEAD
+from recscale.engine.heart import HEARTBEAT_S
+from recscale.engine.job import ON_HEAD, OtherVersion
 from recscale.engine.monitor import SweepMonitor
+from recscale.engine.presence import Presence
 from recscale.engine.ready import Sweep, warm
 from recscale.engine.searcher import PlanSearcher
 from recscale.engine.tracking import tracker_callbacks
@@ -36,6 +38,7 @@ from recscale.study import Study, plan_entry
 
 ALIVE_S = 60  # seconds between the driver's signs of life in the ledger
 LOOK_S = 1  # seconds between looks at the ledger for the screen
+ORPHANS = 15  # looks, two heartbeats apart, for what a killed driver's workers still do
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,13 @@ def run(sweep: Sweep, on_change: Callable[[Study], None], extend: bool = False) 
     runs. A search that has ended stays ended unless `extend` lets it go on. Raises PlanError when
     a run asks for more than this machine has, and StorageError when the run directory or the store
     cannot be used, here or on a worker."""
+    with Presence(sweep.run_dir) as presence:
+        return _run(sweep, presence, on_change, extend)
+
+
+def _run(
+    sweep: Sweep, presence: Presence, on_change: Callable[[Study], None], extend: bool
+) -> Ended:
     ledger = Ledger(sweep.run_dir)
     if sweep.problem and not extend and ended(ledger.entries()):
         return Ended(Study.of(ledger))
@@ -63,6 +73,8 @@ def run(sweep: Sweep, on_change: Callable[[Study], None], extend: bool = False) 
         ledger.append("plan", **entry)
     if known:
         ledger.append("warm", **known)
+    if presence.followed:
+        _outlive(ledger)
     searcher = PlanSearcher(
         sweep.spec, data, sweep.planned, ledger, sweep.run_dir, sweep.store, sweep.problem
     )
@@ -70,10 +82,22 @@ def run(sweep: Sweep, on_change: Callable[[Study], None], extend: bool = False) 
         return _ended(ledger, searcher)
     searcher.flying.clear()
     ledger.append("session", pid=os.getpid())
-    interrupted = _tune(sweep, searcher, ledger, on_change)
+    interrupted = _tune(sweep, searcher, ledger, presence, on_change)
     if not interrupted:
         ledger.append("end", interrupted=False)
     return _ended(ledger, searcher, interrupted)
+
+
+def _outlive(ledger: Ledger) -> None:
+    """Waits until the workers of a driver that was killed are silent: Ray takes a moment to end
+    them, and what they do in it has to be known before anything is decided."""
+    for _ in range(ORPHANS):
+        before = sum(s.signs for s in ledger.starts() if not s.over)
+        if not before:
+            return
+        time.sleep(2 * HEARTBEAT_S)
+        if sum(s.signs for s in ledger.starts() if not s.over) == before:
+            return
 
 
 def _ended(ledger: Ledger, searcher: PlanSearcher, interrupted: bool = False) -> Ended:
@@ -82,7 +106,11 @@ def _ended(ledger: Ledger, searcher: PlanSearcher, interrupted: bool = False) ->
 
 
 def _tune(
-    sweep: Sweep, searcher: PlanSearcher, ledger: Ledger, on_change: Callable[[Study], None]
+    sweep: Sweep,
+    searcher: PlanSearcher,
+    ledger: Ledger,
+    presence: Presence,
+    on_change: Callable[[Study], None],
 ) -> bool:
     """Runs Tune to its end; says whether a signal ended it."""
     resources = sweep.spec.resources
@@ -106,7 +134,7 @@ def _tune(
         )
         per_trial = ON_HEAD
         trainable, space = leased_trial, {"bus": pool.name}
-    allowance, watch = Allowance(searcher), _Watch(searcher, ledger, on_change)
+    allowance, watch = Allowance(searcher), _Watch(searcher, ledger, presence, on_change)
     tuner = tune.Tuner(
         tune.with_resources(trainable, per_trial),
         param_space=space,
@@ -122,7 +150,7 @@ def _tune(
             name=session,
             storage_path=f"{sweep.run_dir}/tune",
             stop=allowance,
-            failure_config=tune.FailureConfig(max_failures=resources.retries),
+            failure_config=tune.FailureConfig(max_failures=0),  # the searcher decides again
             callbacks=[watch, *tracker_callbacks(sweep.spec)],
             verbose=0,
         ),
@@ -150,15 +178,14 @@ def slots(resources: ResourcesSpec) -> int:
 
 
 def _run_id(trial: Any) -> str:
-    from recscale.engine.job import Job
-
-    return Job(**trial.config["job"]).run.run_id
+    return trial.config["job"]["run_id"]
 
 
 def _connect(cpus: int) -> None:
     """The cluster of RAY_ADDRESS (`ray job submit` sets it), else a Ray of our own, without a
     dashboard: that starts in half the time and listens to nobody. `ray start --head` has one."""
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # only Tune's older output can be silenced
+    os.environ["TUNE_PRINT_ALL_TRIAL_ERRORS"] = "0"  # the ledger has them
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # the sweep names its trackers
     if "RAY_ADDRESS" in os.environ:
         ray.init(log_to_driver=False, logging_level=logging.ERROR)
@@ -190,10 +217,17 @@ def _connect(cpus: int) -> None:
 class _Watch(tune.Callback):
     """Hears of every step of Tune's loop: signs of life, failures, and the screen."""
 
-    def __init__(self, searcher: PlanSearcher, ledger: Ledger, on_change: Callable[[Study], None]):
+    def __init__(
+        self,
+        searcher: PlanSearcher,
+        ledger: Ledger,
+        presence: Presence,
+        on_change: Callable[[Study], None],
+    ):
         self.searcher, self.ledger, self.on_change = searcher, ledger, on_change
+        self.presence = presence
         self.monitor = SweepMonitor(searcher.spec.name)
-        self.trouble: StorageError | None = None
+        self.trouble: StorageError | PlanError | None = None
         """What ended the sweep; Tune passes on the words of an exception, not the exception."""
         self.alive_at = self.looked_at = time.monotonic()
 
@@ -202,6 +236,11 @@ class _Watch(tune.Callback):
         return {}
 
     def on_step_end(self, iteration: int, trials: Sequence[Any], **info: Any) -> None:
+        try:
+            self.presence.check()
+        except (StorageError, PlanError) as trouble:
+            self.trouble = trouble
+            raise
         if time.monotonic() - self.alive_at > ALIVE_S:
             self.ledger.append("alive")
             self.alive_at = time.monotonic()
@@ -218,12 +257,12 @@ class _Watch(tune.Callback):
         # in the storage, which is there some seconds later only
         error = Path(trial.error_file).read_text()
         try:
-            place = re.search(r"StorageError: (.+)", error.rpartition("Failure # ")[2])
-            if place:  # no run's fault, and every other run would meet it
-                raise StorageError(place[1])
+            for kind in (StorageError, OtherVersion):  # no run's fault, and all would meet it
+                if met := re.search(rf"\b{kind.__name__}: (.+)", error):
+                    raise kind(met[1])
             check_room(self.searcher.run_dir)  # a full disk kills in many words
             self.searcher.fail(trial.trial_id, error)
-        except StorageError as trouble:
+        except (StorageError, OtherVersion) as trouble:
             self.trouble = trouble
             raise
 

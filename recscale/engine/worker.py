@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from recscale.engine.drain import NodeDrain
-from recscale.engine.job import Job, finished_record
+from recscale.engine.heart import Heart
+from recscale.engine.job import Job, check_version, finished_record
 from recscale.engine.monitor import RunMonitor
 from recscale.ledger import Ledger, finished
 from recscale.run import CurvePoint
@@ -25,8 +26,8 @@ from recscale.storage import filesystem, guarded, remove
 
 @dataclass
 class RayHost:
-    """Tells Tune of every evaluation, through `send`, and the monitor of every look; only rank 0
-    speaks."""
+    """Tells Tune of every evaluation, through `send`, and the ledger and the monitor of every look;
+    only rank 0 speaks."""
 
     rank: int
     world: int
@@ -34,14 +35,21 @@ class RayHost:
     checkpoint_s: float
     send: Any
     drain: Callable[[], float | None]
-    monitor: RunMonitor
+    monitor: RunMonitor | None
+    heart: Heart | None
 
-    def looked(self, samples: int, train_loss: float) -> None:
-        if self.rank == 0:
+    def began(self, samples: int) -> None:
+        if self.heart:
+            self.heart.began(samples)
+
+    def looked(self, samples: int, train_loss: float, kept: int) -> None:
+        if self.heart:
+            self.heart.looked(samples, kept)
+        if self.monitor:
             self.monitor.looked(samples, train_loss)
 
     def report(self, point: CurvePoint) -> None:
-        if self.rank == 0:
+        if self.monitor:
             self.monitor.evaluated(point)
             self.send(point.columns())
 
@@ -79,8 +87,8 @@ def leased_trial(config: dict[str, Any]) -> None:
 def serve_leases(config: dict[str, Any]) -> None:
     """A worker of the warm group: trains one leased run after another until the bus closes. An
     error ends the whole group, because its other ranks may wait for this one; Train starts a new
-    group and Tune hands the run in again. A group that Train resizes ends without an error, and
-    the new one goes on with the same lease from its last checkpoint."""
+    group and the driver decides on the run again. A group that Train resizes ends without an
+    error, and the new one goes on with the same lease from its last checkpoint."""
     import ray
     import ray.train
     import ray.util
@@ -116,38 +124,48 @@ def serve_leases(config: dict[str, Any]) -> None:
 
 def run_job(job: Job, rank: int, world: int, send: Any, drain: Callable[[], float | None]) -> None:
     """Trains the run and, on rank 0, writes its record; does nothing for a run that another
-    driver has finished meanwhile. Raises StorageError when the run directory or the store cannot
-    be used."""
+    driver has finished meanwhile. Raises OtherVersion, and StorageError when the run directory or
+    the store cannot be used."""
     import torch
     import torch.distributed as dist
 
     from recscale.data.remote import fetched
     from recscale.data.store import Store
-    from recscale.train.loop import train
+    from recscale.train.loop import WATCH_STEPS, train
 
+    check_version(job)
     torch.set_num_threads(job.needs.cpus_per_worker)
     run, ledger = job.run, Ledger(job.run_dir)
-    done = rank == 0 and run.run_id in finished(ledger.records())
+    done = rank == 0 and job.run_id in finished(ledger.records())
     if world > 1:
         verdict = [done]
         dist.broadcast_object_list(verdict, src=0)
         done = verdict[0]
     if done:
         return
-    if rank == 0:
-        ledger.append("start", run_id=run.run_id, pid=os.getpid(), workers=world)
-    store = Store.open(fetched(job.store))
-    checkpoints = f"{job.run_dir}/checkpoints/{run.run_id}"
-    monitor = RunMonitor(job, store.manifest, world)
-    host = RayHost(rank, world, checkpoints, job.needs.checkpoint_s, send, drain, monitor)
+    heart = Heart(ledger.append, job, world) if rank == 0 else None
+    monitor = samples = None
     try:
-        outcome = train(run, store, host)
+        if heart:
+            heart.repeat()
+        store = Store.open(fetched(job.store))
+        if heart:
+            heart.opened(store.manifest, WATCH_STEPS * run.train.batch_size)
+            monitor = RunMonitor(job, store.manifest, world)
+        checkpoints = f"{job.run_dir}/checkpoints/{job.run_id}"
+        every_s = job.needs.checkpoint_s
+        outcome = train(
+            run, store, RayHost(rank, world, checkpoints, every_s, send, drain, monitor, heart)
+        )
+        samples = outcome.samples
     finally:
-        if rank == 0:
+        if heart:
+            heart.end(samples)
+        if monitor:
             monitor.ended()
     if rank == 0:
-        entries = ledger.entries()
-        starts = [e["at"] for e in entries if e["kind"] == "start" and e["run_id"] == run.run_id]
+        starts = [s for s in ledger.starts() if s.run_id == job.run_id]
+        starts.sort(key=lambda s: heart is not None and s.id == heart.id)  # this one last
         ledger.record(finished_record(job, store.manifest, outcome, starts))
         with guarded(checkpoints):
             remove(*filesystem(checkpoints))

@@ -6,30 +6,32 @@ from recscale.planner.fixed import (
     Launch,
     PlanError,
     Planned,
-    Spend,
     Stop,
     Wait,
     base_epochs,
     base_value,
     decide,
     expected,
+    held,
     pace,
     planned_runs,
-    spent,
     training,
 )
 from recscale.planner.replay import replay
 from recscale.planner.search import decide_search
 from recscale.planner.state import Progress, Warm
+from recscale.spend import Flight, Spend, Start, spent
 
 __all__ = [
     "Decision",
+    "Flight",
     "Launch",
     "PlanError",
     "Planned",
     "Problem",
     "Progress",
     "Spend",
+    "Start",
     "Stop",
     "Wait",
     "Warm",
@@ -38,6 +40,7 @@ __all__ = [
     "decide",
     "decide_search",
     "expected",
+    "held",
     "pace",
     "planned_runs",
     "problem",

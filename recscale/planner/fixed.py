@@ -6,7 +6,7 @@ Nothing here launches anything. `decide` is called again after every result.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -17,6 +17,7 @@ from recscale.manifest import Manifest
 from recscale.run import Cost, RunConfig, RunRecord, TrainConfig
 from recscale.schemes import BASE, scheme_points
 from recscale.spec import BudgetSpec, LearningRate, SweepSpec, middle
+from recscale.spend import Flight, Spend, Start, kept, spent, to_train
 
 
 class PlanError(ValueError):
@@ -60,28 +61,6 @@ class Stop:
 Decision = Launch | Wait | Stop
 
 
-@dataclass(frozen=True)
-class Spend:
-    """FLOPs of training, GPU-hours and $, failures counted."""
-
-    flop: float = 0.0
-    gpu_hours: float = 0.0
-    usd: float = 0.0
-
-    def __add__(self, other: Spend) -> Spend:
-        return Spend(self.flop + other.flop, self.gpu_hours + other.gpu_hours, self.usd + other.usd)
-
-    def within(self, budget: BudgetSpec) -> bool:
-        return all(
-            limit is None or used <= limit
-            for used, limit in (
-                (self.flop, budget.flop),
-                (self.gpu_hours, budget.gpu_hours),
-                (self.usd, budget.usd),
-            )
-        )
-
-
 def planned_runs(spec: SweepSpec, data: Manifest) -> list[Planned]:
     """Every run of a grid or one-axis sweep, of every family, each once, the cheapest first.
     Raises PlanError with every reason why the sweep cannot run on this data or machine."""
@@ -107,46 +86,66 @@ def planned_runs(spec: SweepSpec, data: Manifest) -> list[Planned]:
 def decide(
     planned: Sequence[Planned],
     attempts: Iterable[RunRecord],
-    in_flight: Collection[str],
+    in_flight: Mapping[str, Flight],
     given_up: Collection[str],
     budget: BudgetSpec,
+    starts: Sequence[Start] = (),
 ) -> Decision:
-    """The next run of a fixed plan: the cheapest that is neither done, running nor given up, as
-    long as the budget holds with everything in flight counted at its estimate."""
+    """The next run of a fixed plan: of those that are neither done, running nor given up, the one
+    with the least still to train, as long as the budget holds it with all that was spent and all
+    that is under way."""
     attempts = list(attempts)
     settled = {r.run_id for r in attempts if r.settled} | set(given_up)
     open_runs = [p for p in planned if p.run_id not in settled and p.run_id not in in_flight]
     if not open_runs:
         return Wait("the last runs are under way") if in_flight else Stop("every run has ended")
-    slower = max(1.0, pace(attempts))  # a run that fails is charged its estimate
-    committed = spent(attempts)
+    slower = max(1.0, pace(attempts))
+    committed = spent(attempts, starts)
     for p in planned:
         if p.run_id in in_flight:
-            committed += expected(p.cost, slower)
-    following = open_runs[0]
-    if (committed + expected(following.cost, slower)).within(budget):
+            committed += in_flight[p.run_id].owed(expected(p.cost, slower))
+    following, needs = min(_needs(open_runs, starts, slower), key=lambda n: n[1].flop)
+    if (committed + needs).within(budget):
         return Launch((following,), following.reason)
     if in_flight:
         return Wait("the budget holds no further run until those under way have ended")
-    return Stop(
-        f"the budget holds no further run; {len(open_runs)} of {len(planned)} planned runs are "
-        "not started",
-        exhausted=True,
-    )
+    begun = {s.run_id for s in starts}
+    fresh = sum(p.run_id not in begun for p in open_runs)
+    cut = len(open_runs) - fresh
+    what = f"{fresh} of {len(planned)} planned runs are not started"
+    what += f", {cut} not trained to their end" if cut else ""
+    return Stop(f"the budget holds no further run; {what}", exhausted=True)
 
 
-def spent(attempts: Iterable[RunRecord]) -> Spend:
-    """What all attempts have used, work that was lost with a worker included. An attempt that was
-    stopped is part of what the run measured once it has gone on to its end."""
-    attempts, total = list(attempts), Spend()
-    ended = {r.run_id for r in attempts if r.settled}
-    for r in attempts:
-        if r.status == "stopped" and r.run_id in ended:
-            continue
-        cost = r.spent
-        k = 1 + r.lost
-        total += Spend(k * cost.train_flop, k * cost.gpu_hours, k * cost.usd)
-    return total
+def held(
+    planned: Sequence[Planned],
+    attempts: Iterable[RunRecord],
+    starts: Sequence[Start],
+    budget: BudgetSpec,
+) -> list[str]:
+    """Ids of the open runs that the budget holds if each takes what is estimated, in the order in
+    which `decide` launches them."""
+    attempts = list(attempts)
+    settled = {r.run_id for r in attempts if r.settled}
+    open_runs = [p for p in planned if p.run_id not in settled]
+    committed, found = spent(attempts, starts), []
+    needs = _needs(open_runs, starts, max(1.0, pace(attempts)))
+    for run, need in sorted(needs, key=lambda n: n[1].flop):
+        committed += need
+        if not committed.within(budget):
+            break
+        found.append(run.run_id)
+    return found
+
+
+def _needs(
+    runs: Iterable[Planned], starts: Sequence[Start], slower: float
+) -> Iterator[tuple[Planned, Spend]]:
+    """Runs with what is still to spend on each, from the checkpoint that it has."""
+    had = kept(starts)
+    for p in runs:
+        share = to_train(p.cost.samples, had.get(p.run_id, 0))
+        yield p, expected(p.cost, slower).times(share)
 
 
 def pace(attempts: Iterable[RunRecord]) -> float:

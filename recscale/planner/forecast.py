@@ -8,13 +8,14 @@ import numpy as np
 
 from recscale.planner.candidates import Problem
 from recscale.planner.choose import WORTH
-from recscale.planner.fixed import Launch, Planned, Spend
+from recscale.planner.fixed import Launch, Planned
 from recscale.planner.goals import at_target, goal_of, optima
 from recscale.planner.inference import SCATTER
 from recscale.planner.search import FEWEST, decide_search
 from recscale.planner.state import LEAST, Progress, SearchState, waits_on
 from recscale.planner.value import POWER, falls, look
 from recscale.run import RunRecord
+from recscale.spend import Spend
 
 MOST = 80  # runs foreseen one by one; more would change little
 TYPICAL = (0.64, 0.35)  # constant over the smallest loss, and exponents, of published laws

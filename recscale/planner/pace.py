@@ -39,7 +39,7 @@ class Throughput:
 
     def factors(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(expected, not to be passed) over estimated seconds, (m,) each, of runs with these
-        `features`. The latter is 1 at least: a run that fails is charged its estimate."""
+        `features`. The latter is 1 at least: an estimate is not undercut on the word of a few."""
         x = self._centred(x)
         mean = x @ self.beta
         sd = np.sqrt(np.einsum("mi,ij,mj->m", x, self.cov, x) + self.noise**2)

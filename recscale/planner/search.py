@@ -14,11 +14,12 @@ import numpy as np
 
 from recscale.planner.candidates import Problem
 from recscale.planner.choose import START, WIDER, Choice, start_size
-from recscale.planner.fixed import Decision, Launch, PlanError, Planned, Spend, Stop, Wait
+from recscale.planner.fixed import Decision, Launch, PlanError, Planned, Stop, Wait
 from recscale.planner.goals import AtTarget, at_target, goal_of, optima
 from recscale.planner.state import Progress, SearchState, limits
 from recscale.planner.value import Goal, Outlook, spread
 from recscale.spec import BudgetSpec
+from recscale.spend import Spend
 from recscale.words import number, quantity
 
 FEWEST = 4  # finished runs before anything is believed
@@ -46,11 +47,11 @@ def decide_search(problem: Problem, progress: Progress) -> Decision:
 def _relaunch(state: SearchState, pending: list[Planned]) -> Decision:
     """A run decided on earlier comes first: nothing that was decided is forgotten."""
     for run in pending:
-        if state.holds(run.cost):
+        if state.holds(run):
             return Launch((run,), run.reason)
     if state.progress.in_flight:
         return Wait("the budget holds no further run until those under way have ended")
-    left = quantity(sum(p.cost.train_flop for p in pending))
+    left = quantity(sum(state.share(p) * p.cost.train_flop for p in pending))
     return Stop(
         f"the budget does not hold the {len(pending)} runs already decided on ({left} FLOP)",
         exhausted=True,

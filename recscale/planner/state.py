@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,11 +13,12 @@ from recscale.ledger import standing
 from recscale.planner.beating import beating
 from recscale.planner.candidates import Problem, in_unit, values
 from recscale.planner.choose import Choice, Seen, chances, choose
-from recscale.planner.fixed import Planned, Spend, spent
+from recscale.planner.fixed import Planned
 from recscale.planner.pace import Throughput, features
 from recscale.planner.value import Goal, Outlook
 from recscale.run import Cost, RunRecord
 from recscale.spec import BudgetSpec
+from recscale.spend import Flight, Spend, Start, kept, spent, to_train
 
 LEAST = 1 / 400  # of the budget: what any run costs in starting it and in waiting for it
 
@@ -37,17 +38,20 @@ class Progress:
     """How far a search is: everything that `decide_search` may know.
 
     Attributes:
-        attempts: every recorded attempt, in the order of time.
+        attempts: every recorded attempt, in order.
         decided: every run the search has decided on so far, in that order.
-        in_flight, given_up: run ids.
+        in_flight: what is under way, by run id.
+        given_up: run ids.
         warm: runs that were not bought here.
+        starts: every start of a run, in order.
     """
 
     attempts: Sequence[RunRecord] = ()
     decided: Sequence[Planned] = ()
-    in_flight: Collection[str] = ()
+    in_flight: Mapping[str, Flight] = field(default_factory=dict)
     given_up: Collection[str] = ()
     warm: Warm | None = None
+    starts: Sequence[Start] = ()
 
 
 class SearchState:
@@ -59,7 +63,8 @@ class SearchState:
         records = [r for r in standing(progress.attempts) if r.status != "stopped"]
         self.settled = {r.run_id for r in records} | set(progress.given_up)
         self.throughput = Throughput(progress.attempts)
-        self.used = spent(progress.attempts)
+        self.used = spent(progress.attempts, progress.starts)
+        self.kept = kept(progress.starts)
         waiting = {p.run_id: p for p in progress.decided if p.run_id not in self.settled}
         self.pending = [p for i, p in waiting.items() if i not in progress.in_flight]
         self._sample(records, waiting)
@@ -141,7 +146,7 @@ class SearchState:
         problem, budget = self.problem, self.problem.spec.budget
         self.committed = self.used
         for p in in_flight:
-            self.committed += self.upper(p.cost)
+            self.committed += self.progress.in_flight[p.run_id].owed(self.upper(p.cost))
         mean, upper = self.throughput.factors(problem.features)
         flop, hours, usd = problem.spends.T
         tries = np.where(self.seed > 0, 1, len(problem.spec.train.learning_rate.tune))
@@ -162,8 +167,13 @@ class SearchState:
         _, (most,) = self.throughput.factors(features([cost]))
         return Spend(cost.train_flop, cost.gpu_hours * most, cost.usd * most)
 
-    def holds(self, cost: Cost) -> bool:
-        return (self.committed + self.upper(cost)).within(self.problem.spec.budget)
+    def share(self, run: Planned) -> float:
+        """What is still to train of a run, as a share of it."""
+        return to_train(run.cost.samples, self.kept.get(run.run_id, 0))
+
+    def holds(self, run: Planned) -> bool:
+        needs = self.upper(run.cost).times(self.share(run))
+        return (self.committed + needs).within(self.problem.spec.budget)
 
     def spend(self, points: Sequence[int] | np.ndarray) -> Spend:
         total = Spend()

@@ -181,6 +181,15 @@ def spend(used: Spend, budget: BudgetSpec) -> str:
     return "  ".join(parts)
 
 
+def held_line(used: Spend, budget: BudgetSpec, runs: int, of: int) -> str:
+    """How many of the open runs the budget holds, and what it is."""
+    what = f"budget: {spend(used, budget)} spent"
+    if not of:
+        return f"{what}; every run has ended"
+    more = "" if runs == of else "; raise it, or take cheaper values of the axes"
+    return f"{what}; the rest holds {runs} of the {of} runs that are open, at their estimates{more}"
+
+
 def law(study: Study) -> str:
     """The law in a few signs, or what it still lacks; of several families one after the other."""
     parts = study.parts()

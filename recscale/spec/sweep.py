@@ -189,6 +189,16 @@ class SweepSpec(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _budget_is_of_what_is_used(self) -> SweepSpec:
+        if self.budget.gpu_hours is not None and not self.resources.gpus_per_worker:
+            raise ValueError(
+                f"budget.gpu_hours: {self.budget.gpu_hours:g}, and no worker has a GPU "
+                "(resources.gpus_per_worker 0): it would limit nothing; give budget.flop or "
+                "budget.usd, or say how many GPUs a worker has"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _consistent(self) -> SweepSpec:
         most = self.resources.most_workers
         if self.train.batch_size and self.train.batch_size < most:

@@ -64,6 +64,8 @@ class Checkpoints:
         self.cost_s = FIRST_COST_S
         self.interval_s = interval(self.cost_s, most_s)
         self.write_s = 0.0
+        self.kept = 0
+        """Step of the newest whole checkpoint."""
         self.saved_at = time.monotonic()
         self.noticed = False
         self.writer = futures.ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
@@ -84,7 +86,9 @@ class Checkpoints:
         random = f"{newest}/random-{self.rank}.pt"
         if exists(self.fs, random):  # absent for a rank that the earlier world did not have
             torch.set_rng_state(torch.load(io.BytesIO(read(self.fs, random)), weights_only=True))
-        return json.loads(read(self.fs, f"{newest}/{FACTS}"))
+        facts = json.loads(read(self.fs, f"{newest}/{FACTS}"))
+        self.kept = facts["step"]
+        return facts
 
     def due(self, drain_s: float | None) -> bool:
         """Whether it is time; `drain_s` are the seconds until a node is taken away, None without
@@ -141,6 +145,7 @@ class Checkpoints:
             if self.rank == 0:
                 # beside the tensors: a dict without tensors breaks loading on another world size
                 write(self.fs, f"{folder}/{FACTS}", facts.encode())
+                self.kept = step
                 for old in _checkpoints(self.fs, self.root):
                     if old != folder:
                         remove(self.fs, old)

@@ -22,9 +22,14 @@ class Host(Protocol):
         """Where this run keeps its checkpoint, shared by all ranks; None keeps none."""
         ...
 
-    def looked(self, samples: int, train_loss: float) -> None:
-        """Called on every rank at each look at the loss, after `samples` of all samples;
-        `train_loss` is the mean log-loss (nats) since the look before."""
+    def began(self, samples: int) -> None:
+        """Called on every rank before the first step: the training goes on from `samples`."""
+        ...
+
+    def looked(self, samples: int, train_loss: float, kept: int) -> None:
+        """Called on every rank at each look at the loss, after `samples` of all samples, of which
+        the newest whole checkpoint holds `kept`; `train_loss` is the mean log-loss (nats) since
+        the look before."""
         ...
 
     def report(self, point: CurvePoint) -> None:
@@ -45,7 +50,10 @@ class PlainHost:
     checkpoints: str | Path | None = None
     checkpoint_s: float = 60.0
 
-    def looked(self, samples: int, train_loss: float) -> None:
+    def began(self, samples: int) -> None:
+        pass
+
+    def looked(self, samples: int, train_loss: float, kept: int) -> None:
         pass
 
     def report(self, point: CurvePoint) -> None:

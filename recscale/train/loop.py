@@ -42,8 +42,6 @@ class Outcome:
     """The same, times the workers that each attempt had."""
     workers: int
     """At the end."""
-    at_risk_s: float
-    """The most seconds of work that a kill costs this run: those between two checkpoints."""
     resumed: int
     peak_bytes: int
     error: str | None = None
@@ -109,6 +107,7 @@ class _Training:
             )
             facts = self.checkpoints.load()
         self.progress = _Progress.restore(facts) if facts else _Progress()
+        host.began(self.progress.step * config.train.batch_size)
         self.earlier = self.progress.time_s, self.progress.worker_s
         # what was summed since the last look
         self.pending = torch.zeros((), dtype=torch.float64, device=self.device)
@@ -172,7 +171,8 @@ class _Training:
         self.pending_untrained = self.pending_samples = 0.0
         progress.loss_sum += loss
         progress.loss_samples += round(samples)
-        self.host.looked(progress.step * self.config.train.batch_size, loss / samples)
+        batch, kept = self.config.train.batch_size, self.checkpoints.kept if self.checkpoints else 0
+        self.host.looked(progress.step * batch, loss / samples, kept * batch)
         progress.judgement = progress.judgement.hear(loss, untrained)
         limit = self.config.train.diverge_above
         if not progress.judgement.diverged(limit):
@@ -238,7 +238,6 @@ class _Training:
             time_s=time_s,
             worker_s=worker_s,
             workers=self.host.world,
-            at_risk_s=self.checkpoints.interval_s if self.checkpoints else math.inf,
             resumed=self.progress.resumed,
             peak_bytes=_peak_bytes(),
             error=error,
