@@ -29,17 +29,18 @@ def load(sweep: str) -> SweepSpec:
         refuse(str(error))
 
 
-def open_sweep(spec: SweepSpec) -> Sweep:
+def open_sweep(spec: SweepSpec, sweep: str) -> Sweep:
+    """The sweep of the file `sweep`, ready to run, or a refusal with its lines."""
     from recscale.data.layout import DataError
     from recscale.engine.ready import ready
     from recscale.planner import PlanError
-    from recscale.specfile import SpecError
+    from recscale.specfile import SpecError, with_lines
 
     try:
         with bar() as progress:
             return ready(spec, progress)
     except (SpecError, DataError, PlanError) as error:
-        refuse(str(error))
+        refuse(with_lines(sweep, str(error)))
 
 
 def open_study(rundir: str) -> Study:

@@ -1,10 +1,10 @@
 """What to run next: pure functions of a sweep and its records, and one sentence why."""
 
 from recscale.planner.candidates import Problem, problem
+from recscale.planner.checks import PlanError
 from recscale.planner.fixed import (
     Decision,
     Launch,
-    PlanError,
     Planned,
     Spend,
     Stop,
@@ -15,9 +15,12 @@ from recscale.planner.fixed import (
     expected,
     pace,
     planned_runs,
+    remarks,
     spent,
     training,
 )
+from recscale.planner.idle import idle_options
+from recscale.planner.lawful import misnamed
 from recscale.planner.replay import replay
 from recscale.planner.search import decide_search
 from recscale.planner.state import Progress, Warm
@@ -38,9 +41,12 @@ __all__ = [
     "decide",
     "decide_search",
     "expected",
+    "idle_options",
+    "misnamed",
     "pace",
     "planned_runs",
     "problem",
+    "remarks",
     "replay",
     "spent",
     "training",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -11,11 +12,13 @@ from pydantic import (
     model_validator,
 )
 
+from recscale.spec.document import shown
 from recscale.spec.positive import Comparison
 from recscale.values import (
     Count,
     Frozen,
     Share,
+    Whole,
 )
 
 
@@ -82,11 +85,11 @@ class SyntheticData(_Data):
     """`click`: a label a row. `next_item`: each event is predicted from its user's past."""
     rows: Annotated[Count, Field(ge=1000)] = 500_000
     """Impressions, training and evaluation together."""
-    users: Count = 20_000
+    users: Annotated[Count, Field(le=10**8)] = 20_000
     """Users that the world has."""
-    items: Count = 10_000
+    items: Annotated[Count, Field(le=10**8)] = 10_000
     """Items that the world has."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Whole = 0
     """Of the world and of the rows drawn from it."""
 
     @model_validator(mode="after")
@@ -169,20 +172,35 @@ class Columns(Frozen):
 class Negatives(Frozen):
     """Sampled negatives of implicit feedback, only items already seen by the row's time."""
 
-    per_positive: Count = 4
+    per_positive: Annotated[Count, Field(le=1000)] = 4
     """Negatives drawn for each positive."""
     distribution: Literal["uniform", "popularity"] = "uniform"
     """`popularity`: in proportion to how often the item had occurred by then."""
 
 
+def _separator(value: str) -> str:
+    if not value or set(value) & {"\r", "\n"}:
+        raise ValueError("should be one character or several, none of them the end of a line")
+    return value
+
+
+def _mark(value: str) -> str:
+    if not re.fullmatch("[!-~]", value):
+        raise ValueError("should be one visible ASCII character, or null")
+    return value
+
+
+Mark = Annotated[str, AfterValidator(_mark)]
+
+
 class TextFormat(Frozen):
     """The dialect of text files that are not plain CSV."""
 
-    separator: Annotated[str, Field(pattern=r"^[^\r\n]+$")] = ","
+    separator: Annotated[str, AfterValidator(_separator)] = ","
     """What stands between two values: one character, or several where no value is quoted."""
-    quote: Annotated[str, Field(pattern=r"^[!-~]$")] | None = '"'
+    quote: Mark | None = '"'
     """The character round a value that holds separators; null: no value is quoted."""
-    escape: Annotated[str, Field(pattern=r"^[!-~]$")] | None = None
+    escape: Mark | None = None
     """The character that takes the meaning from the next one, mostly a backslash, as MySQL, Hive
     and many warehouses write it; an N behind it and alone, unquoted, is a missing value then. With
     null a quote inside a quoted value is doubled."""
@@ -222,10 +240,10 @@ def _time_format(value: str) -> str:
     try:
         if "%" in value and datetime.strptime(sample.strftime(value), value):
             return value
-    except ValueError:
+    except (ValueError, re.error):  # the latter where a part stands twice
         pass
     raise ValueError(
-        f"{value!r} is none of {', '.join([*TIME_UNITS, *DAY_ORDERS])}, nor a "
+        f"{shown(value)} is none of {', '.join([*TIME_UNITS, *DAY_ORDERS])}, nor a "
         "strptime pattern such as %d/%m/%Y %H:%M"
     )
 
@@ -266,7 +284,7 @@ class EventsData(_Data):
     """`click`: will this user take this item? `next_item`: which item does a user take next?"""
     negatives: Negatives = Negatives()
     """Of task click without label or positive: what is sampled beside each event."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Whole = 0
     """Of the sampled negatives."""
 
     @property
@@ -304,7 +322,7 @@ class PublishedData(_Data):
     and none are sampled."""
     negatives: Negatives = Negatives()
     """Of task click without `positive`: what is sampled beside each event."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Whole = 0
     """Of the sampled negatives."""
 
     @property
