@@ -78,11 +78,12 @@ FactorAxis = Annotated[tuple[Positive, ...], BeforeValidator(as_axis)]
 
 def share(value: Any) -> Any:
     """`10%` and `0.1` are the same share."""
-    if isinstance(value, str) and value.strip().endswith("%"):
+    if isinstance(value, str):
+        text = value.strip()
         try:
-            return float(value.strip()[:-1]) / 100
+            return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
         except ValueError:
-            raise ValueError(f"{value!r} is not a share; write 10% or 0.1") from None
+            raise ValueError(f"{value[:60]!r} is not a share; write 10% or 0.1") from None
     return plain_number(value)
 
 

@@ -41,6 +41,15 @@ def open_sweep(spec: SweepSpec, sweep: str) -> Sweep:
             return ready(spec, progress)
     except (SpecError, DataError, PlanError) as error:
         refuse(with_lines(sweep, str(error)))
+    except MemoryError:
+        what = "data.rows" if spec.data.source == "synthetic" else "data.path"
+        refuse(
+            with_lines(
+                sweep,
+                f"{what}: this machine has too little memory to prepare so much data; take less of "
+                "it, or prepare it on a larger machine",
+            )
+        )
 
 
 def open_study(rundir: str) -> Study:

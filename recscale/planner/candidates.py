@@ -16,7 +16,7 @@ from recscale.families import AnyModelConfig, ModelConfig
 from recscale.manifest import Manifest
 from recscale.planner.checks import PlanError, check, check_rates, idle_values
 from recscale.planner.fixed import training
-from recscale.planner.lawful import outlook, values
+from recscale.planner.lawful import no_law, outlook, values
 from recscale.planner.pace import features
 from recscale.run import Cost, RunConfig, TrainConfig
 from recscale.spec import SweepSpec
@@ -153,7 +153,7 @@ def problem(spec: SweepSpec, data: Manifest) -> Problem:
     logx, possible = _logs(spec, rows)
     ranked = [p for p, ok in zip(ranked, possible, strict=True) if ok]
     target = _target(spec, data, ranked, memory)
-    remarks += [*law.said, *filter(None, [law.not_yet])]
+    remarks += [*law.said, *([no_law(spec, law.not_yet)] if law.not_yet else [])]
     return Problem(spec, data, tuple(ranked), logx[possible], target, whole, tuple(remarks))
 
 

@@ -15,7 +15,7 @@ from recscale.cost import estimate
 from recscale.families import ModelConfig, Rates
 from recscale.manifest import Manifest
 from recscale.planner.checks import PlanError, check, check_memory, check_rates, idle_values
-from recscale.planner.lawful import outlook, rows_of
+from recscale.planner.lawful import no_law, outlook, rows_of
 from recscale.run import Cost, RunConfig, RunRecord, TrainConfig
 from recscale.schemes import BASE, scheme_points
 from recscale.spec import BudgetSpec, LearningRate, SweepSpec, middle
@@ -117,11 +117,10 @@ def remarks(spec: SweepSpec, data: Manifest, planned: Sequence[Planned]) -> list
         runs = [p for p in planned if p.config.model.family == family]
         law_of = outlook(part, rows_of(runs))
         why = law_of.never or law_of.not_yet
-        of = f"{family}: " if len(spec.models) > 1 else ""
         if why and (stated or law.hold_out_largest is not None):
             raise PlanError(why)
         out += law_of.said
-        out += [f"{of}these runs will determine no law: {why}"] if why else []
+        out += [no_law(part, why)] if why else []
     return out
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recscale.frame import unique_samples
+from recscale.frame import FORESEEN, unique_samples
 from recscale.laws import LawError
 from recscale.laws.choice import CATALOGUE, build
 from recscale.laws.points import check, undetermined
@@ -21,8 +21,6 @@ from recscale.spec.document import shortened
 
 KEY = "law.variables"
 LOSS = "loss of a run"
-COLUMNS = {*TrainConfig.model_fields, *Cost.model_fields, "forward_flop", "unique_samples"}
-"""Of every run, before it runs; the sizes of its family besides."""
 
 
 def values(model: Any, train: TrainConfig, cost: Cost) -> dict[str, float]:
@@ -45,7 +43,7 @@ def misnamed(spec: SweepSpec) -> list[str]:
     twice = sorted({v for v in variables if variables.count(v) > 1})
     if twice:
         out.append(f"{key}: {shortened(twice[0])} stands twice; name each column once")
-    known = set.intersection(*({*type(m).model_fields} for m in spec.models)) | COLUMNS
+    known = set.intersection(*({*type(m).model_fields} for m in spec.models)) | {*FORESEEN}
     for v in dict.fromkeys(variables):
         if v not in known:
             also = "; what a run measures is no variable of its law" if _measured(v, spec) else ""
@@ -111,6 +109,12 @@ def outlook(spec: SweepSpec, rows: Sequence[dict[str, float]]) -> Outlook:
             f"others determine no law: {why}"
         )
     return replace(whole, never=why)
+
+
+def no_law(spec: SweepSpec, why: str) -> str:
+    """A remark on a sweep whose runs determine no law, though it does not ask for one by name."""
+    usual = "" if spec.law.variables else f"left out, and of {', '.join(spec.law_variables)} "
+    return f"{KEY}: {usual}these runs determine no law: {why.removeprefix(f'{KEY}: ')}"
 
 
 def _of(spec: SweepSpec, frame: pd.DataFrame) -> Outlook:

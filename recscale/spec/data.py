@@ -83,11 +83,11 @@ class SyntheticData(_Data):
     """A world made here."""
     task: Literal["click", "next_item"] = "click"
     """`click`: a label a row. `next_item`: each event is predicted from its user's past."""
-    rows: Annotated[Count, Field(ge=1000)] = 500_000
+    rows: Annotated[Count, Field(ge=1000, le=10**9)] = 500_000
     """Impressions, training and evaluation together."""
-    users: Annotated[Count, Field(le=10**8)] = 20_000
+    users: Annotated[Count, Field(le=10**7)] = 20_000
     """Users that the world has."""
-    items: Annotated[Count, Field(le=10**8)] = 10_000
+    items: Annotated[Count, Field(le=10**7)] = 10_000
     """Items that the world has."""
     seed: Whole = 0
     """Of the world and of the rows drawn from it."""

@@ -18,7 +18,7 @@ import yaml
 Loc = tuple[str | int, ...]
 
 MOST_BYTES = 1 << 20
-MOST_VALUES = 10_000
+MOST_VALUES = 5_000
 """Values and keys of a file, aliases replaced by what they stand for."""
 DEEPEST = 20
 """Mappings and lists within each other; a sweep needs five."""
@@ -92,9 +92,8 @@ def document(text: str, name: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
-        raise SpecError(
-            [f"{name}{line}: not YAML: {error.problem or error.context or 'it cannot be read'}"]
-        ) from None
+        words = " ".join(filter(None, [error.context, error.problem]))
+        raise SpecError([f"{name}{line}: not YAML: {words}"]) from None
     if not isinstance(node, yaml.MappingNode):
         raise SpecError([f"{name}:1: a sweep file is a mapping of keys such as name, data, model"])
     walk = _Walk()
@@ -128,6 +127,10 @@ def shown(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, str):
         return f"'{shortened(value)}'"
+    if isinstance(value, list | tuple):
+        return f"a list of {len(value):,}" if value else "an empty list"
+    if isinstance(value, dict):
+        return "a mapping"
     return f"{value:.6g}" if isinstance(value, float) else shortened(str(value))
 
 
@@ -139,11 +142,12 @@ class _TooMuch(Exception):
 
 
 def _too_many(loc: Loc, line: int) -> _TooMuch:
-    here = f"{dotted(loc)}: " if loc else ""
+    last = loc[-1] if loc else ""
+    key, many = (loc[:-1], f"a list of more than {last:,}") if isinstance(last, int) else (loc, "")
     return _TooMuch(
         line,
-        f"{here}more than {MOST_VALUES:,} values stand up to here, aliases counted as what they "
-        "stand for; a sweep file holds no more: name fewer values",
+        f"{dotted(key)}: {many or 'too many'} values; a sweep file holds {MOST_VALUES:,} in all, "
+        "aliases counted as what they stand for: name fewer",
     )
 
 
@@ -171,7 +175,7 @@ class _Loader(yaml.SafeLoader):
         self._depth += 1
         line = self.line + 1
         if self._met > MOST_VALUES:
-            raise _too_many(self._loc[:2], line)
+            raise _too_many(self._loc[:3], line)
         if self._depth > DEEPEST:
             raise _too_deep(self._loc, line)
         try:
@@ -203,7 +207,7 @@ class _Walk:
         self.lines[loc] = line
         self._met += 1
         if self._met > MOST_VALUES:
-            raise _too_many(loc[:2], line)
+            raise _too_many(loc[:3], line)
         if id(node) in self._within:
             self._wrong(line, loc, "an alias stands for something that holds the alias itself")
             return None
@@ -233,7 +237,7 @@ class _Walk:
             if key.tag == f"{PLAIN}merge":
                 for source in value.value if isinstance(value, yaml.SequenceNode) else [value]:
                     if isinstance(source, yaml.MappingNode):
-                        merged = self.value(source, loc, line) | merged
+                        merged = (self.value(source, loc, line) or {}) | merged
                     else:
                         self._wrong(line, loc, "'<<' takes in mappings only")
                 continue
@@ -270,7 +274,7 @@ class _Walk:
         except OverflowError:
             self._wrong(line, loc, f"{shown(node.value)}: is beyond the largest number there is")
         except (ValueError, IndexError):
-            self._wrong(line, loc, f"{shown(node.value)}: is no number of fewer than 4,300 digits")
+            self._wrong(line, loc, f"{shown(node.value)}: cannot be read as a number")
         return None
 
     def _text(self, text: str, loc: Loc, line: int) -> str:

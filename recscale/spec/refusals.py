@@ -48,7 +48,7 @@ def refusals(doc: Document, errors: Iterable[ErrorDetails]) -> list[tuple[int, s
     """(line, `key: what is wrong; what is allowed`), one for each place that pydantic complains
     of, and those of the document itself."""
     out = list(doc.errors)
-    told = {doc.line(loc) for loc in doc.lines if _said(loc, doc)}
+    told = {line for line, _ in doc.errors}
     places: dict[Loc, list[ErrorDetails]] = defaultdict(list)
     for error in errors:
         places[_in_file(error, doc.lines)].append(error)
@@ -56,7 +56,10 @@ def refusals(doc: Document, errors: Iterable[ErrorDetails]) -> list[tuple[int, s
         deeper = any(other[: len(loc)] == loc and other != loc for other in places)
         if deeper and all(_takes_no_mapping(e) for e in each):
             continue  # where text or a mapping may stand, the mapping is what was meant
-        if doc.line(loc) not in told:
+        unsaid = doc.line(loc) not in told and not (
+            doc.errors and each[0]["type"] == "string_unicode"
+        )
+        if unsaid:
             out.append(_sentence(doc, loc, each))
     return out
 
@@ -77,10 +80,6 @@ def kinds_of(key: str) -> list[str]:
     if key not in TAGS:
         return []
     return [kind for m in _models_of(SweepSpec, key) for kind in _kinds(m, TAGS[key])]
-
-
-def _said(loc: Loc, doc: Document) -> bool:
-    return any(sentence.startswith(f"{dotted(loc)}: ") for _, sentence in doc.errors)
 
 
 def _sentence(doc: Document, loc: Loc, errors: Sequence[ErrorDetails]) -> tuple[int, str]:
@@ -107,11 +106,10 @@ def _sentence(doc: Document, loc: Loc, errors: Sequence[ErrorDetails]) -> tuple[
         return doc.line((*loc, key)), f"{where}.{key}: {tag} is not a {key}; allowed: {tags}"
     if kind == "value_error":
         return _own_words(doc, loc, str(context["error"]), given)
-    value = "" if isinstance(given, dict | list | tuple) else f"{shown(given)}: "
     if kind in BOUNDS:
         word, bound = BOUNDS[kind]
-        return doc.line(loc), f"{where}: {value}should be {word} {context[bound]:,g}"
-    return doc.line(loc), f"{where}: {value}should be {' or '.join(_allowed(errors))}"
+        return doc.line(loc), f"{where}: {shown(given)}: should be {word} {context[bound]:,g}"
+    return doc.line(loc), f"{where}: {shown(given)}: should be {' or '.join(_allowed(errors))}"
 
 
 def _allowed(errors: Sequence[ErrorDetails]) -> Iterator[str]:
