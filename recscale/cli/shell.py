@@ -68,7 +68,9 @@ def bar() -> Iterator[Callable[[int, int | None], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     columns = ("preparing", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    console = Console(stderr=True)
+    # elsewhere than on a terminal it would leave no more than an empty line
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     tasks: list[Any] = []
 
     def progress(done: int, total: int | None) -> None:

@@ -15,6 +15,8 @@ def idle_options(spec: SweepSpec, data: Manifest) -> Iterator[str]:
     train, search = spec.train, spec.search
     if train.sgd_after is None:
         yield from _idle("train", train, "sgd_rate", "train.sgd_after is not given")
+    elif train.sgd_after == 1:
+        yield from _idle("train", train, "sgd_after", "1 is the end of every run")
     if search.strategy != "frontier":
         yield from _idle("search", search, "goal", "it belongs to strategy frontier")
     if search.strategy != "schemes":

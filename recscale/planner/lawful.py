@@ -37,7 +37,7 @@ def misnamed(spec: SweepSpec) -> list[str]:
     law, variables = spec.law, spec.law_variables
     stated = law.variables is not None
     key = KEY if stated else "law.form"
-    if stated and not variables:
+    if law.variables == ():
         return [f"{key}: names no column; name 1 to 4 of them, or leave it out"]
     out = []
     twice = sorted({v for v in variables if variables.count(v) > 1})
