@@ -52,8 +52,8 @@ def with_lines(path: str | Path, sentences: str) -> str:
         return sentences
     out = []
     for sentence in sentences.splitlines():
-        place = located(doc, sentence)
-        out.append(f"{path}:{place[0]}: {place[1]}" if place else sentence)
+        line = located(doc, sentence)
+        out.append(f"{path}:{line}: {sentence}" if line else sentence)
     return "\n".join(out)
 
 

@@ -153,7 +153,7 @@ def test_rates_that_factors_drive_out_of_reach_are_refused(kind: str):
 
 def test_the_key_of_too_little_memory_is_named():
     said = refused(GRID.replace("[4, 8, 16]", "[4, 1000000000]"))
-    assert said.startswith("s.yaml:1: resources.machine: 9 of 18 runs need more memory than 1")
+    assert said.startswith("resources.machine: 9 of 18 runs need more memory than 1")
     code, lines = planned(SEARCH.replace("[4, 8, 16]", "[4, 8, 16, 1000000000]"))
     assert code == 0 and "9 of 36 candidates need more memory" in lines[0], lines
 

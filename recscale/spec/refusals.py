@@ -64,15 +64,16 @@ def refusals(doc: Document, errors: Iterable[ErrorDetails]) -> list[tuple[int, s
     return out
 
 
-def located(doc: Document, sentence: str) -> tuple[int, str] | None:
-    """(line, the sentence) where it begins with a key of the sweep file."""
+def located(doc: Document, sentence: str) -> int | None:
+    """The line of the key that a sentence begins with, or of the nearest one above it; None where
+    the file has neither."""
     found = KEY.match(sentence)
-    parts = _parts(found[0]) if found else ("",)
+    parts = _parts(found[0]) if found else ()
     known = {f.alias or name for name, f in SweepSpec.model_fields.items()}
-    if not found or parts[0] not in known:
+    if not found or not parts or parts[0] not in known or parts[:1] not in doc.lines:
         return None
     bare = len(parts) == 1 and sentence[found.end()] != ":"  # a word such as `data`
-    return None if bare else (doc.line(parts), sentence)
+    return None if bare else doc.line(parts)
 
 
 def kinds_of(key: str) -> list[str]:
