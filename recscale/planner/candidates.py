@@ -14,7 +14,7 @@ import numpy as np
 from recscale.cost import estimate, machines
 from recscale.families import AnyModelConfig, ModelConfig
 from recscale.manifest import Manifest
-from recscale.planner.checks import PlanError, check, check_rates, idle_values
+from recscale.planner.checks import PlanError, check, idle_values, wild_rates
 from recscale.planner.fixed import training
 from recscale.planner.lawful import no_law, outlook, values
 from recscale.planner.pace import features
@@ -145,7 +145,7 @@ def problem(spec: SweepSpec, data: Manifest) -> Problem:
     if not fitting:
         raise PlanError(f"{remarks[-1]}: take smaller tables, or more workers")
     ranked = sorted(fitting, key=lambda p: (p.cost.train_flop, p.model.model_dump_json()))
-    check_rates(spec, [p.training(spec) for p in ranked])
+    remarks += wild_rates(spec, [p.training(spec) for p in ranked])
     rows = [values(p.model, p.training(spec), p.cost) for p in ranked]
     law = outlook(spec, rows)
     if law.never:

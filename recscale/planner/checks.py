@@ -60,23 +60,24 @@ def _fractions(spec: SweepSpec, data: Manifest) -> list[str]:
     return out
 
 
-def check_rates(spec: SweepSpec, trained: Iterable[TrainConfig]) -> None:
-    """Raises PlanError for learning rates that no run can be trained at, factors and the model's
-    width counted."""
+def wild_rates(spec: SweepSpec, trained: Iterable[TrainConfig]) -> list[str]:
+    """`key: what comes of it`, of learning rates that no run can be trained at, the factors to be
+    tried and the model's width counted: such runs diverge, or stand still, and are paid for."""
     least, most = RATES
     rates = {
-        (kind, rate * factor)
+        (rate * factor, kind)
         for train in trained
         for factor in spec.train.learning_rate.tune
         for kind, rate in (("dense", train.dense_rate), ("sparse", train.sparse_rate))
     }
-    strange = sorted((rate, kind) for kind, rate in rates if not least <= rate <= most)
-    if strange:
-        rate, kind = max(strange, key=lambda found: found[0])
-        raise PlanError(
-            f"train.learning_rate.tune: {kind} rates of {rate:g} come of it, and rates from "
-            f"{least:g} to {most:g} can train; take other factors or rates"
-        )
+    wild = sorted(found for found in rates if not least <= found[0] <= most)
+    if not wild:
+        return []
+    rate, kind = wild[-1]
+    return [
+        f"train.learning_rate.tune: {kind} rates of {rate:g} come of it, and rates from {least:g} "
+        f"to {most:g} can train: the other runs are paid for and tell nothing"
+    ]
 
 
 def check_memory(planned: Sequence[Planned], spec: SweepSpec) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from recscale.cost import estimate
 from recscale.families import ModelConfig, Rates
 from recscale.manifest import Manifest
-from recscale.planner.checks import PlanError, check, check_memory, check_rates, idle_values
+from recscale.planner.checks import PlanError, check, check_memory, idle_values, wild_rates
 from recscale.planner.lawful import no_law, outlook, rows_of
 from recscale.run import Cost, RunConfig, RunRecord, TrainConfig
 from recscale.schemes import BASE, scheme_points
@@ -96,7 +96,6 @@ def planned_runs(spec: SweepSpec, data: Manifest) -> list[Planned]:
                 cost = estimate(model, train, data, spec.resources)
                 runs[config.run_id] = Planned(config, cost, reason)
     ordered = sorted(runs.values(), key=lambda p: (p.cost.train_flop, p.run_id))
-    check_rates(spec, [p.config.train for p in ordered])
     check_memory(ordered, spec)
     return ordered
 
@@ -104,8 +103,7 @@ def planned_runs(spec: SweepSpec, data: Manifest) -> list[Planned]:
 def remarks(spec: SweepSpec, data: Manifest, planned: Sequence[Planned]) -> list[str]:
     """What the planned runs will not do that the file seems to ask for, each `key: what and why`.
     Raises PlanError where they cannot determine the law that it states."""
-    out = []
-    law = spec.law
+    out, law = wild_rates(spec, [p.config.train for p in planned]), spec.law
     stated = law.variables is not None or law.form not in ("additive", "auto")
     for part in spec.parts():
         family = part.model.family

@@ -112,30 +112,39 @@ class CriteoData(_Data):
     """Ids kept apart per feature; rarer ones share rows by hash."""
 
 
+def _column(value: str) -> str:
+    if not value.strip():
+        raise ValueError("is empty; name a column, or leave the key out")
+    return value
+
+
+Column = Annotated[str, AfterValidator(_column)]
+
+
 class Columns(Frozen):
     """Which column of the log plays which part."""
 
-    user: str
+    user: Column
     """Who acted: histories and sequences are made of the rows of one user."""
-    item: str
+    item: Column
     """What was shown or taken."""
-    time: str
+    time: Column
     """When: unix time in any unit, timestamps, dates or ISO text; see also `data.time_format`."""
-    label: str | None = None
+    label: Column | None = None
     """0/1 clicks. Without it every row is a positive and negatives are sampled."""
-    domain: str | None = None
+    domain: Column | None = None
     """The domain that an event belongs to, such as a shop's department: for probe `transfer`."""
-    sparse: tuple[str, ...] = ()
+    sparse: tuple[Column, ...] = ()
     """Categorical columns; a list column is a bag of values that the model pools, all of them
     whatever their number, an empty one to zero."""
-    weights: dict[str, str] = {}
+    weights: dict[Column, Column] = {}
     """List column under `sparse` -> the list column of its values' weights in the pool. A bag with
     weights w is pooled as the sum of w / sum |w| times its values' vectors; without an entry as
     their mean, which is the same for equal weights."""
-    dense: tuple[str, ...] = ()
+    dense: tuple[Column, ...] = ()
     """Columns of numbers x: the model sees sign(x) log(1 + |x|), standardised on the training
     rows, and 0 where a value is missing."""
-    history: str | None = None
+    history: Column | None = None
     """Of task click: a list column of the items that the user took before the row, oldest first,
     in place of the history that is made from the events themselves."""
 
