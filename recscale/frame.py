@@ -136,6 +136,8 @@ _COSTS = (
     "train_flop", "forward_flop", "eval_flop", "lookup_bytes", "peak_bytes", "time_s", "gpu_hours",
     "usd",
 )  # fmt: skip
+FORESEEN = (*_TRAINING, *_COSTS)
+"""Columns of every run that are known before it runs; the sizes of its family besides."""
 _REST = ("samples_per_s", "workers", "resumed", "reason", "error", "finished_at")
 
 

@@ -11,7 +11,9 @@ from scipy.stats import spearmanr
 
 from recscale.advice.exchange import LEVEL, law_runs, where
 from recscale.frame import curves_frame
+from recscale.laws import LawError
 from recscale.laws.intervals import student
+from recscale.laws.points import check
 from recscale.study import Study
 
 LEAST = 5  # runs from which a rank correlation is shown
@@ -50,7 +52,9 @@ class Beside:
 def beside(study: Study) -> list[Beside]:
     """One row per ranking metric, and per probe, in the records' order; [] where there are none."""
     runs, loss = law_runs(study.frame()), study.spec.law_loss
-    if not len(runs):
+    try:
+        check(runs, study.spec.law_variables, loss)
+    except LawError:  # there is no run, or its variables are no numbers of runs
         return []
     metrics = dict.fromkeys(k for r in study.records if r.final for k in r.final.metrics)
     probes = dict.fromkeys(k for r in study.records for k in r.probes)
@@ -70,7 +74,7 @@ def beside(study: Study) -> list[Beside]:
                 _agreement(sign * values, runs[loss].to_numpy(float)),
                 best,
                 _slopes(runs, values, study.spec.law_variables),
-                float(values[at == at.max()].mean()),
+                float(values[at == np.nanmax(at)].mean()),
             )
         )
     return found
@@ -99,7 +103,7 @@ def _slopes(
     """Least squares on log2 of the variables, with Student's intervals; () where the runs do not
     part them."""
     x = np.log2(np.maximum(runs[list(variables)].to_numpy(float), 1.0))
-    kept = np.isfinite(values)
+    kept = np.isfinite(values) & np.isfinite(x).all(1)
     y, x = values[kept], x[kept]
     design = np.column_stack([np.ones(len(y)), x])
     df = len(y) - design.shape[1]

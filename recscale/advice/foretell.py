@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from recscale.advice.exchange import LEVEL, law_runs, where
 from recscale.laws import LawError, ScalingLaw, Status, fit
@@ -45,8 +46,10 @@ def foretell(study: Study) -> Foretold | None:
     has too few sizes to hold any out."""
     spec, runs = study.spec, law_runs(study.frame())
     count, size, loss = spec.law.hold_out_largest, spec.law_variables[0], spec.law_loss
-    sizes = np.unique(runs[size].to_numpy(float)) if len(runs) else np.empty(0)
-    if count is None or len(sizes) <= count:
+    if count is None or not len(runs) or not is_numeric_dtype(runs.get(size)):
+        return None
+    sizes = np.unique(runs[size].to_numpy(float))
+    if len(sizes) <= count:
         return None
     large = runs[size].to_numpy(float) >= sizes[-count]
     held = where(runs, large).sort_values([size, "samples", "run_id"])

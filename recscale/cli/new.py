@@ -38,15 +38,17 @@ def new(name: str, like: str | None, log: str | None) -> None:
 
 def _target(name: str) -> Path:
     """Where the file goes; what it is called is the sweep's name."""
-    from recscale.spec.sweep import NAME
+    from recscale.spec.sweep import sweep_name
 
     path = Path(name if name.endswith(ENDINGS) else f"{name}.yaml")
-    if name.endswith("/") or not re.fullmatch(NAME, path.stem):
-        refuse(
-            f"{name}: a sweep's name begins with a letter or digit and holds only letters, digits, "
-            "_, - and dots, such as mine or runs/mine_2"
-        )
-    if path.exists():
+    try:
+        sweep_name("" if name.endswith("/") else path.stem)
+        there = path.exists()
+    except ValueError as error:
+        refuse(f"{name}: {error}")
+    except OSError as error:
+        refuse(f"{path} cannot be written: {error.strerror}")
+    if there:
         refuse(f"{path} exists; choose another name or remove it")
     return path
 

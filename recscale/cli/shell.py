@@ -29,17 +29,27 @@ def load(sweep: str) -> SweepSpec:
         refuse(str(error))
 
 
-def open_sweep(spec: SweepSpec) -> Sweep:
+def open_sweep(spec: SweepSpec, sweep: str) -> Sweep:
+    """The sweep of the file `sweep`, ready to run, or a refusal with its lines."""
     from recscale.data.layout import DataError
     from recscale.engine.ready import ready
     from recscale.planner import PlanError
-    from recscale.specfile import SpecError
+    from recscale.specfile import SpecError, with_lines
 
     try:
         with bar() as progress:
             return ready(spec, progress)
     except (SpecError, DataError, PlanError) as error:
-        refuse(str(error))
+        refuse(with_lines(sweep, str(error)))
+    except MemoryError:
+        what = "data.rows" if spec.data.source == "synthetic" else "data.path"
+        refuse(
+            with_lines(
+                sweep,
+                f"{what}: this machine has too little memory to prepare so much data; take less of "
+                "it, or prepare it on a larger machine",
+            )
+        )
 
 
 def open_study(rundir: str) -> Study:
@@ -58,7 +68,9 @@ def bar() -> Iterator[Callable[[int, int | None], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     columns = ("preparing", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    console = Console(stderr=True)
+    # elsewhere than on a terminal it would leave no more than an empty line
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     tasks: list[Any] = []
 
     def progress(done: int, total: int | None) -> None:

@@ -11,6 +11,8 @@ import click
 from recscale.cli.shell import EXHAUSTED, FAILED, INTERRUPTED, as_json, load, open_sweep, refuse
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from recscale.engine.ready import Sweep
     from recscale.manifest import Manifest
     from recscale.spec import TrainSpec
@@ -24,20 +26,20 @@ def prepare(sweep: str) -> None:
 
     Example: recscale prepare sweeps/demo.yaml
     """
-    ready = open_sweep(load(sweep))
+    ready = open_sweep(load(sweep), sweep)
     from recscale.manifest import load_manifest
     from recscale.report.data_text import data_lines
 
     data = load_manifest(ready.store)
     click.echo("\n".join([ready.store, *data_lines(data)]))
-    _warn(data)
+    _warn(data.warnings)
 
 
-def _warn(data: Manifest) -> None:
+def _warn(warnings: Sequence[str]) -> None:
     """Says what may spoil a result, last, where it is seen."""
     from recscale.report.data_text import warning_lines
 
-    for line in warning_lines(data):
+    for line in warning_lines(warnings):
         click.secho(line, fg="yellow", bold=True)
 
 
@@ -52,12 +54,14 @@ def plan(sweep: str, as_json: bool) -> None:
     from recscale.ledger import Ledger, finished
     from recscale.manifest import load_manifest
     from recscale.planner import held, spent
+    from recscale.specfile import with_lines
 
     spec = load(sweep)
-    ready = open_sweep(spec)
+    ready = open_sweep(spec, sweep)
     data = load_manifest(ready.store)
+    remarks = [with_lines(sweep, said) for said in ready.remarks]
     if ready.problem is not None:
-        _plan_search(ready, data, spec.train, as_json)
+        _plan_search(ready, data, remarks, spec.train, as_json)
         return
     ledger = Ledger(ready.run_dir)
     settled = set(finished(ledger.records())) & {p.run_id for p in ready.planned}
@@ -69,7 +73,7 @@ def plan(sweep: str, as_json: bool) -> None:
             {"run_id": p.run_id}
             | {k: getattr(p.cost, k) for k in keys + more}
             | {"done": p.run_id in settled, "held": p.run_id in within}
-            | {"reason": p.reason, "warnings": data.warnings}
+            | {"reason": p.reason, "warnings": data.warnings, "remarks": remarks}
             for p in ready.planned
         ]
         click.echo(json.dumps(runs, indent=1))
@@ -84,10 +88,12 @@ def plan(sweep: str, as_json: bool) -> None:
     click.echo(training_line(spec.train, ready.planned))
     used, open_runs = spent(ledger.attempts(), ledger.starts()), len(ready.planned) - len(settled)
     click.echo(held_line(used, ready.spec.budget, len(within), open_runs))
-    _warn(data)
+    _warn([*remarks, *data.warnings])
 
 
-def _plan_search(ready: Sweep, data: Manifest, asked: TrainSpec, as_json: bool) -> None:
+def _plan_search(
+    ready: Sweep, data: Manifest, remarks: list[str], asked: TrainSpec, as_json: bool
+) -> None:
     """The next decision of a search and what its budget should buy. asked: as the file has it."""
     from recscale.engine.ready import standing
     from recscale.planner import Launch, decide_search
@@ -115,6 +121,7 @@ def _plan_search(ready: Sweep, data: Manifest, asked: TrainSpec, as_json: bool) 
             "more_runs": ahead.runs,
             "full_grid": {"runs": n, **vars(whole)},
             "warnings": data.warnings,
+            "remarks": remarks,
         }
         click.echo(json.dumps(facts, indent=1))
         return
@@ -127,7 +134,7 @@ def _plan_search(ready: Sweep, data: Manifest, asked: TrainSpec, as_json: bool) 
         click.echo(training_line(asked, runs))
     for line in search_lines(problem, decision, ahead, n, whole):
         click.echo(line)
-    _warn(data)
+    _warn([*remarks, *data.warnings])
 
 
 @click.command()
@@ -142,21 +149,22 @@ def run(sweep: str, extend: bool) -> None:
     spec = load(sweep)
     from recscale.engine.ready import changes, other_data, stay_on_loopback
     from recscale.engine.tracking import require_trackers
-    from recscale.specfile import SpecError
+    from recscale.specfile import SpecError, with_lines
 
     try:
         require_trackers(spec)
     except SpecError as error:
-        refuse(str(error))
-    ready = open_sweep(spec)
+        refuse(with_lines(sweep, str(error)))
+    ready = open_sweep(spec, sweep)
     if extend:
         _check_extension(ready, sweep)
     stay_on_loopback()
     from recscale.engine.sweep import run as run_sweep
     from recscale.planner import PlanError
     from recscale.report.terminal import Watcher, progress_line
-    from recscale.specfile import SpecError
 
+    for said in ready.remarks:
+        click.echo(f"warning: {with_lines(sweep, said)}")
     if changed := other_data(ready):
         click.echo(changed)
     fresh, orphaned = changes(ready)
@@ -172,7 +180,7 @@ def run(sweep: str, extend: bool) -> None:
         with Watcher() as watcher:
             ended = run_sweep(ready, watcher, extend)
     except (PlanError, SpecError) as error:
-        refuse(str(error))
+        refuse(with_lines(sweep, str(error)))
     click.echo(progress_line(ended.study))
     if ended.interrupted:
         click.echo(f"stopped; the same command goes on: recscale run {sweep}")

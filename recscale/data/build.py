@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +21,13 @@ from recscale.data.layout import (
     present,
 )
 from recscale.manifest import Floor, TableFacts
+from recscale.spec import SyntheticData
 
 Progress = Callable[[int, int | None], None]
 """Called with rows done and rows in all, None while that is unknown."""
 
+WORLD_BYTES = 250
+"""Of a row of a synthetic world while it is made."""
 _SALT = np.uint64(0xD1B54A32D192ED03)  # fixed, so that nested samples are the same everywhere
 
 
@@ -47,6 +51,17 @@ class Built:
     calendar: bool = False
     """Whether `time` counts from 1970."""
     floor: Floor | None = None
+
+
+def refuse_large(data: SyntheticData, folder: Path) -> None:
+    """Raises DataError for a world that the disk below `folder` does not hold."""
+    free = shutil.disk_usage(folder).free
+    if data.rows * WORLD_BYTES > free:
+        raise DataError(
+            f"data.rows: {data.rows:,} rows take up to {data.rows * WORLD_BYTES / 1e9:,.3g} GB "
+            f"while they are made, and {folder.parent} has {free / 1e9:,.3g} GB free; take fewer "
+            "rows, or another storage"
+        )
 
 
 def split_rows(time: np.ndarray, last: float, of: str = "data") -> int:

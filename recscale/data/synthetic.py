@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recscale.data.build import Built, Progress, split_rows
+from recscale.data.build import Built, Progress, refuse_large, split_rows
 from recscale.data.layout import CHUNK_ROWS, create_array, open_array, remove_raw
 from recscale.data.ranks import interleave, rank_column
 from recscale.data.teacher import (
@@ -39,6 +39,7 @@ TICKS = 200
 
 def build(data: SyntheticData, folder: Path, progress: Progress) -> Built:
     """Draws the world of `data` into `folder`, about a million rows a second and core."""
+    refuse_large(data, folder)
     n, tick = data.rows, tick_rows(data.rows)
     cardinality = {"item": data.items, "user": data.users, **CARDINALITY}
     time = create_array(folder, "time", (n,))

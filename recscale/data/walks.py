@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recscale.data.build import Built, Progress, split_rows
+from recscale.data.build import Built, Progress, refuse_large, split_rows
 from recscale.data.layout import create_array, open_array, remove_raw
 from recscale.data.ranks import interleave, rank_column
 from recscale.manifest import Floor
@@ -64,6 +64,7 @@ class Teacher:
 
 def build(data: SyntheticData, folder: Path, progress: Progress) -> Built:
     """Walks all users at once, step by step, then sorts their events in time."""
+    refuse_large(data, folder)
     n, rng = data.rows, np.random.default_rng([data.seed, 12])
     teacher = Teacher(data.items, data.seed)
     activity = np.exp(ACTIVITY * rng.standard_normal(data.users))

@@ -8,9 +8,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from recscale.data.remote import prepared
+from recscale.engine.places import check_places
 from recscale.ledger import Ledger
 from recscale.manifest import load_manifest
-from recscale.planner import Planned, Problem, Progress, decide_search, planned_runs, problem
+from recscale.planner import (
+    Planned,
+    Problem,
+    Progress,
+    decide_search,
+    idle_options,
+    misnamed,
+    planned_runs,
+    problem,
+    remarks,
+)
 from recscale.planner.journal import decided, same_data, warm_entry, warm_of
 from recscale.spec import SweepSpec
 from recscale.specfile import SpecError, expand
@@ -30,6 +41,8 @@ class Sweep:
     planned: tuple[Planned, ...]
     problem: Problem | None = None
     """Of a frontier sweep, whose runs are decided as it goes."""
+    remarks: tuple[str, ...] = ()
+    """What the file asks for in vain, each `key: what and why`."""
 
 
 def ready(spec: SweepSpec, progress: Callable[[int, int | None], None] | None = None) -> Sweep:
@@ -45,21 +58,29 @@ def ready(spec: SweepSpec, progress: Callable[[int, int | None], None] | None = 
                 "Ray deletes; give an absolute path that every node sees, or s3:// or gs://"
             ]
         )
-    data = spec.data
+    data, path, warm_from = spec.data, None, spec.search.warm_start
     if data.source != "synthetic":
-        data = data.model_copy(update={"path": expand(data.path, "data.path")})
+        path = expand(data.path, "data.path")
+        data = data.model_copy(update={"path": path})
+    warm_from = warm_from and expand(warm_from, "search.warm_start")
+    if wrong := misnamed(spec):
+        raise SpecError(wrong)
+    check_places(storage, spec.name, path, warm_from)
     root = storage.rstrip("/") if is_uri(storage) else os.path.abspath(storage)
     store, run_dir = prepared(data, f"{root}/store", progress), f"{root}/{spec.name}"
     manifest = load_manifest(store)
+    idle = list(idle_options(spec, manifest))
     spec = spec.on(manifest.n_train)
     if spec.search.strategy == "frontier":
         search = problem(spec, manifest)
         entries = Ledger(run_dir).entries()
         same_data(entries, manifest, run_dir)
-        sweep = Sweep(spec, run_dir, store, (), search)
+        sweep = Sweep(spec, run_dir, store, (), search, (*idle, *search.remarks))
         decide_search(search, standing(sweep))  # refuses a budget that does not hold the start
         return sweep
-    return Sweep(spec, run_dir, store, tuple(planned_runs(spec, manifest)))
+    planned = planned_runs(spec, manifest)
+    said = (*idle, *remarks(spec, manifest, planned))
+    return Sweep(spec, run_dir, store, tuple(planned), remarks=said)
 
 
 def standing(sweep: Sweep) -> Progress:

@@ -147,6 +147,10 @@ class ModelSpec(Frozen):
         values = {k: getattr(config, k) for k in self.axes()}
         return {**values, axis: 2 * values[axis] or 1}
 
+    def idle(self, data: Manifest) -> dict[str, str]:
+        """Key -> why it has no effect, whatever its value."""
+        return {}
+
     def complaints(self, data: Manifest) -> list[str]:
         """Why this family cannot be trained on this data: `key: what is wrong; what to do`."""
         return []

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from recscale.families.base import ModelConfig, ModelSpec, Rates, Table
 from recscale.manifest import Manifest, unused
-from recscale.values import CountAxis, DepthAxis, RowsAxis
+from recscale.values import CountAxis, DepthAxis, PartsAxis, RowsAxis
 
 BAG_FLOATS = 3  # that backward keeps of a bag's value: its 8-byte id and its weight
 ENOUGH = 200
@@ -33,7 +33,7 @@ class ClickSpec(ModelSpec):
     """Dimension of every table; a multiple of 4."""
     embedding_rows: RowsAxis = (None,)
     """Rows per table (hash size); ids beyond it wrap round. null: the whole vocabulary."""
-    multi_embedding: CountAxis = (1,)
+    multi_embedding: PartsAxis = (1,)
     """Sets of tables that share `embedding_dim` among them, each with an interaction of its own
     (2310.04400): 4 sets at embedding_dim 64 are four tables of dimension 16 a feature."""
     sequence_depth: DepthAxis = (0,)
@@ -69,6 +69,11 @@ class ClickSpec(ModelSpec):
         if axis == "sequence_depth" and not values["sequence_width"]:
             values["sequence_width"] = max(self.sequence_width)
         return values
+
+    def idle(self, data: Manifest) -> dict[str, str]:
+        if data.history is None:
+            return dict.fromkeys(("sequence_width", "sequence_length"), "the data has no histories")
+        return {} if any(self.sequence_depth) else {"sequence_width": "sequence_depth is 0"}
 
     def complaints(self, data: Manifest) -> list[str]:
         out = []

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from recscale.families.base import Flop
 from recscale.families.click import ClickConfig, ClickSpec, linear_macs, linear_params
 from recscale.manifest import Manifest
-from recscale.values import CountAxis, RowsAxis
+from recscale.values import CountAxis, PartsAxis, RowsAxis
 
 
 class DCNv2Spec(ClickSpec):
@@ -19,13 +19,13 @@ class DCNv2Spec(ClickSpec):
         "cross": ("cross_layers",),
     }
     family: Literal["dcnv2"]
-    cross_layers: CountAxis = (3,)
+    cross_layers: PartsAxis = (3,)
     """Cross layers: one more is one higher order of interactions."""
     cross_rank: RowsAxis = (None,)
     """Rank r of each W = U V^T (equation 2); null: a full matrix."""
     mlp_width: CountAxis = (64,)
     """Width of the deep network's hidden layers."""
-    mlp_depth: CountAxis = (2,)
+    mlp_depth: PartsAxis = (2,)
     """Hidden layers of the deep network."""
     structure: Literal["stacked", "parallel"] = "stacked"
     """Where the deep network stands: behind the cross layers, or beside them (figure 1)."""

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from recscale.families.base import Flop, ModelConfig
 from recscale.families.click import ClickConfig, ClickSpec, linear_macs, linear_params
 from recscale.manifest import Manifest
-from recscale.values import CountAxis, RowsAxis
+from recscale.values import CountAxis, PartsAxis, RowsAxis
 
 
 class DLRMSpec(ClickSpec):
@@ -31,7 +31,7 @@ class DLRMSpec(ClickSpec):
     """Width of every dense layer, the over-arch included unless it has a width of its own."""
     overarch_width: RowsAxis = (None,)
     """Width of the over-arch, the MLP behind the interaction; null: as wide as `mlp_width`."""
-    mlp_depth: CountAxis = (2,)
+    mlp_depth: PartsAxis = (2,)
     """Hidden layers of each MLP."""
 
     def resolve(self, values: dict[str, Any], data: Manifest) -> DLRMConfig:

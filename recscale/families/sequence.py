@@ -14,9 +14,10 @@ from pydantic import model_validator
 
 from recscale.families.base import Flop, ModelConfig, ModelSpec, Rates, Table
 from recscale.manifest import Manifest
-from recscale.values import CountAxis, Probability, RowsAxis
+from recscale.values import CountAxis, PartsAxis, Probability, RowsAxis
 
 ITEM = "item"  # the model's one table, in the inputs and, when tied, in the output layer
+MOST_HEADS = 1024
 HEAD_WIDTH = 32  # of one attention head, where the sweep does not say how many there are
 
 
@@ -26,7 +27,7 @@ class SequenceSpec(ModelSpec):
     task = "next_item"
     losses = ("eval_loss",)
     law_variables: ClassVar[tuple[str, ...]] = ("non_embedding_params", "samples")
-    sequence_depth: CountAxis = (2,)
+    sequence_depth: PartsAxis = (2,)
     """Blocks."""
     sequence_width: CountAxis = (64,)
     """Width d of the items' vectors and of every block."""
@@ -89,6 +90,15 @@ class SequenceSpec(ModelSpec):
             values["heads"] = None  # heads follow the width, as in the sweep
         return values
 
+    def idle(self, data: Manifest) -> dict[str, str]:
+        out = {}
+        if not any(self.negatives):
+            why = "the softmax is over all items (negatives is null)"
+            out |= dict.fromkeys(("negatives_by", "correction"), why)
+        if max(self.sequence_depth) == 1:
+            out["dropout_top"] = "there is one block (sequence_depth is 1)"
+        return out
+
     def complaints(self, data: Manifest) -> list[str]:
         most = data.items.rows - 1
         return [
@@ -100,7 +110,8 @@ class SequenceSpec(ModelSpec):
 
 def usual_heads(width: int) -> int:
     """Most heads of at least HEAD_WIDTH that divide the width."""
-    return next(h for h in range(max(1, width // HEAD_WIDTH), 0, -1) if width % h == 0)
+    most = min(MOST_HEADS, max(1, width // HEAD_WIDTH))
+    return next(h for h in range(most, 0, -1) if width % h == 0)
 
 
 class SequenceConfig(ModelConfig):

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from recscale.families.base import Flop
 from recscale.families.click import ClickConfig, ClickSpec, linear_macs, linear_params
 from recscale.manifest import Manifest
-from recscale.values import CountAxis
+from recscale.values import CountAxis, PartsAxis
 
 
 class WukongSpec(ClickSpec):
@@ -22,7 +22,7 @@ class WukongSpec(ClickSpec):
         "compression": ("k",),
     }
     family: Literal["wukong"]
-    layers: CountAxis = (2,)
+    layers: PartsAxis = (2,)
     """Layers of the stack."""
     n_F: CountAxis = (8,)
     """Vectors that a layer's factorisation-machine block gives on."""
@@ -32,7 +32,7 @@ class WukongSpec(ClickSpec):
     """Columns to which the matrix of dot products is compressed."""
     mlp_width: CountAxis = (64,)
     """Width of every MLP: over the dense features, in each block, and the over-arch."""
-    mlp_depth: CountAxis = (2,)
+    mlp_depth: PartsAxis = (2,)
     """Hidden layers of each MLP."""
 
     def resolve(self, values: dict[str, Any], data: Manifest) -> WukongConfig:

@@ -1,10 +1,10 @@
 """What to run next: pure functions of a sweep and its records, and one sentence why."""
 
 from recscale.planner.candidates import Problem, problem
+from recscale.planner.checks import PlanError
 from recscale.planner.fixed import (
     Decision,
     Launch,
-    PlanError,
     Planned,
     Stop,
     Wait,
@@ -15,8 +15,11 @@ from recscale.planner.fixed import (
     held,
     pace,
     planned_runs,
+    remarks,
     training,
 )
+from recscale.planner.idle import idle_options
+from recscale.planner.lawful import misnamed
 from recscale.planner.replay import replay
 from recscale.planner.search import decide_search
 from recscale.planner.state import Progress, Warm
@@ -41,9 +44,12 @@ __all__ = [
     "decide_search",
     "expected",
     "held",
+    "idle_options",
+    "misnamed",
     "pace",
     "planned_runs",
     "problem",
+    "remarks",
     "replay",
     "spent",
     "training",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,9 +13,10 @@ import numpy as np
 
 from recscale.cost import estimate, machines
 from recscale.families import AnyModelConfig, ModelConfig
-from recscale.frame import unique_samples
 from recscale.manifest import Manifest
-from recscale.planner.fixed import PlanError, check, training
+from recscale.planner.checks import PlanError, check, idle_values, wild_rates
+from recscale.planner.fixed import training
+from recscale.planner.lawful import no_law, outlook, values
 from recscale.planner.pace import features
 from recscale.run import Cost, RunConfig, TrainConfig
 from recscale.spec import SweepSpec
@@ -81,6 +83,8 @@ class Problem:
     target: Target
     whole: int
     """Combinations of the axes' values; of more than MOST only a sample is weighed."""
+    remarks: tuple[str, ...] = ()
+    """What the sweep asks for and the search will not try, each `key: what and why`."""
 
     @property
     def sampled(self) -> bool:
@@ -114,40 +118,45 @@ def in_unit(cost: Cost, unit: str) -> float:
     return float(getattr(cost, FIELDS[unit]))
 
 
-def values(model: ModelConfig, train: TrainConfig, cost: Cost) -> dict[str, float]:
-    """The columns of a run's row that are known before it runs; see `recscale.frame`."""
-    numbers = {**model.model_dump(), **train.model_dump(), **cost.model_dump(exclude={"forward"})}
-    numbers["forward_flop"] = cost.forward.total
-    numbers["unique_samples"] = unique_samples(cost, train)
-    return {k: float(v) for k, v in numbers.items() if isinstance(v, int | float)}
-
-
 def problem(spec: SweepSpec, data: Manifest) -> Problem:
     """The candidates and the target of a frontier sweep. Raises PlanError with what to change."""
     spec = spec.on(data.n_train)
     check(spec, data)
     axes = spec.axes()
-    whole = int(np.prod([len(v) for v in axes.values()]))
+    whole = math.prod(len(v) for v in axes.values())
     memory = machines()[spec.resources.machine].memory_bytes * spec.resources.least_workers
     points: dict[tuple[AnyModelConfig, float, int], Point] = {}
+    tried = []
     for row in _rows(list(axes.values()), whole):
         chosen = dict(zip(axes, row, strict=True))
         model = spec.model.resolve(chosen, data)
         key = model, chosen["data_fraction"], chosen["epochs"]
+        tried.append((chosen, key))
         if key not in points:
             train = training(spec, data, model, fraction=key[1], epochs=key[2])
-            cost = estimate(model, train, data, spec.resources)
-            if cost.peak_bytes <= memory:
-                points[key] = Point(*key, cost)
-    ranked = sorted(points.values(), key=lambda p: (p.cost.train_flop, p.model.model_dump_json()))
-    if not ranked:
-        raise PlanError("no run of this sweep fits into the memory of its machine")
-    logx, possible = _places(spec, data, ranked)
+            points[key] = Point(*key, estimate(model, train, data, spec.resources))
+    fitting = [p for p in points.values() if p.cost.peak_bytes <= memory]
+    remarks = idle_values(tried)
+    if over := len(points) - len(fitting):
+        most = max(p.cost.peak_bytes for p in points.values())
+        remarks.append(
+            f"resources.machine: {over} of {len(points)} candidates need more memory than "
+            f"{spec.resources.machine!r} has ({most / 1e9:.3g} of {memory / 1e9:.3g} GB) and are "
+            "not tried"
+        )
+    if not fitting:
+        raise PlanError(f"{remarks[-1]}: take smaller tables, or more workers")
+    ranked = sorted(fitting, key=lambda p: (p.cost.train_flop, p.model.model_dump_json()))
+    remarks += wild_rates(spec, [p.training(spec, data) for p in ranked])
+    rows = [values(p.model, p.training(spec, data), p.cost) for p in ranked]
+    law = outlook(spec, rows)
+    if law.never:
+        raise PlanError(law.never)
+    logx, possible = _logs(spec, rows)
     ranked = [p for p, ok in zip(ranked, possible, strict=True) if ok]
-    logx = logx[possible]
-    _check_variables(spec, logx)
     target = _target(spec, data, ranked, memory)
-    return Problem(spec, data, tuple(ranked), logx, target, whole)
+    remarks += [*law.said, *([no_law(spec, law.not_yet)] if law.not_yet else [])]
+    return Problem(spec, data, tuple(ranked), logx[possible], target, whole, tuple(remarks))
 
 
 def _rows(axes: Sequence[tuple[Any, ...]], whole: int):
@@ -161,39 +170,12 @@ def _rows(axes: Sequence[tuple[Any, ...]], whole: int):
         yield tuple(a[int(i)] for a, i in zip(axes, np.unravel_index(at, shape), strict=True))
 
 
-def _places(
-    spec: SweepSpec, data: Manifest, points: Sequence[Point]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Logs (m, p) of the law's variables, and which points have all of them."""
-    rows = [values(p.model, p.training(spec, data), p.cost) for p in points]
-    return _logs(spec, rows)
-
-
 def _logs(spec: SweepSpec, rows: Sequence[dict[str, float]]) -> tuple[np.ndarray, np.ndarray]:
+    """Logs (m, p) of the law's variables, and which rows have all of them."""
     wanted = spec.law_variables
-    unknown = [v for v in wanted if rows and v not in rows[0]]
-    if unknown:
-        raise PlanError(
-            f"law.variables: {', '.join(unknown)} is not known before a run; use columns such as "
-            "table_params, dense_params, samples"
-        )
     x = np.array([[r[v] for v in wanted] for r in rows]).reshape(len(rows), len(wanted))
     possible = np.asarray((x > 0).all(1))
     return np.log(np.where(x > 0, x, 1.0)), possible
-
-
-def _check_variables(spec: SweepSpec, logx: np.ndarray) -> None:
-    if not len(logx):
-        raise PlanError(
-            f"law.variables: no run has a positive value of each of {', '.join(spec.law_variables)}"
-        )
-    for i, v in enumerate(spec.law_variables):
-        n = len(np.unique(np.round(logx[:, i], 9)))
-        if n < 3:
-            raise PlanError(
-                f"law.variables: {v} has {n} value{'s' * (n > 1)} in this sweep and an exponent "
-                f"needs 3: give the axes that move {v} more values, or leave it out of the law"
-            )
 
 
 def _target(spec: SweepSpec, data: Manifest, points: Sequence[Point], memory: float) -> Target:
@@ -250,7 +232,7 @@ def _beyond(spec: SweepSpec, data: Manifest, memory: float) -> list[ModelConfig]
     reach = REACH
     while True:
         grown = {k: _doubled(v, reach) for k, v in axes.items()}
-        size = int(np.prod([len(v) for v in grown.values()]))
+        size = math.prod(len(v) for v in grown.values())
         if size <= MOST_TARGETS or not reach:
             break
         reach -= 1

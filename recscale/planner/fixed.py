@@ -11,17 +11,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from recscale.cost import estimate, machines
+from recscale.cost import estimate
 from recscale.families import ModelConfig, Rates
 from recscale.manifest import Manifest
+from recscale.planner.checks import PlanError, check, check_memory, idle_values, wild_rates
+from recscale.planner.lawful import no_law, outlook, rows_of
 from recscale.run import Cost, RunConfig, RunRecord, TrainConfig
 from recscale.schemes import BASE, scheme_points
 from recscale.spec import BudgetSpec, LearningRate, SweepSpec, middle
 from recscale.spend import Flight, Spend, Start, kept, spent, to_train
-
-
-class PlanError(ValueError):
-    """A sweep that is well written but cannot be run on this data or machine."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +77,30 @@ def planned_runs(spec: SweepSpec, data: Manifest) -> list[Planned]:
                 cost = estimate(model, train, data, spec.resources)
                 runs[config.run_id] = Planned(config, cost, reason)
     ordered = sorted(runs.values(), key=lambda p: (p.cost.train_flop, p.run_id))
-    _check_fit(ordered, spec)
+    check_memory(ordered, spec)
     return ordered
+
+
+def remarks(spec: SweepSpec, data: Manifest, planned: Sequence[Planned]) -> list[str]:
+    """What the planned runs will not do that the file seems to ask for, each `key: what and why`.
+    Raises PlanError where they cannot determine the law that it states."""
+    out, law = wild_rates(spec, [p.config.train for p in planned]), spec.law
+    stated = law.variables is not None or law.form not in ("additive", "auto")
+    for part in spec.parts():
+        family = part.model.family
+        points = (
+            (values, (model, values["epochs"], values["data_fraction"]))
+            for model, values, _ in _architectures(part, data)
+        )
+        out += idle_values(points)
+        runs = [p for p in planned if p.config.model.family == family]
+        law_of = outlook(part, rows_of(runs))
+        why = law_of.never or law_of.not_yet
+        if why and (stated or law.hold_out_largest is not None):
+            raise PlanError(why)
+        out += law_of.said
+        out += [no_law(part, why)] if why else []
+    return out
 
 
 def decide(
@@ -240,39 +260,3 @@ def learning_rates(asked: LearningRate, model: ModelConfig, usual: Rates) -> Rat
         dense=at_width(asked.dense, asked.width) if asked.dense else at_width(usual.dense, own),
         sparse=at_width(asked.sparse, asked.width) if asked.sparse else at_width(usual.sparse, own),
     )
-
-
-def check(spec: SweepSpec, data: Manifest) -> None:
-    """Raises PlanError with every reason why no run of the sweep can be right."""
-    errors = []
-    if spec.resources.machine not in machines():
-        errors.append(
-            f"resources.machine: {spec.resources.machine!r} is not in cluster/prices.yaml; "
-            f"allowed: {', '.join(machines())}; add a row for another machine"
-        )
-    for part in spec.parts():
-        tried = {k: v for k, v in part.tried().items() if k in part.model.axes()}
-        errors += part.model.model_copy(update=tried).complaints(data)
-    batch = spec.train.batch_size or 1
-    for fraction in spec.train.data_fraction:
-        if int(fraction * data.n_train) < batch:
-            errors.append(
-                f"train.data_fraction: {fraction:g} of {data.n_train:,} training rows is less than "
-                f"one batch of {batch:,}; take a larger fraction or a smaller batch_size"
-            )
-    if errors:
-        raise PlanError("\n".join(errors))
-
-
-def _check_fit(planned: Sequence[Planned], spec: SweepSpec) -> None:
-    memory = machines()[spec.resources.machine].memory_bytes * spec.resources.least_workers
-    too_big = [p for p in planned if p.cost.peak_bytes > memory]
-    if too_big:
-        largest = max(too_big, key=lambda p: p.cost.peak_bytes)
-        raise PlanError(
-            f"{len(too_big)} of {len(planned)} runs need more memory than "
-            f"{spec.resources.least_workers} worker(s) of machine {spec.resources.machine!r} have "
-            f"({memory / 1e9:.1f} GB): "
-            f"{largest.run_id} needs {largest.cost.peak_bytes / 1e9:.1f} GB; take smaller tables, "
-            "more workers, or correct memory_bytes in cluster/prices.yaml"
-        )

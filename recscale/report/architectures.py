@@ -187,13 +187,13 @@ def _colours(runs: pd.DataFrame) -> dict[str, str]:
 def _frontiers(
     runs: pd.DataFrame, loss: str, laws: dict[str, tuple[ScalingLaw, Comparison]]
 ) -> Figure:
-    top = AHEAD * float(runs["train_flop"].max())
+    top = AHEAD * runs["train_flop"].to_numpy(float).max()
     data: list[dict[str, Any]] = []
     for family, colour in _colours(runs).items():
         own = where(runs, runs["family"] == family)
         if family in laws:
             law, comparison = laws[family]
-            budgets = np.geomspace(own["train_flop"].min(), top, 25).tolist()
+            budgets = np.geomspace(own["train_flop"].to_numpy(float).min(), top, 25).tolist()
             best = law.frontier(budgets, training_flop, LEVEL, comparison.sought(law))
             if law.status == Status.CONVERGED:
                 data.append(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from recscale.manifest import Manifest, TableFacts
 from recscale.words import baselines
@@ -37,9 +37,9 @@ def data_lines(data: Manifest) -> Iterator[str]:
         yield baselines(data.baselines)
 
 
-def warning_lines(data: Manifest) -> list[str]:
+def warning_lines(warnings: Sequence[str]) -> list[str]:
     """A line for each thing that may spoil a result."""
-    return [f"warning: {warning}" for warning in data.warnings]
+    return [f"warning: {warning}" for warning in warnings]
 
 
 def _tables(data: Manifest) -> Iterator[str]:

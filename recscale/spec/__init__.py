@@ -22,11 +22,12 @@ from recscale.spec.data import (
 from recscale.spec.positive import Comparison
 from recscale.spec.search import LawSpec, SearchSpec, TargetSpec, middle
 from recscale.spec.sweep import FOOTING, TRAINING_AXES, SweepSpec
-from recscale.spec.train import BudgetSpec, LearningRate, ResourcesSpec, TrainSpec
+from recscale.spec.train import RATES, BudgetSpec, LearningRate, ResourcesSpec, TrainSpec
 
 __all__ = [
     "DAY_ORDERS",
     "FOOTING",
+    "RATES",
     "TIME_UNITS",
     "TRAINING_AXES",
     "BudgetSpec",

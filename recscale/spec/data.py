@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -11,11 +12,13 @@ from pydantic import (
     model_validator,
 )
 
+from recscale.spec.document import shown
 from recscale.spec.positive import Comparison
 from recscale.values import (
     Count,
     Frozen,
     Share,
+    Whole,
 )
 
 
@@ -80,13 +83,13 @@ class SyntheticData(_Data):
     """A world made here."""
     task: Literal["click", "next_item"] = "click"
     """`click`: a label a row. `next_item`: each event is predicted from its user's past."""
-    rows: Annotated[Count, Field(ge=1000)] = 500_000
+    rows: Annotated[Count, Field(ge=1000, le=10**9)] = 500_000
     """Impressions, training and evaluation together."""
-    users: Count = 20_000
+    users: Annotated[Count, Field(le=10**7)] = 20_000
     """Users that the world has."""
-    items: Count = 10_000
+    items: Annotated[Count, Field(le=10**7)] = 10_000
     """Items that the world has."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Whole = 0
     """Of the world and of the rows drawn from it."""
 
     @model_validator(mode="after")
@@ -109,30 +112,39 @@ class CriteoData(_Data):
     """Ids kept apart per feature; rarer ones share rows by hash."""
 
 
+def _column(value: str) -> str:
+    if not value.strip():
+        raise ValueError("is empty; name a column, or leave the key out")
+    return value
+
+
+Column = Annotated[str, AfterValidator(_column)]
+
+
 class Columns(Frozen):
     """Which column of the log plays which part."""
 
-    user: str
+    user: Column
     """Who acted: histories and sequences are made of the rows of one user."""
-    item: str
+    item: Column
     """What was shown or taken."""
-    time: str
+    time: Column
     """When: unix time in any unit, timestamps, dates or ISO text; see also `data.time_format`."""
-    label: str | None = None
+    label: Column | None = None
     """0/1 clicks. Without it every row is a positive and negatives are sampled."""
-    domain: str | None = None
+    domain: Column | None = None
     """The domain that an event belongs to, such as a shop's department: for probe `transfer`."""
-    sparse: tuple[str, ...] = ()
+    sparse: tuple[Column, ...] = ()
     """Categorical columns; a list column is a bag of values that the model pools, all of them
     whatever their number, an empty one to zero."""
-    weights: dict[str, str] = {}
+    weights: dict[Column, Column] = {}
     """List column under `sparse` -> the list column of its values' weights in the pool. A bag with
     weights w is pooled as the sum of w / sum |w| times its values' vectors; without an entry as
     their mean, which is the same for equal weights."""
-    dense: tuple[str, ...] = ()
+    dense: tuple[Column, ...] = ()
     """Columns of numbers x: the model sees sign(x) log(1 + |x|), standardised on the training
     rows, and 0 where a value is missing."""
-    history: str | None = None
+    history: Column | None = None
     """Of task click: a list column of the items that the user took before the row, oldest first,
     in place of the history that is made from the events themselves."""
 
@@ -169,20 +181,35 @@ class Columns(Frozen):
 class Negatives(Frozen):
     """Sampled negatives of implicit feedback, only items already seen by the row's time."""
 
-    per_positive: Count = 4
+    per_positive: Annotated[Count, Field(le=1000)] = 4
     """Negatives drawn for each positive."""
     distribution: Literal["uniform", "popularity"] = "uniform"
     """`popularity`: in proportion to how often the item had occurred by then."""
 
 
+def _separator(value: str) -> str:
+    if not value or set(value) & {"\r", "\n"}:
+        raise ValueError("should be one character or several, none of them the end of a line")
+    return value
+
+
+def _mark(value: str) -> str:
+    if not re.fullmatch("[!-~]", value):
+        raise ValueError("should be one visible ASCII character, or null")
+    return value
+
+
+Mark = Annotated[str, AfterValidator(_mark)]
+
+
 class TextFormat(Frozen):
     """The dialect of text files that are not plain CSV."""
 
-    separator: Annotated[str, Field(pattern=r"^[^\r\n]+$")] = ","
+    separator: Annotated[str, AfterValidator(_separator)] = ","
     """What stands between two values: one character, or several where no value is quoted."""
-    quote: Annotated[str, Field(pattern=r"^[!-~]$")] | None = '"'
+    quote: Mark | None = '"'
     """The character round a value that holds separators; null: no value is quoted."""
-    escape: Annotated[str, Field(pattern=r"^[!-~]$")] | None = None
+    escape: Mark | None = None
     """The character that takes the meaning from the next one, mostly a backslash, as MySQL, Hive
     and many warehouses write it; an N behind it and alone, unquoted, is a missing value then. With
     null a quote inside a quoted value is doubled."""
@@ -222,10 +249,10 @@ def _time_format(value: str) -> str:
     try:
         if "%" in value and datetime.strptime(sample.strftime(value), value):
             return value
-    except ValueError:
+    except (ValueError, re.error):  # the latter where a part stands twice
         pass
     raise ValueError(
-        f"{value!r} is none of {', '.join([*TIME_UNITS, *DAY_ORDERS])}, nor a "
+        f"{shown(value)} is none of {', '.join([*TIME_UNITS, *DAY_ORDERS])}, nor a "
         "strptime pattern such as %d/%m/%Y %H:%M"
     )
 
@@ -266,7 +293,7 @@ class EventsData(_Data):
     """`click`: will this user take this item? `next_item`: which item does a user take next?"""
     negatives: Negatives = Negatives()
     """Of task click without label or positive: what is sampled beside each event."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Whole = 0
     """Of the sampled negatives."""
 
     @property
@@ -304,7 +331,7 @@ class PublishedData(_Data):
     and none are sampled."""
     negatives: Negatives = Negatives()
     """Of task click without `positive`: what is sampled beside each event."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Whole = 0
     """Of the sampled negatives."""
 
     @property

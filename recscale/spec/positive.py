@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from recscale.spec.document import shown
+
 OPERATORS: dict[str, Callable[[Any, float], Any]] = {
     ">=": operator.ge,
     "<=": operator.le,
@@ -38,7 +40,7 @@ class Comparison:
         found = _FORM.fullmatch(text)
         if not found:
             raise ValueError(
-                f"{text!r} is no comparison of a column with a number; write "
+                f"{shown(text)} is no comparison of a column with a number; write "
                 "rating >= 4, or `watch time` > 30 (with one of >= > <= < == !=)"
             )
         names = found["ticked"], found["quoted"], found["single"], found["bare"]

@@ -6,6 +6,7 @@ import math
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     model_validator,
 )
@@ -16,8 +17,11 @@ from recscale.values import (
     Frozen,
     Positive,
     Share,
+    no_repeats,
     plain_number,
 )
+
+MOST_TIMES = 1e12
 
 
 def _amount(value: Any) -> Any:
@@ -27,8 +31,11 @@ def _amount(value: Any) -> Any:
             times = float(value.strip()[:-1])
         except ValueError:
             times = 0.0
-        if not 1 < times < math.inf:
-            raise ValueError("write times the largest run as a number above 1, such as 100x")
+        if not 1 < times <= MOST_TIMES:
+            raise ValueError(
+                f"write times the largest run as a number above 1, such as 100x, and up to "
+                f"{MOST_TIMES:.0e}x"
+            )
         return f"{times:g}x"
     if isinstance(value, str):
         raise ValueError("write an amount such as 1e18, or times the largest run such as 100x")
@@ -60,6 +67,13 @@ class TargetSpec(Frozen):
         return next((k, v) for k, v in self if v is not None)
 
 
+def _multiples(values: tuple[float, ...]) -> tuple[float, ...]:
+    far = [v for v in values if not 1e-3 <= v <= 1e3]
+    if far:
+        raise ValueError(f"{far[0]:g}: should be from 0.001 to 1000")
+    return values
+
+
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 
@@ -73,9 +87,9 @@ class SearchSpec(Frozen):
     be tried, and `train.seeds` the most runs of one point."""
     base: dict[str, float | int | None] = {}
     """Base value per axis for `axes`; the middle one of an axis, and all data, where left out."""
-    schemes: tuple[str, ...] = ()
+    schemes: Annotated[tuple[str, ...], AfterValidator(no_repeats)] = ()
     """For `schemes`: those to run, such as rows, dim, overarch, mlp, combined; all if left out."""
-    factors: FactorAxis = FACTORS
+    factors: Annotated[FactorAxis, AfterValidator(_multiples)] = FACTORS
     """For `schemes`: multiples of the base."""
     target: TargetSpec | None = None
     """Where the law must be right."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -17,19 +19,35 @@ from pydantic import (
 from recscale.families import AnyModelSpec
 from recscale.spec.data import DataSpec
 from recscale.spec.search import FACTORS, LawSpec, SearchSpec
+from recscale.spec.sizes import too_many
 from recscale.spec.train import BudgetSpec, ResourcesSpec, TrainSpec
 from recscale.values import (
     Frozen,
+    no_repeats,
     one_or_more,
 )
 
 Probe = Literal["long_tail", "cold_start", "robustness", "transfer", "trajectory"]
 
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
+STORE = "store"
+"""The folder under `storage` that holds prepared data, where no sweep of that name fits."""
 TRAINING_AXES = ("epochs", "data_fraction")  # the axes that are no part of an architecture
 FOOTING = ("forward_flop", "samples")
 """What the laws of several families have in common: compute per sample, and samples."""
+
+
+def sweep_name(value: str) -> str:
+    """The name, if it can be one. Raises ValueError."""
+    if not re.fullmatch(NAME, value):
+        raise ValueError(
+            "a sweep's name begins with a letter or digit and holds only letters, digits, _, - and "
+            "dots, 100 at most, such as mine or mine_2"
+        )
+    if value == STORE:
+        raise ValueError("prepared data lies in a folder of this name; choose another")
+    return value
 
 
 def _several(value: Any) -> Any:
@@ -42,15 +60,16 @@ class SweepSpec(Frozen):
 
     model_config = ConfigDict(serialize_by_alias=True)
 
-    name: Annotated[str, Field(pattern=NAME)]
-    """Of the sweep and of its folder under `storage`: letters, digits, `_`, `-` and dots."""
+    name: Annotated[str, AfterValidator(sweep_name)]
+    """Of the sweep and of its folder under `storage`: letters, digits, `_`, `-` and dots, at most
+    100."""
     data: DataSpec
     """Which log, and how it becomes a task."""
     models: Annotated[tuple[AnyModelSpec, ...], BeforeValidator(_several), Field(alias="model")]
     """`model` in the file: one family, or a list of families to compare."""
     train: TrainSpec = TrainSpec()
     """How every run is trained; data and passes are axes too."""
-    probes: tuple[Probe, ...] = ()
+    probes: Annotated[tuple[Probe, ...], AfterValidator(no_repeats)] = ()
     """The hard tasks of 2311.11351 that every next-item model faces at the end of its run; see
     `recscale.train.probes`."""
     search: SearchSpec = SearchSpec()
@@ -64,7 +83,9 @@ class SweepSpec(Frozen):
     storage: str = "runs"
     """Where ledger, checkpoints and prepared data go; `$VARIABLES` are expanded."""
     track: Annotated[
-        tuple[Literal["tensorboard", "mlflow", "wandb"], ...], BeforeValidator(one_or_more)
+        tuple[Literal["tensorboard", "mlflow", "wandb"], ...],
+        BeforeValidator(one_or_more),
+        AfterValidator(no_repeats),
     ] = ()
     """Trackers that hear of every evaluation, through Ray Tune's own callbacks. Addresses and keys
     stay in the environment: MLFLOW_TRACKING_URI, WANDB_API_KEY."""
@@ -76,11 +97,16 @@ class SweepSpec(Frozen):
         return only
 
     def parts(self) -> tuple[SweepSpec, ...]:
-        """One sweep a family; a sweep of one family is its only part."""
+        """One sweep a family, each with the law that they have in common; a sweep of one family is
+        its only part."""
         if len(self.models) == 1:
             return (self,)
         law = self.law.model_copy(update={"variables": self.law_variables})
-        return tuple(self._alone(m).model_copy(update={"law": law}) for m in self.models)
+        return tuple(alone.model_copy(update={"law": law}) for alone in self.families())
+
+    def families(self) -> tuple[SweepSpec, ...]:
+        """One sweep a family."""
+        return tuple(self._alone(m) for m in self.models)
 
     def _alone(self, model: AnyModelSpec) -> SweepSpec:
         """The sweep of one of the families, with the base values that are on its axes."""
@@ -199,6 +225,12 @@ class SweepSpec(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _can_be_planned(self) -> SweepSpec:
+        if wrong := too_many(self):
+            raise ValueError(wrong)
+        return self
+
+    @model_validator(mode="after")
     def _consistent(self) -> SweepSpec:
         most = self.resources.most_workers
         if self.train.batch_size and self.train.batch_size < most:
@@ -229,7 +261,7 @@ class SweepSpec(Frozen):
                 "probes: transfer needs data.columns.domain, the column that says which domain an "
                 "event belongs to"
             )
-        each = [self._alone(model).axes() for model in self.models]
+        each = [alone.axes() for alone in self.families()]
         for key, value in self.search.base.items():
             values = [v for axes in each for v in axes.get(key, ())]
             if not values:

@@ -19,6 +19,8 @@ from recscale.values import (
     Frozen,
     Positive,
     Precision,
+    Probability,
+    Whole,
     plain_number,
 )
 
@@ -30,14 +32,20 @@ allow. Source: tests/benchmarks/defaults.py, 2026-11-29: of 45,000 rows, 700 ste
 below 175 on the click world, and 0.01 to 0.03 on a Markov chain."""
 
 
+RATES = (1e-9, 1e4)
+"""Learning rates, factors counted, below which no weight of float32 moves and above which none
+stays finite."""
+Rate = Annotated[Positive, Field(ge=RATES[0], le=RATES[1])]
+
+
 class LearningRate(Frozen):
     """The highest rates of a run, and factors on them to try."""
 
-    dense: Positive | None = None
+    dense: Rate | None = None
     """Adam's, of everything but the tables. Left out: the family's usual one, see
     `recscale.families.base.Rates`; of a click model lower for a run with fewer than 200 clicks, in
     proportion to them."""
-    sparse: Positive | None = None
+    sparse: Rate | None = None
     """Of the embedding tables, under row-wise Adagrad. Left out: the family's usual one, lower
     where that of `dense` is."""
     width: Count | None = None
@@ -59,18 +67,18 @@ class TrainSpec(Frozen):
     so that no law of data or size is one of the batch as well."""
     epochs: CountAxis = (1,)
     """Passes over the training rows; law form `repeated` says what repeating is worth."""
-    seeds: Count = 1
+    seeds: Annotated[Count, Field(le=1000)] = 1
     """Runs of each point, alike but for their random start and order."""
     learning_rate: LearningRate = LearningRate()
     """The highest rates of a run, and factors on them to try."""
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    warmup: Probability = 0.05
     """Share of the steps in which the rate rises; after them it falls linearly to zero."""
-    eval_points: Count = 6
+    eval_points: Annotated[Count, Field(le=64)] = 6
     """Evaluations along the run: at the end and at halvings of its samples before it."""
     sgd_after: Fraction | None = None
     """Share of the steps after which the dense parameters go on under plain SGD instead of Adam
     (2311.11351 switches once Adam has converged); null: never."""
-    sgd_rate: Positive = 0.1
+    sgd_rate: Rate = 0.1
     """Its learning rate, under the same schedule."""
     precision: Precision = "float32"
     """Of the matrix products of training; `bfloat16` is torch's autocast, on CPU or GPU alike.
@@ -107,7 +115,7 @@ class BudgetSpec(Frozen):
     @model_validator(mode="after")
     def _at_least_one(self) -> BudgetSpec:
         if self.flop is None and self.gpu_hours is None and self.usd is None:
-            raise ValueError("give at least one of flop, gpu_hours, usd")
+            raise ValueError("needs a limit; give at least one of flop, gpu_hours, usd")
         return self
 
 
@@ -125,7 +133,7 @@ class ResourcesSpec(Frozen):
     """GPUs that Ray sets aside for each worker; 0 trains on the CPU."""
     machine: str = "cpu"
     """A row of `cluster/prices.yaml`: what a worker-hour costs and what it sustains."""
-    retries: Annotated[int, Field(ge=0)] = 2
+    retries: Whole = 2
     """Fresh starts from the last checkpoint after a crash, before a run is recorded as failed."""
     checkpoint_s: Positive = 60
     """The most seconds between checkpoints, hence of work that a kill can cost. Within it the

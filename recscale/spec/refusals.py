@@ -1,0 +1,187 @@
+"""What is wrong with a sweep file's values, as sentences with the line and the key."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from recscale.spec.document import Document, Loc, dotted, shown
+from recscale.spec.sweep import SweepSpec
+from recscale.values import Frozen
+
+TAGS = {"data": "source", "model": "family"}  # which key says what kind of mapping it is
+KEY = re.compile(r"[a-z_]+(?:\.[\w-]+|\[\d+\])*(?=[: ])")
+"""A key at the beginning of a sentence."""
+
+NOUNS = {
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing_size": "a whole number up to 1e18",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_type": "text; put it in quotes",
+    "tuple_type": "a list, in brackets",
+    "too_long": "[least, most]",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+}
+BOUNDS = {
+    "greater_than": ("above", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than": ("below", "lt"),
+    "less_than_equal": ("at most", "le"),
+}
+
+
+def refusals(doc: Document, errors: Iterable[ErrorDetails]) -> list[tuple[int, str]]:
+    """(line, `key: what is wrong; what is allowed`), one for each place that pydantic complains
+    of, and those of the document itself."""
+    out = list(doc.errors)
+    told = {line for line, _ in doc.errors}
+    places: dict[Loc, list[ErrorDetails]] = defaultdict(list)
+    for error in errors:
+        places[_in_file(error, doc.lines)].append(error)
+    for loc, each in places.items():
+        deeper = any(other[: len(loc)] == loc and other != loc for other in places)
+        if deeper and all(_takes_no_mapping(e) for e in each):
+            continue  # where text or a mapping may stand, the mapping is what was meant
+        unsaid = doc.line(loc) not in told and not (
+            doc.errors and each[0]["type"] == "string_unicode"
+        )
+        if unsaid:
+            out.append(_sentence(doc, loc, each))
+    return out
+
+
+def located(doc: Document, sentence: str) -> int | None:
+    """The line of the key that a sentence begins with, or of the nearest one above it; None where
+    the file has neither."""
+    found = KEY.match(sentence)
+    parts = _parts(found[0]) if found else ()
+    known = {f.alias or name for name, f in SweepSpec.model_fields.items()}
+    if not found or not parts or parts[0] not in known or parts[:1] not in doc.lines:
+        return None
+    bare = len(parts) == 1 and sentence[found.end()] != ":"  # a word such as `data`
+    return None if bare else doc.line(parts)
+
+
+def kinds_of(key: str) -> list[str]:
+    """The kinds that a mapping of the sweep file may be."""
+    if key not in TAGS:
+        return []
+    return [kind for m in _models_of(SweepSpec, key) for kind in _kinds(m, TAGS[key])]
+
+
+def _sentence(doc: Document, loc: Loc, errors: Sequence[ErrorDetails]) -> tuple[int, str]:
+    """(line, sentence) of all that is wrong at one place."""
+    error = errors[0]
+    kind, given, context = error["type"], error.get("input"), error.get("ctx", {})
+    where = dotted(loc)
+    if kind == "extra_forbidden":
+        tags = kinds_of(str(loc[0]))
+        allowed = _keys_beside(loc, [t for t in error["loc"] if t in tags])
+        near = difflib.get_close_matches(str(loc[-1]), allowed, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"allowed: {', '.join(allowed)}"
+        return doc.line(loc), f"{where}: unknown key; {hint}"
+    if kind == "missing":
+        if isinstance(loc[-1], int):
+            return doc.line(loc), f"{dotted(loc[:-1])}: should be [least, most]"
+        return doc.line(loc), f"{where}: missing; this key is required"
+    if kind in ("union_tag_not_found", "union_tag_invalid"):
+        key = TAGS[str(loc[0])]
+        tags = ", ".join(map(repr, kinds_of(str(loc[0]))))
+        if kind == "union_tag_not_found":
+            return doc.line(loc), f"{where}.{key}: missing; allowed: {tags}"
+        tag = shown(given.get(key) if isinstance(given, dict) else given)
+        return doc.line((*loc, key)), f"{where}.{key}: {tag} is not a {key}; allowed: {tags}"
+    if kind == "value_error":
+        return _own_words(doc, loc, str(context["error"]), given)
+    if kind in BOUNDS:
+        word, bound = BOUNDS[kind]
+        return doc.line(loc), f"{where}: {shown(given)}: should be {word} {context[bound]:,g}"
+    return doc.line(loc), f"{where}: {shown(given)}: should be {' or '.join(_allowed(errors))}"
+
+
+def _allowed(errors: Sequence[ErrorDetails]) -> Iterator[str]:
+    """What may stand at a place, each once."""
+    nouns = []
+    for error in errors:
+        if error["type"] == "literal_error":
+            nouns.append(str(error.get("ctx", {}).get("expected")))
+        elif error["type"] in NOUNS:
+            nouns.append(NOUNS[error["type"]])
+    if "a number" in nouns:
+        nouns = [n for n in nouns if n != "a whole number"]
+    return iter(dict.fromkeys(nouns) or ["another value; `recscale help` says which"])
+
+
+def _own_words(doc: Document, loc: Loc, message: str, given: Any) -> tuple[int, str]:
+    """A sentence of ours, at the key that it begins with: one below `loc`, or in full."""
+    found = KEY.match(message)
+    for base in (loc, ()):
+        parts = (*base, *_parts(found[0])) if found else ()
+        if found and parts in doc.lines:
+            return doc.line(parts), f"{dotted(parts)}: {message[found.end() :].lstrip(': ')}"
+    shows = isinstance(given, dict | list | tuple) or message.startswith("'")
+    value = "" if shows else f"{shown(given)}: "
+    return doc.line(loc), f"{dotted(loc)}: {value}{message}" if loc else message
+
+
+def _takes_no_mapping(error: ErrorDetails) -> bool:
+    return error["type"] == "literal_error" or error["type"].endswith(("_type", "_parsing"))
+
+
+def _parts(key: str) -> Loc:
+    """`model.heads[1]` -> ("model", "heads", 1)"""
+    found = re.findall(r"\[(\d+)\]|([\w-]+)", key)
+    return tuple(int(number) if number else word for number, word in found)
+
+
+def _in_file(error: ErrorDetails, lines: dict[Loc, int]) -> Loc:
+    """Where an error stands, without what the file does not have: union tags, names of types, and
+    the index 0 of what stands alone where a list may stand."""
+    kept: Loc = ()
+    last = len(error["loc"]) - 1
+    for i, part in enumerate(error["loc"]):
+        absent = i == last and error["type"] == "missing"
+        if (*kept, part) in lines or absent:
+            kept = (*kept, part)
+    return kept
+
+
+def _keys_beside(loc: Loc, kinds: Sequence[str | int]) -> list[str]:
+    """The keys that a mapping at the parent of `loc` may have, of the kinds that it is."""
+    models: list[type[BaseModel]] = [SweepSpec]
+    for part in loc[:-1]:
+        if isinstance(part, str):
+            models = [m for model in models for m in _models_of(model, part)]
+        if part in TAGS:
+            models = [m for m in models if {*_kinds(m, TAGS[str(part)])} & {*kinds}]
+    return list(dict.fromkeys(f.alias or k for m in models for k, f in m.model_fields.items()))
+
+
+def _kinds(model: type[BaseModel], tag: str) -> tuple[str, ...]:
+    return get_args(model.model_fields[tag].annotation)
+
+
+def _models_of(model: type[BaseModel], key: str) -> list[type[BaseModel]]:
+    """The objects that may stand under a key, alone or in a list."""
+    fields = {f.alias or name: f for name, f in model.model_fields.items()}
+    return _objects(fields[key].annotation) if key in fields else []
+
+
+def _objects(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, Frozen):
+        return [annotation]
+    return [m for part in get_args(annotation) for m in _objects(part)]
