@@ -1,0 +1,52 @@
+"""Whether a fit shows more than chance: an F test of the law against a constant.
+
+A form of k constants also follows losses that do not depend on its variables. Were they one value
+and noise, the share of their variance that k - 1 constants explain would beat F(k - 1, n - k) in
+SURE of all tables; of a form that is not linear this is approximate, and errs on the careful side:
+tests/benchmarks/laws_chance.py. A fit that is robust is judged so: a residual beyond CLIP robust
+standard deviations counts as one of that size (Huber 1981, section 7.8), or a single diverged run
+would hide any law.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from recscale.laws.nouns import Points
+
+SURE = 0.05
+CLIP = 3.0  # robust standard deviations
+NORMAL = 1.4826  # of a normal's median absolute deviation
+
+
+def explained(points: Points, residuals: np.ndarray) -> float:
+    """1 - residual variance / variance of log loss; negative when worse than a constant.
+
+    Args:
+        residuals: log f - log y, (n,).
+    """
+    logy, w = np.log(points.y), points.weights
+    total = w @ (logy - np.average(logy, weights=w)) ** 2
+    return float(1 - w @ residuals**2 / max(total, 1e-300))
+
+
+def significance(points: Points, residuals: np.ndarray, k: int) -> float:
+    """Probability that k constants explain as much of losses that depend on no variable.
+
+    Args:
+        residuals: log f - log y at the optimum, (n,).
+        k: constants of the form; a constant loss has one.
+    """
+    n = points.runs
+    if n <= k:
+        return 1.0
+    # A fit of k constants can pass through k points: the others tell how far it misses.
+    missed = np.sort(np.abs(residuals))[k:]
+    kept = np.clip(residuals, *(np.array([-1, 1]) * CLIP * NORMAL * np.median(missed)))
+    share = explained(replace(points, y=points.y * np.exp(residuals - kept)), kept)
+    share = min(max(share, 0.0), 1 - 1e-12)
+    from scipy.special import fdtrc  # here: laws that are not determined start sooner without it
+
+    return float(fdtrc(k - 1, n - k, share / (1 - share) * (n - k) / (k - 1)))
