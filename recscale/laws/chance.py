@@ -10,43 +10,42 @@ would hide any law.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
-
-from recscale.laws.nouns import Points
 
 SURE = 0.05
 CLIP = 3.0  # robust standard deviations
 NORMAL = 1.4826  # of a normal's median absolute deviation
 
 
-def explained(points: Points, residuals: np.ndarray) -> float:
+def explained(logy: np.ndarray, residuals: np.ndarray, weights: np.ndarray) -> float:
     """1 - residual variance / variance of log loss; negative when worse than a constant.
 
     Args:
-        residuals: log f - log y, (n,).
+        logy: (n,) log losses.
+        residuals: (n,) log f - log y.
+        weights: (n,).
     """
-    logy, w = np.log(points.y), points.weights
-    total = w @ (logy - np.average(logy, weights=w)) ** 2
-    return float(1 - w @ residuals**2 / max(total, 1e-300))
+    total = weights @ (logy - np.average(logy, weights=weights)) ** 2
+    return float(1 - weights @ residuals**2 / max(total, 1e-300))
 
 
-def significance(points: Points, residuals: np.ndarray, k: int) -> float:
+def significance(
+    logy: np.ndarray, residuals: np.ndarray, weights: np.ndarray, runs: int, k: int
+) -> float:
     """Probability that k constants explain as much of losses that depend on no variable.
 
     Args:
-        residuals: log f - log y at the optimum, (n,).
+        logy, residuals, weights: as of `explained`.
+        runs: how many of the n rows are independent.
         k: constants of the form; a constant loss has one.
     """
-    n = points.runs
-    if n <= k:
+    if runs <= k:
         return 1.0
     # A fit of k constants can pass through k points: the others tell how far it misses.
     missed = np.sort(np.abs(residuals))[k:]
-    kept = np.clip(residuals, *(np.array([-1, 1]) * CLIP * NORMAL * np.median(missed)))
-    share = explained(replace(points, y=points.y * np.exp(residuals - kept)), kept)
-    share = min(max(share, 0.0), 1 - 1e-12)
+    most = CLIP * NORMAL * float(np.median(missed))
+    kept = np.clip(residuals, -most, most)
+    share = min(max(explained(logy + residuals - kept, kept, weights), 0.0), 1 - 1e-12)
     from scipy.special import fdtrc  # here: laws that are not determined start sooner without it
 
-    return float(fdtrc(k - 1, n - k, share / (1 - share) * (n - k) / (k - 1)))
+    return float(fdtrc(k - 1, runs - k, share / (1 - share) * (runs - k) / (k - 1)))

@@ -31,7 +31,7 @@ def solve(points: Points, model: Form, delta: float) -> ScalingLaw:
     at |= norms == 0
     norms = norms[~at]
     singular = np.linalg.svd(slopes[~at] / norms[:, None], compute_uv=False)
-    condition = float(singular[0] / max(singular[-1], 1e-300))
+    condition = float(singular[0] / max(singular[-1], 1e-300)) if len(singular) else 1.0
     if condition > SINGULAR:
         reason = (
             f"{', '.join(points.variables)} do not separate the constants of {model.name} "
@@ -41,11 +41,12 @@ def solve(points: Points, model: Form, delta: float) -> ScalingLaw:
     psi = points.weights * np.clip(r[0], -delta, delta)
     slope = np.abs(jac[0][~at] @ psi) / np.maximum(norms * np.linalg.norm(psi), 1e-300)
     hit = tuple(name for name, h in zip(model.names, at, strict=True) if h)
-    status, reason = _status(points, hit, significance(points, r[0], len(theta)))
+    chance = significance(np.log(points.y), r[0], points.weights, points.runs, len(theta))
+    status, reason = _status(points, hit, chance)
     return ScalingLaw(
         model, points, status, reason,
         _named(model, theta), best.objective, delta, theta, best.minima,
-        float(slope.max()) if best.objective > 1e-24 else 0.0, best.optima, condition, hit,
+        float(slope.max(initial=0)) if best.objective > 1e-24 else 0.0, best.optima, condition, hit,
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ def answers(law: ScalingLaw) -> list[str]:
     if not law.status.determined:
         return [f"{loss}: no law can be stated: {law.reason}."]
     out = [verdict(law), *(_axis(law, i) for i in law.model.single)]
-    share = explained(law.points, law.residuals)
+    share = explained(np.log(law.points.y), law.residuals, law.points.weights)
     out.append(f"The formula explains {100 * share:.1f} % of the variance of log {loss}.")
     out += _sensitivity(law)
     return out
@@ -45,7 +45,8 @@ def is_law(law: ScalingLaw) -> bool:
 
 
 def _chance(law: ScalingLaw) -> float:
-    return significance(law.points, law.residuals, len(law.theta))
+    p = law.points
+    return significance(np.log(p.y), law.residuals, p.weights, p.runs, len(law.theta))
 
 
 def verdict(law: ScalingLaw) -> str:
