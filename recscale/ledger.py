@@ -106,7 +106,7 @@ class Ledger:
         if self._written is None:  # later a missing folder is a place that is gone
             os.makedirs(self.root, exist_ok=True)
             self._written = b""
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644)
         try:
             size = os.fstat(fd).st_size
             if size and os.pread(fd, 1, size - 1) != b"\n":

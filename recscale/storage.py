@@ -10,8 +10,9 @@ from __future__ import annotations
 import errno
 import os
 import re
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyarrow.fs as pafs
@@ -84,6 +85,8 @@ def trouble(path: str | Path, error: OSError, setting: str = "storage") -> str |
         what = f"is full; free space, or choose another {setting},"
     elif number in DENIED:
         what = f"may not be written; correct its permissions, or choose another {setting},"
+    elif number == errno.ELOOP:
+        what = f"holds a link where a file belongs ({error.filename}); remove the link,"
     elif number in GONE:
         what = f"is gone; mount it again, or correct {setting},"
     elif number is not None or not is_uri(path):
@@ -115,17 +118,29 @@ def read(fs: pafs.FileSystem, path: str) -> bytes:
 
 
 def write(fs: pafs.FileSystem, path: str, content: bytes) -> None:
-    """The file appears whole or not at all; its folder must be there."""
+    """The file appears whole or not at all; its folder must be there. A link in its place is
+    replaced, not followed."""
     if not isinstance(fs, pafs.LocalFileSystem):  # an object appears when its upload is complete
         with fs.open_output_stream(path) as out:
             out.write(content)
         return
-    part = f"{path}.part"
-    with open(part, "wb") as out:
-        out.write(content)
-        out.flush()
-        os.fsync(out.fileno())
-    os.replace(part, path)
+    part = f"{path}.{secrets.token_hex(4)}.part"
+    try:
+        with open(part, "xb", opener=unfollowed) as out:
+            out.write(content)
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(part, path)  # puts a file where a link was, and leaves what it points to
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(part)
+        raise
+
+
+def unfollowed(path: str, flags: int) -> int:
+    """An `opener` for `open` in storage that others may write to: where a link stands in place of
+    the file it raises OSError (ELOOP), so that nothing is written to where the link points."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def exists(fs: pafs.FileSystem, path: str) -> bool:

@@ -143,7 +143,7 @@ class Study:
         """The law that the sweep asks for, over the runs that may enter it. A law that the runs
         do not determine says so in its status. Raises LawError before the first run has ended, and
         for several families, each of which has a law of its own: see `parts`."""
-        from recscale.laws import LawError, Status, fit
+        from recscale.laws import LawError, fit
 
         if len(self.spec.models) > 1:
             raise LawError("several families have no law in common; each part has its own")
@@ -160,7 +160,7 @@ class Study:
             )
         except LawError as error:
             raise LawError(self.no_law(str(error))) from error
-        if law.status is Status.UNDERDETERMINED:
+        if not law.status.determined:
             return replace(law, reason=self.no_law(law.reason))
         return law
 
@@ -239,7 +239,7 @@ def law_facts(study: Study) -> dict[str, Any]:
     except LawError as error:
         return {"status": "underdetermined", "why": str(error)}
     facts: dict[str, Any] = {"status": str(law.status), "form": law.form, "n": law.n}
-    if law.status == "underdetermined":
+    if not law.status.determined:
         return {**facts, "why": law.reason}
     table = law.intervals(0.95)
     return {

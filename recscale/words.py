@@ -1,9 +1,9 @@
-"""Numbers as people read them, the same in the terminal and in the report."""
+"""Numbers and names as people read them, the same in the terminal and in the report."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 UNITS = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
@@ -27,6 +27,16 @@ def number(value: float | None, digits: int = 4) -> str:
     if value and abs(value) < 10**-digits * 2:
         return f"{value:.2g}"
     return f"{value:.{digits}f}"
+
+
+def listed(names: Iterable[object], most: int = 20) -> str:
+    """Names of columns in one line: the first of them, each cut to 40 letters, its line breaks and
+    other signs that do not print escaped, and how many more there are."""
+    texts = [str(n) for n in names]
+    shown = [t if t.isprintable() else repr(t)[1:-1] for t in texts[:most]]
+    shown = [t if len(t) <= 40 else f"{t[:40]}..." for t in shown]
+    rest = [f"and {len(texts) - most} more"] if len(texts) > most else []
+    return ", ".join([*shown, *rest])
 
 
 def baselines(found: Mapping[str, float]) -> str:

@@ -164,7 +164,7 @@ def test_a_board_finds_what_it_asks_for(cluster, tmp_path):
     found: dict[str, list[Any]] = {}
     until(lambda: found.update(scraped(cluster)) or found.keys() >= wanted)
     law = {s.labels["status"]: s.value for s in found["ray_recscale_law"]}
-    assert law == {"converged": 1, "bound_hit": 0, "underdetermined": 0}
+    assert law == {"converged": 1, "bound_hit": 0, "uninformative": 0, "underdetermined": 0}
     bounds = {s.labels["bound"]: s.value for s in found["ray_recscale_frontier_loss"]}
     assert bounds["low"] < bounds["mean"] < bounds["high"]
     (best,) = found["ray_recscale_best_loss"]

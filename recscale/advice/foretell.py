@@ -9,7 +9,7 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from recscale.advice.exchange import LEVEL, law_runs, where
-from recscale.laws import LawError, ScalingLaw, Status, fit
+from recscale.laws import LawError, ScalingLaw, fit
 from recscale.study import Study
 
 
@@ -70,6 +70,6 @@ def _law(runs: pd.DataFrame, study: Study) -> tuple[ScalingLaw | None, str]:
         law = fit(runs, spec.law.form, list(spec.law_variables), spec.law_loss, cost="train_flop")
     except LawError as error:
         return None, study.no_law(str(error))
-    if law.status == Status.UNDERDETERMINED:
+    if not law.status.determined:
         return None, study.no_law(law.reason)
     return law, law.reason

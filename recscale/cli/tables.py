@@ -40,8 +40,12 @@ def fit(table: str, variables: str, report: str | None, as_json: bool, **options
         refuse(str(error))
     if report:
         from recscale.report.law_page import law_page
+        from recscale.storage import filesystem, write
 
-        Path(report).write_text(law_page(fitted, Path(table).name), encoding="utf-8")
+        try:
+            write(*filesystem(report), law_page(fitted, Path(table).name).encode())
+        except OSError as error:
+            refuse(f"--report {report} cannot be written: {error.strerror}")
     if as_json:
         click.echo(to_json(fitted.facts))
         return

@@ -113,7 +113,7 @@ class JsonTable:
     def _objects(self, lines: list[bytes], before: int) -> list[dict[str, Any]]:
         try:  # one call for all lines takes a third of the time of one for each
             found = json.loads(b"[" + b",".join(lines) + b"]")
-        except ValueError:
+        except (ValueError, RecursionError):  # the latter of a value nested a thousand deep
             found = []
         if len(found) == len(lines) and all(type(row) is dict for row in found):
             return found
@@ -122,7 +122,7 @@ class JsonTable:
     def _object(self, line: bytes, n: int) -> dict[str, Any]:
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             row = None
         if isinstance(row, dict):
             return row
@@ -148,9 +148,14 @@ class JsonTable:
         values = [row.get(name) for row in rows]
         try:
             return pa.array(values)
-        except (pa.ArrowException, OverflowError) as error:
+        except (pa.ArrowException, OverflowError, UnicodeEncodeError) as error:
             if not strict:
                 return pa.array([json.dumps(v) for v in values])
+            if isinstance(error, UnicodeEncodeError):
+                raise DataError(
+                    f"{self.file}: column {name!r} holds {error.object!r}, half of a pair of "
+                    "surrogates, which is no letter; write the whole letter"
+                ) from None
             if all(type(v) in (int, float, str, NoneType) for v in values):
                 return pa.array([v if v is None else str(v) for v in values], pa.string())
             said = (str(error).splitlines() or [""])[0]

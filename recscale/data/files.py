@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import re
@@ -66,8 +67,17 @@ def _fixed(pattern: Path) -> int:
 
 
 def log_place(path: str) -> Path:
-    """`data.path` with `$VARIABLES` and `~` expanded."""
-    return Path(os.path.expandvars(os.path.expanduser(path)))
+    """`data.path` with `$VARIABLES` and `~` expanded. Raises DataError for what can be no path."""
+    place = Path(os.path.expandvars(os.path.expanduser(path)))
+    try:
+        os.lstat(place)
+    except ValueError:
+        raise DataError(f"data.path {path[:80]!r}: holds a NUL, which no path may") from None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            said = f"data.path {path[:80]}...: is longer than a path may be ({len(path)} letters)"
+            raise DataError(f"{said}; correct it") from None
+    return place
 
 
 def _matches(path: str, pattern: Path) -> Iterator[Path]:

@@ -18,8 +18,9 @@ from recscale.data.dialects import TextTable
 from recscale.data.layout import DataError
 from recscale.data.opened import Partition, Table
 from recscale.spec import EventsData, positive_column
+from recscale.words import listed
 
-TOLD, SHOWN = 4, 20
+TOLD = 4
 """Columns that are missing, and columns that are there, named one by one."""
 SEPARATORS = (";", "\t", "|", "::", ",", "\x01")
 NEAR = 0.6
@@ -39,7 +40,7 @@ def check_columns(tables: Sequence[Table], data: EventsData) -> None:
         _check_kin(given)
         return
     first = misfits[0]
-    has = _some(first.schema.names, ", ", SHOWN)
+    has = listed(first.schema.names)
     what = f"{first.file}: {_some(odd[first.file], '; ', TOLD)}. The file has: {has}"
     if len(misfits) < len(given):
         fits = next(t.file for t in given if not odd[t.file])

@@ -18,8 +18,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow.fs as pafs
+
 from recscale.data.layout import DataError
 from recscale.data.streams import readable
+from recscale.storage import unfollowed, write
 
 MEMORY = ".files.json"
 SAMPLES, SAMPLE = 8, 4096  # blocks, bytes of each
@@ -135,11 +138,9 @@ def _load(root: Path) -> dict[str, dict[str, Any]]:
 def _remember(root: Path, entries: dict[str, dict[str, Any]]) -> None:
     if not os.access(root, os.W_OK):  # stores that are only read: to digest again costs time alone
         return
-    with open(root / f"{MEMORY}.lock", "w") as lock:
+    with open(root / f"{MEMORY}.lock", "w", opener=unfollowed) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         known = _load(root)
         for at, entry in entries.items():
             known[at] = known.get(at, {}) | entry
-        part = root / f"{MEMORY}.part"
-        part.write_text(json.dumps(known))
-        os.replace(part, root / MEMORY)
+        write(pafs.LocalFileSystem(), str(root / MEMORY), json.dumps(known).encode())

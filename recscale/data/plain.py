@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -81,10 +83,13 @@ def example(column: pa.Array, rows: np.ndarray | None = None) -> str:
     if not len(at):
         return "null"
     scalar = column[int(at[0])]
+    value: object = None
     try:
         value = scalar.as_py()
     except (ValueError, OverflowError):  # years outside Python's datetime, bytes that are no UTF-8
-        value = str(scalar)
+        with suppress(ValueError, OverflowError):
+            value = str(scalar)
+        value = value or f"a value out of the range of {scalar.type}"
     quoted = isinstance(value, str | bytes | list | dict)
     shown = "null" if value is None else repr(value) if quoted else str(value)
     return cut(shown)

@@ -34,6 +34,7 @@ from recscale.data.layout import VERSION, DataError, fingerprint, open_array
 from recscale.data.tables import holds_rows, layouts
 from recscale.manifest import MANIFEST, Manifest
 from recscale.spec import CriteoData, DataSpec, PublishedData, SyntheticData
+from recscale.storage import unfollowed
 
 __all__ = ["DataError", "prepare", "store_path"]
 
@@ -132,7 +133,7 @@ def _hidden(target: Path, ending: str) -> Path:
 @contextlib.contextmanager
 def only_one(target: Path) -> Iterator[None]:
     """One process at a time per store; the kernel frees the lock of a process that dies."""
-    with open(_hidden(target, "lock"), "w") as lock:
+    with open(_hidden(target, "lock"), "w", opener=unfollowed) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ray.util.metrics import Gauge
 
 from recscale.cost import TRAIN_OVER_FORWARD, machines
-from recscale.laws import LawError
+from recscale.laws import LawError, Status
 
 if TYPE_CHECKING:
     from recscale.engine.job import Job
@@ -43,7 +43,7 @@ SWEEP = {
     "budget_share": "Largest share of a budget that is used.",
     "eta_seconds": "Time to the end at the pace measured so far.",
     "best_loss": "Lowest final loss so far, of the kind that the law explains.",
-    "law": "1 for what the law is now: converged, bound_hit or underdetermined.",
+    "law": "1 for what the law is now: converged, bound_hit, uninformative or underdetermined.",
     "frontier_loss": f"Loss that the law predicts of the best run at {REACH} the largest so far; "
     "low and high are its 90 % interval.",
     "expected_loss": "Loss that the planner expects at its target, with its interval: what the "
@@ -163,9 +163,9 @@ def tell_law(teller: Teller, study: Study) -> None:
     try:
         status = str(study.law().status)
     except LawError:
-        status = "underdetermined"
-    for name in ("converged", "bound_hit", "underdetermined"):
-        teller.tell("law", float(name == status), name)
+        status = str(Status.UNDERDETERMINED)
+    for known in Status:
+        teller.tell("law", float(known == status), str(known))
     found = None
     if status == "converged":
         with suppress(LawError, ValueError):  # `recscale ask` tells why there is no answer

@@ -7,10 +7,12 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from recscale.laws.columns import cells, column, counted, present
 from recscale.laws.fit import fit
 from recscale.laws.intervals import checked
 from recscale.laws.law import ScalingLaw
 from recscale.laws.nouns import LawError, Role
+from recscale.laws.points import needed
 
 GROWN = 4.0  # times below and beyond the values that were tried, where a variable is sought
 FLIPS = 20_000  # sign patterns of the paired test, when there are too many to try all
@@ -161,6 +163,7 @@ def compare(
 
     Args:
         by: column with exactly two values, such as the architecture.
+        form: as in `fit`; auto is chosen once, on all rows.
         seed: column of seeds; runs with equal variables (and seed, if given) are paired.
         most: variable -> the largest value that can be had.
 
@@ -184,15 +187,18 @@ def compare(
         >>> round(both.crossings(1e4, 1e6, lambda D: D).loc[0, "budget"], -2)
         np.float64(59000.0)
     """
-    if by not in frame:
-        raise LawError(f"no column {by!r}; the table has {', '.join(map(str, frame))}")
-    values = sorted(frame[by].dropna().unique().tolist(), key=str)
+    present(frame, [by, *([seed] if seed else [])])
+    frame = counted(frame.reset_index(drop=True), needed(variables, loss))
+    kinds = cells(by, column(frame, by))
+    values = sorted(pd.unique(kinds[~pd.isna(kinds)]).tolist())
     if len(values) != 2:
         raise LawError(f"{by!r} has {len(values)} values; compare needs exactly two: select them")
-    sides = [cast(pd.DataFrame, frame[frame[by] == v]) for v in values]
+    sides = [cast(pd.DataFrame, frame[kinds == v]) for v in values]
+    if form == "auto":  # constants of two forms cannot be set side by side
+        form = fit(frame, form, variables, loss).form
     laws = [fit(side, form, variables, loss) for side in sides]
     for value, law in zip(values, laws, strict=True):
-        if law.status == "underdetermined":
+        if not law.status.determined:
             raise LawError(f"{by} = {value}: {law.reason}")
     keys = [*variables, *([seed] if seed else [])]
     tables = [

@@ -107,8 +107,8 @@ class Gamma(Coupled):
         p, out = self.p, np.array(theta, float)
         g, e = theta[:, -1:], theta[:, p + 1 : 2 * p + 1]
         out[:, p + 1 : 2 * p + 1] = e / g
-        with np.errstate(over="ignore"):
-            out[:, 1 : p + 1] = theta[:, 1 : p + 1] ** (1 / g) * np.exp(e / g * self.centre)
+        with np.errstate(over="ignore", divide="ignore"):
+            out[:, 1 : p + 1] = np.exp((np.log(theta[:, 1 : p + 1]) + e * self.centre) / g)
         return out
 
     def prior(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

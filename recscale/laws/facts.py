@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from recscale.laws.law import ScalingLaw
-from recscale.laws.nouns import Status
 from recscale.laws.words import answers
 
 COEFFICIENT_LEVEL = 0.95
@@ -17,7 +16,7 @@ COEFFICIENT_LEVEL = 0.95
 
 def describe(law: ScalingLaw) -> dict[str, Any]:
     """The facts of a law, without predictions."""
-    determined = law.status is not Status.UNDERDETERMINED
+    determined = law.status.determined
     ends = law.intervals(COEFFICIENT_LEVEL)
     return {
         "form": law.form,
@@ -56,7 +55,7 @@ def describe(law: ScalingLaw) -> dict[str, Any]:
 
 def predictions(law: ScalingLaw, held: pd.DataFrame, level: float) -> dict[str, Any]:
     """Held-out rows beside what the law foretells of them; none where there is no law."""
-    if law.status is Status.UNDERDETERMINED:
+    if not law.status.determined:
         return {"predictions": [], "prediction_level": level}
     x = held[list(law.variables)].to_numpy(dtype=float, na_value=np.nan)
     possible = (np.isfinite(x) & (x > 0)).all(axis=1)

@@ -45,7 +45,8 @@ def fit(
             constant is then sought above it.
 
     Returns:
-        A ScalingLaw. Too few or degenerate points give status "underdetermined", no exception.
+        A ScalingLaw. Too few or degenerate points give status "underdetermined", no exception, and
+        losses that follow no variable "uninformative".
 
     Raises:
         LawError: the table or an argument cannot be used; says which and what to do.

@@ -79,8 +79,14 @@ def surface(basis, square, linear, fixed=None) -> tuple[np.ndarray, np.ndarray]:
 
     Returns:
         constants (q + p, r, m_1, .., m_p), none negative, and values (r, m_1, .., m_p), up to a
-        constant per r.
+        constant per r; infinite where an axis is so wide that a power leaves the doubles.
     """
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        c, value = _surface(basis, square, linear, fixed)
+    return np.nan_to_num(c, nan=0.0), np.where(np.isfinite(value), value, np.inf)
+
+
+def _surface(basis, square, linear, fixed) -> tuple[np.ndarray, np.ndarray]:
     fixed = np.ones((1, square.shape[1])) if fixed is None else fixed
     p, q, r = len(basis), len(fixed), len(square)
     shape = (r, *(len(b) for b in basis))
@@ -117,7 +123,8 @@ def local_minima(value: np.ndarray) -> np.ndarray:
     """Mask of cells no worse than their neighbours along each axis after the first."""
     low = np.ones(value.shape, bool)
     for axis in range(1, value.ndim):
-        step = np.diff(value, axis=axis)
+        with np.errstate(invalid="ignore"):  # between two that are infinite
+            step = np.diff(value, axis=axis)
         ahead = np.concatenate([step >= 0, np.ones_like(step.take([0], axis), bool)], axis)
         behind = np.concatenate([np.ones_like(step.take([0], axis), bool), step <= 0], axis)
         low &= ahead & behind

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_numeric_dtype
 
-from recscale.laws.nouns import Status
+from recscale.laws.columns import cells, column
+from recscale.laws.expressions import column_words, value_words
+from recscale.laws.nouns import LawError, Status
 from recscale.laws.points import undetermined
 from recscale.laws.words import verdict
 
@@ -37,9 +38,9 @@ def splitters(law: ScalingLaw, frame: pd.DataFrame) -> list[str]:
     rows = cast(pd.DataFrame, frame.loc[law.points.labels])
     skip = {*law.variables, law.points.loss}
     codes: dict[tuple[str, ...], np.ndarray] = {}
-    names = sorted(map(str, rows.columns), key=lambda c: is_numeric_dtype(rows[c]))
-    for c in names:
-        code, values = pd.factorize(cast(pd.Series, rows[c]))
+    plain = {c: values for c in map(str, rows.columns) if (values := _plain(rows, c)) is not None}
+    for c in sorted(plain, key=lambda c: plain[c].dtype != object):
+        code, values = pd.factorize(plain[c])
         if c not in skip and 2 <= len(values) <= min(VALUES, law.n // 4):
             seen = any(np.array_equal(code, other) for other in codes.values())
             tied = any(_adjusted(z, code) > TIED for z in law.points.logx.T)
@@ -79,16 +80,13 @@ def per_group(
         return []
     out = []
     rows = cast(pd.DataFrame, frame.loc[law.points.labels])
-    keys = list(zip(*(rows[c] for c in columns), strict=True))
-    for values in sorted(set(keys)):
-        where = " and ".join(f"{c} == {_quoted(v)}" for c, v in zip(columns, values, strict=True))
-        group = rows[[key == values for key in keys]]
+    code = pd.DataFrame({c: _plain(rows, c) for c in columns}).groupby(columns, dropna=False)
+    for values, places in sorted(code.indices.items(), key=lambda pair: _order(pair[0])):
+        values = values if isinstance(values, tuple) else (values,)
+        where = " and ".join(map(_equals, columns, values))
+        group = rows.iloc[np.sort(places)]
         own = refit(cast(pd.DataFrame, group))
-        said = (
-            f"no law can be stated: {own.reason}."
-            if own.status is Status.UNDERDETERMINED
-            else verdict(own)
-        )
+        said = f"no law can be stated: {own.reason}." if not own.status.determined else verdict(own)
         out.append(
             {
                 "where": where,
@@ -120,5 +118,20 @@ def _adjusted(residuals: np.ndarray, group: np.ndarray) -> float:
     return 1 - within / max(float(np.var(residuals, ddof=1)), 1e-300)
 
 
-def _quoted(value: Any) -> str:
-    return repr(value) if isinstance(value, str) else f"{value}"
+def _plain(rows: pd.DataFrame, name: str) -> np.ndarray | None:
+    """A column's values; None where they are of no kind that could separate rows."""
+    try:
+        return cells(name, column(rows, name))
+    except LawError:
+        return None
+
+
+def _order(values: Any) -> list[tuple[bool, Any]]:
+    values = values if isinstance(values, tuple) else (values,)
+    return [(True, 0) if pd.isna(v) else (False, v) for v in values]
+
+
+def _equals(name: str, value: Any) -> str:
+    """The condition of `expressions` under which a row has this value, or has none."""
+    name = column_words(name)
+    return f"{name} != {name}" if pd.isna(value) else f"{name} == {value_words(value)}"

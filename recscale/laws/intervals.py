@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SMALL = 60  # runs
 REPLICATES = 1000
 SEED = 0
+HUGE = 1e300  # a multiplier beyond it, of a steep exponent, has no end that can be stated
 PROFILE = "profile likelihood on log least squares"
 
 
@@ -58,7 +59,8 @@ def _bootstrap(law: ScalingLaw, level: float) -> tuple[np.ndarray, list[str]]:
     resampled = law.model.coefficients(law.resampled)
     tail = (1 - level) / 2
     kind = "pairs bootstrap" if law.points.runs > SMALL else "residual bootstrap"
-    return np.quantile(resampled, [tail, 1 - tail], axis=0), [kind] * resampled.shape[1]
+    ends = np.quantile(np.minimum(resampled, HUGE), [tail, 1 - tail], axis=0)
+    return np.where(ends < HUGE, ends, np.inf), [kind] * resampled.shape[1]
 
 
 def draws(law: ScalingLaw, n: int, seed: int) -> np.ndarray:
@@ -133,11 +135,12 @@ def _delta(law: ScalingLaw, level: float) -> tuple[np.ndarray, list[str]]:
         positive = centre[i] > 0 and form.lower[i] == 0
         grad = _numeric_gradient(form, theta, i, log=positive)
         half = t * float(np.sqrt(max(grad @ cov @ grad, 0.0)))
-        ends[:, i] = (
-            centre[i] * np.exp(np.clip([-half, half], -700, 700))
-            if positive
-            else np.clip(centre[i] + np.array([-half, half]), form.lower[i], form.upper[i])
-        )
+        with np.errstate(over="ignore"):  # a multiplier without an upper end
+            ends[:, i] = (
+                centre[i] * np.exp(np.clip([-half, half], -700, 700))
+                if positive
+                else np.clip(centre[i] + np.array([-half, half]), form.lower[i], form.upper[i])
+            )
         methods.append("delta-t on log least squares")
     ends[:, 0] = profile(law, fit, level)
     methods[0] = PROFILE

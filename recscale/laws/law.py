@@ -23,7 +23,7 @@ class ScalingLaw:
 
     Attributes:
         form: name of the form.
-        status: converged, bound_hit or underdetermined.
+        status: converged, bound_hit, uninformative or underdetermined; see `Status`.
         reason: one sentence behind a status other than converged, else "".
         coefficients: constant -> value (NaN when underdetermined).
         objective: sum_i w_i Huber_delta(log residual); NaN when underdetermined.
@@ -144,9 +144,9 @@ class ScalingLaw:
         return np.log(f) - np.log(self.points.y)
 
     def require(self) -> None:
-        """Raises LawError with the reason if there are no coefficients to answer from."""
-        if self.status is Status.UNDERDETERMINED:
-            raise LawError(f"the law is underdetermined: {self.reason}")
+        """Raises LawError with the reason if there is no law to answer from."""
+        if not self.status.determined:
+            raise LawError(f"the law is {self.status}: {self.reason}")
 
     def value(self, points: pd.DataFrame | Mapping[str, Any]) -> np.ndarray:
         """The fitted formula at m points, (m,); a curve to draw, not a prediction with a band."""
@@ -182,7 +182,7 @@ class ScalingLaw:
         along the variable that is furthest out (0 inside).
 
         Raises:
-            LawError: the law is underdetermined, or a point lacks a positive value on an axis.
+            LawError: the law is not determined, or a point lacks a positive value on an axis.
         """
         self.require()
         frame = _frame(points)
@@ -226,7 +226,7 @@ class ScalingLaw:
             frame: change (negative: the loss falls), low, high; one row per row of `after`.
 
         Raises:
-            LawError: the law is underdetermined, or a point lacks a positive value on an axis.
+            LawError: the law is not determined, or a point lacks a positive value on an axis.
         """
         self.require()
         frame, base = _frame(after), query(_frame(before), self.variables)

@@ -16,12 +16,20 @@ class Status(StrEnum):
     CONVERGED: the global optimum lies inside the allowed region.
     BOUND_HIT: the optimum lies at the edge (a constant of 0, a term of 0, an exponent at its
         limit): the numbers describe the data but do not establish a law.
+    UNINFORMATIVE: the optimum explains no more than a form of so many constants would of losses
+        that do not depend on the variables: its coefficients describe noise.
     UNDERDETERMINED: the points cannot determine the form; there are no coefficients.
     """
 
     CONVERGED = "converged"
     BOUND_HIT = "bound_hit"
+    UNINFORMATIVE = "uninformative"
     UNDERDETERMINED = "underdetermined"
+
+    @property
+    def determined(self) -> bool:
+        """Whether the points say anything of the law: questions may be asked of it."""
+        return self in (Status.CONVERGED, Status.BOUND_HIT)
 
 
 class Role(StrEnum):

@@ -1,12 +1,11 @@
 """From a caller's table to checked points: what is wrong is said, never silently repaired."""
 
 from collections.abc import Sequence
-from typing import cast
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_integer_dtype, is_numeric_dtype
 
+from recscale.laws.columns import cells, column, numbers, present
 from recscale.laws.forms import Form
 from recscale.laws.nouns import LawError, Points
 
@@ -34,9 +33,9 @@ def check(
             below the stated floor, or no row is usable.
     """
     variables = tuple(variables)
-    _columns(frame, variables, loss, cluster, weights, cost)
-    needed = [*variables, loss, *(c for c in (weights, cost) if c)]
-    values = {c: frame[c].to_numpy(dtype=float, na_value=np.nan) for c in dict.fromkeys(needed)}
+    read = needed(variables, loss, weights, cost)
+    present(frame, [*read, *([cluster] if cluster else [])])
+    values = {c: numbers(frame, c) for c in dict.fromkeys(read)}
     keep = np.ones(len(frame), bool)
     dropped: list[dict] = []
 
@@ -74,7 +73,7 @@ def check(
         )
     logx = np.log(np.column_stack([values[v][keep] for v in variables]))
     w = values[weights][keep] if weights else np.ones(len(y))
-    codes = pd.factorize(frame[cluster][keep])[0] if cluster else np.arange(len(y))
+    codes = _codes(frame, cluster)[keep] if cluster else np.arange(len(y))
     rank = np.log(values[cost][keep]) if cost else logx.sum(1)
     return Points(
         variables, loss, logx, y, w / w.mean(), np.asarray(codes), rank,
@@ -139,26 +138,13 @@ def undetermined(points: Points, form: Form) -> str | None:
     return None
 
 
-def _columns(frame, variables, loss, cluster, weights, cost) -> None:
+def needed(variables: Sequence[str], loss: str, *others: str | None) -> list[str]:
+    """The columns a law reads. Raises LawError where a law cannot be over them."""
     if not 1 <= len(variables) <= 4:
         raise LawError(f"a law takes 1 to 4 variables, not {len(variables)}")
     if len(set(variables)) < len(variables) or loss in variables:
         raise LawError("each variable may be named once, and the loss is not a variable")
-    wanted = [*variables, loss, *(c for c in (cluster, weights, cost) if c)]
-    missing = [c for c in wanted if c not in frame]
-    if missing:
-        raise LawError(
-            f"no column {', '.join(map(repr, missing))}; the table has {', '.join(map(str, frame))}"
-        )
-    for c in (*variables, loss, *(c for c in (weights, cost) if c)):
-        column = cast(pd.Series, frame[c])
-        if not is_numeric_dtype(column):
-            raise LawError(f"column {c!r} holds text; convert it to numbers (pandas.to_numeric)")
-        if is_integer_dtype(column) and (column < 0).any():
-            raise LawError(
-                f"column {c!r} holds negative integers: a product of counts passed 9.2e18 and "
-                f"wrapped round; compute it in floating point (6.0 * N * D)"
-            )
+    return [*variables, loss, *(c for c in others if c)]
 
 
 def _copies(frame: pd.DataFrame, values: dict[str, np.ndarray]) -> np.ndarray:
@@ -166,10 +152,20 @@ def _copies(frame: pd.DataFrame, values: dict[str, np.ndarray]) -> np.ndarray:
     same = pd.DataFrame(values).duplicated(keep=False).to_numpy()
     copies = np.zeros(len(frame), bool)
     if same.any():
-        suspects = cast(pd.DataFrame, frame[same])
-        columns = [c for c in frame.columns if not any(map(np.ndim, suspects[c].to_numpy()))]
-        copies[same] = cast(pd.DataFrame, suspects[columns]).duplicated().to_numpy()
+        suspects = frame[same]
+        columns = [suspects.iloc[:, i] for i in range(suspects.shape[1])]
+        words = {i: c.map(repr) if c.dtype == object else c for i, c in enumerate(columns)}
+        copies[same] = pd.DataFrame(words).duplicated().to_numpy()
     return copies
+
+
+def _codes(frame: pd.DataFrame, name: str) -> np.ndarray:
+    """A whole number for each row, equal where the column is; a row without a value is a run of
+    its own."""
+    codes = np.asarray(pd.factorize(cells(name, column(frame, name)))[0])
+    alone = codes < 0
+    codes[alone] = codes.max(initial=-1) + 1 + np.arange(alone.sum())
+    return codes
 
 
 def _notes(variables: tuple[str, ...], logx: np.ndarray) -> list[str]:

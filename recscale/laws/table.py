@@ -1,6 +1,5 @@
 """What `recscale fit TABLE` does, as one function: a file of runs in, plain facts out."""
 
-import ast
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,86 +8,61 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from recscale.laws.columns import counted
+from recscale.laws.expressions import column_words, parse, shortened
 from recscale.laws.facts import describe, plain, predictions
 from recscale.laws.fit import fit
 from recscale.laws.groups import per_group
 from recscale.laws.intervals import checked
 from recscale.laws.law import ScalingLaw
 from recscale.laws.nouns import LawError, Status
+from recscale.laws.points import needed
+from recscale.laws.reading import load
+from recscale.words import listed
 
 
-def load(path: str | Path) -> pd.DataFrame:
-    """A table of runs from a .csv, .tsv or .parquet file.
-
-    Raises:
-        LawError: no such file, another kind of file, or one that cannot be read.
-    """
-    path = Path(path)
-    readers = {
-        ".csv": pd.read_csv,
-        ".tsv": lambda p: pd.read_csv(p, sep="\t"),
-        ".parquet": pd.read_parquet,
-    }
-    kind = path.suffix.lower().removesuffix(".gz") or Path(path.stem).suffix
-    kind = Path(path.stem).suffix.lower() if path.suffix.lower() == ".gz" else kind
-    if kind not in readers:
-        raise LawError(f"{path}: a table is a .csv, .tsv or .parquet file; convert it to one")
-    if not path.is_file():
-        raise LawError(f"{path}: no such file")
-    try:
-        return readers[kind](path)
-    except (ValueError, OSError) as error:
-        raise LawError(f"{path}: cannot be read as a table ({error})") from error
-
-
-def select(frame: pd.DataFrame, query: str, option: str) -> pd.Series:
-    """Mask of the rows where a pandas query such as "outlier5 == 0 and N < 1e9" holds.
+def select(frame: pd.DataFrame, text: str, option: str) -> pd.Series:
+    """Mask of the rows where a condition such as "outlier5 == 0 and N < 1e9" holds.
 
     Raises:
-        LawError: the query cannot be evaluated, or is not a condition.
+        LawError: the condition is not one of the language of `expressions`.
     """
     try:
-        mask = frame.eval(query)
-    except Exception as error:  # pandas raises whatever its parser meets
+        return pd.Series(parse(text).truths(frame), frame.index)
+    except LawError as error:
         raise LawError(
-            f"{option} {query!r} cannot be evaluated ({error}); it is a condition on the columns "
-            f"{', '.join(map(str, frame.columns))}, text in quotes"
-        ) from error
-    if not isinstance(mask, pd.Series) or mask.dtype != bool:
-        raise LawError(f"{option} {query!r} is not a condition: it must be true or false per row")
-    return mask
+            f"{option} {shortened(text)} cannot be evaluated: {error}; it is a condition on the "
+            f"columns {listed(map(column_words, frame.columns))}, text in quotes"
+        ) from None
 
 
-ARITHMETIC = (
-    ast.Expression, ast.BinOp, ast.UnaryOp, ast.Constant, ast.Name, ast.Load, ast.Add, ast.Sub,
-    ast.Mult, ast.Div, ast.Pow, ast.USub, ast.UAdd,
-)  # fmt: skip
-
-
-def cost_of(expression: str, variables: Sequence[str]) -> Callable[..., Any]:
+def cost_of(text: str, variables: Sequence[str]) -> Callable[..., Any]:
     """A function of the variables from arithmetic such as "6 * N * D".
 
     Raises:
-        LawError: the expression is no arithmetic, or uses anything but numbers and the variables.
+        LawError: the text is no arithmetic, or uses anything but numbers and the variables.
     """
-    said = (
-        f"--cost {expression!r} is not arithmetic on the variables {', '.join(variables)}, "
-        f"such as '6 * {' * '.join(variables)}'"
-    )
-    try:
-        tree = ast.parse(expression.strip(), mode="eval")
-    except SyntaxError as error:
-        raise LawError(said) from error
-    names = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
-    if not all(isinstance(n, ARITHMETIC) for n in ast.walk(tree)) or names - set(variables):
-        raise LawError(said)
-    code = compile(tree, "--cost", "eval")
+    names = list(map(column_words, variables))
+
+    def refused(why: LawError | str) -> LawError:
+        return LawError(
+            f"--cost {shortened(text)} is not arithmetic on the variables {listed(names)}, "
+            f"such as '6 * {' * '.join(names)}': {why}"
+        )
 
     def cost(**x: Any) -> np.ndarray:
         values = {v: np.asarray(a, float) for v, a in x.items()}
         shape = np.broadcast_shapes(*(a.shape for a in values.values()))
-        return np.broadcast_to(eval(code, {"__builtins__": {}}, values), shape)
+        try:
+            return np.broadcast_to(read.numbers(values), shape)
+        except LawError as error:
+            raise refused(error) from None
 
+    try:
+        read = parse(text)
+    except LawError as error:
+        raise refused(error) from None
+    cost(**dict.fromkeys(variables, 1.0))  # a wrong kind or name is told before any fit
     return cost
 
 
@@ -164,19 +138,19 @@ def open_fit(
     checked(level)
     frame = table if isinstance(table, pd.DataFrame) else load(table)
     if where:
-        frame = cast(pd.DataFrame, frame[select(frame, where, "--where")])
+        frame = cast(pd.DataFrame, frame[select(frame, where, "--where").to_numpy()])
         if not len(frame):
-            raise LawError(f"--where {where!r} matches no row; loosen it")
+            raise LawError(f"--where {shortened(where)} matches no row; loosen it")
+    frame = counted(frame, needed(variables, loss, weights))
     held = select(frame, predict, "--predict") if predict else pd.Series(False, frame.index)
     if predict and not held.any():
-        raise LawError(f"--predict {predict!r} matches no row; loosen it")
-    if held.all():
-        raise LawError(f"--predict {predict!r} matches every row: nothing is left to fit")
+        raise LawError(f"--predict {shortened(predict)} matches no row; loosen it")
+    if predict and held.all():
+        raise LawError(f"--predict {shortened(predict)} matches every row: nothing is left to fit")
     spend = cost_of(cost, variables) if cost else None
-    if cost and spend and all(v in frame for v in variables):
-        x = {v: frame[v].to_numpy(dtype=float, na_value=np.nan) for v in variables}
-        frame = frame.assign(**{cost: spend(**x)})
-    seen = cast(pd.DataFrame, frame[~held])
+    if cost and spend:
+        frame = frame.assign(**{cost: spend(**{v: frame[v] for v in variables})})
+    seen = cast(pd.DataFrame, frame[~held.to_numpy()])
 
     def refit(rows: pd.DataFrame) -> ScalingLaw:
         return fit(rows, form, variables, loss, cluster=cluster, weights=weights, cost=cost)
@@ -188,7 +162,7 @@ def open_fit(
         mixed = "The rows are of several kinds that no one law describes; each kind on its own:"
         out["answers"] = [*out["answers"], mixed, *(g["answer"] for g in groups)]
     if predict:
-        out |= predictions(law, cast(pd.DataFrame, frame[held]), level)
+        out |= predictions(law, cast(pd.DataFrame, frame[held.to_numpy()]), level)
     return TableFit(law, seen, spend, plain(out))
 
 

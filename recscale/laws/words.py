@@ -6,46 +6,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recscale.laws.nouns import Role, Status
+from recscale.laws.chance import SURE, explained, significance
+from recscale.laws.nouns import Role
 
 if TYPE_CHECKING:
     from recscale.laws.law import ScalingLaw
-
-SURE = 0.05  # significance of the F test against a constant
 
 
 def answers(law: ScalingLaw) -> list[str]:
     """One sentence per finding: whether there is a law, each axis, what to be careful about."""
     loss = law.points.loss
-    if law.status is Status.UNDERDETERMINED:
+    if not law.status.determined:
         return [f"{loss}: no law can be stated: {law.reason}."]
     out = [verdict(law), *(_axis(law, i) for i in law.model.single)]
-    share = explained(law)
+    share = explained(np.log(law.points.y), law.residuals, law.points.weights)
     out.append(f"The formula explains {100 * share:.1f} % of the variance of log {loss}.")
     out += _sensitivity(law)
     return out
-
-
-def explained(law: ScalingLaw) -> float:
-    """1 - residual variance / variance of log loss; negative when worse than a constant."""
-    p = law.points
-    logy = np.log(p.y)
-    total = p.weights @ (logy - np.average(logy, weights=p.weights)) ** 2
-    return float(1 - p.weights @ law.residuals**2 / max(total, 1e-300))
-
-
-def significance(law: ScalingLaw) -> float:
-    """Probability of explaining this much by chance were the loss constant (F test)."""
-    k, n = len(law.theta), law.points.runs
-    share = min(max(explained(law), 0.0), 1 - 1e-12)
-    if n <= k:
-        return 1.0
-    statistic = share / (1 - share) * (n - k) / (k - 1)
-    if statistic > 100.0:  # 1e-9 or less for any number of runs that has a law
-        return 0.0
-    from scipy.special import fdtrc
-
-    return float(fdtrc(k - 1, n - k, statistic))
 
 
 def dead_axes(law: ScalingLaw) -> list[str]:
@@ -61,10 +38,15 @@ def dead_axes(law: ScalingLaw) -> list[str]:
 def is_law(law: ScalingLaw) -> bool:
     """Whether the loss is shown to follow the formula along some axis: more than chance."""
     return (
-        law.status is not Status.UNDERDETERMINED
+        law.status.determined
         and len(dead_axes(law)) < len(law.model.single)
-        and significance(law) < SURE
+        and _chance(law) < SURE
     )
+
+
+def _chance(law: ScalingLaw) -> float:
+    p = law.points
+    return significance(np.log(p.y), law.residuals, p.weights, p.runs, len(law.theta))
 
 
 def verdict(law: ScalingLaw) -> str:
@@ -75,7 +57,7 @@ def verdict(law: ScalingLaw) -> str:
         why = (
             f"{' and '.join(law.bounds_hit)} at the edge of the allowed range"
             if len(dead) == len(law.model.single)
-            else f"the fit is no better than chance (p = {significance(law):.2f})"
+            else f"the fit is no better than chance (p = {_chance(law):.2f})"
         )
         return f"{loss}: no law: it does not {word[:-1]} as a power of {axes}; {why}."
     if dead:

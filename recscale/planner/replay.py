@@ -9,13 +9,17 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from recscale.laws import LawError, Status, fit
-from recscale.laws.points import check
-from recscale.laws.table import load, select
+from recscale.laws import LawError, fit
+from recscale.laws.columns import counted
+from recscale.laws.expressions import column_words, parse, shortened
+from recscale.laws.points import check, needed
+from recscale.laws.reading import load
+from recscale.laws.table import select
 from recscale.planner.belief import Sample
 from recscale.planner.choose import START, WIDER, Seen, choose, start_size
 from recscale.planner.inference import believe
 from recscale.planner.value import Goal, Outlook, spread
+from recscale.words import listed
 
 LEAST = 1 / 2000  # of the budget: so that nearly free rows are bought for what they tell
 RANDOM_DRAWS = 9
@@ -96,7 +100,7 @@ def replay(
     error, r2 = market.error(bought)
     every = list(range(len(market.cost)))
     law = fit(seen, form, list(variables), loss)
-    if law.status is Status.UNDERDETERMINED:
+    if not law.status.determined:
         raise LawError(f"the whole table does not determine the law: {law.reason}")
     value = law.model.evaluate(law.theta[None], market.target)[0][0]
     return {
@@ -223,14 +227,13 @@ def _same(target: np.ndarray) -> Callable[[Outlook], Goal]:
 def _market(table, variables, cost, loss, target, where, form):
     frame = table if isinstance(table, pd.DataFrame) else load(table)
     if where:
-        frame = cast(pd.DataFrame, frame[select(frame, where, "--where")])
-    ints = frame.select_dtypes("integer").columns
-    frame = frame.astype(dict.fromkeys(ints, float))  # 6*N*D passes 2^63 in real tables
+        frame = cast(pd.DataFrame, frame[select(frame, where, "--where").to_numpy()])
+    frame = counted(frame, needed(variables, loss))
     price = _costs(frame, cost)
     held = select(frame, target, "--target").to_numpy()
     if not held.any() or held.all():
         what = "no row" if not held.any() else "every row: none is left to buy"
-        raise LawError(f"--target {target!r} matches {what}; change the query")
+        raise LawError(f"--target {shortened(target)} matches {what}; change the query")
     seen = cast(pd.DataFrame, frame[~held])
     points = check(seen, variables, loss)
     wanted = check(cast(pd.DataFrame, frame[held]), variables, loss)
@@ -249,15 +252,15 @@ def _market(table, variables, cost, loss, target, where, form):
 
 
 def _costs(frame: pd.DataFrame, cost: str | Callable[[pd.DataFrame], Any]) -> np.ndarray:
-    name = f"--cost {cost!r}" if isinstance(cost, str) else "--cost"
+    name = f"--cost {shortened(cost)}" if isinstance(cost, str) else "--cost"
     try:
-        worth = frame.eval(cost) if isinstance(cost, str) else cost(frame)
+        worth = parse(cost).numbers(frame) if isinstance(cost, str) else cost(frame)
         price = np.broadcast_to(np.asarray(worth, dtype=float), len(frame)).copy()
-    except Exception as error:  # pandas raises whatever its parser meets
+    except (TypeError, ValueError) as error:  # of a caller's function: whatever it is not fit for
         raise LawError(
-            f"{name} cannot be evaluated ({error}); it is arithmetic over the columns "
-            f"{', '.join(map(str, frame.columns))}, such as 6*N*D"
-        ) from error
+            f"{name} cannot be evaluated: {error}; it is arithmetic over the columns "
+            f"{listed(map(column_words, frame.columns))}, such as 6*N*D"
+        ) from None
     bad = frame.index[~(np.isfinite(price) & (price > 0))].tolist()
     if bad:
         rows = ", ".join(map(str, bad[:5])) + (" ..." if len(bad) > 5 else "")
@@ -275,6 +278,6 @@ def _reaches_beyond(points, costs, wanted, target_costs, target: str) -> None:
     inside = (wanted.logx <= points.logx.max(0)) & (wanted.logx >= points.logx.min(0))
     if inside.all() and target_costs.max() <= costs.max():
         raise LawError(
-            f"--target {target!r} lies inside the data: its rows cost no more than what can be "
-            "bought and lie between it on every variable; ask for dearer or larger runs"
+            f"--target {shortened(target)} lies inside the data: its rows cost no more than what "
+            "can be bought and lie between it on every variable; ask for dearer or larger runs"
         )

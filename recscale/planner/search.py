@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from recscale.laws.chance import SURE, significance
 from recscale.planner.candidates import Problem
 from recscale.planner.choose import START, WIDER, Choice, start_size
 from recscale.planner.fixed import Decision, Launch, PlanError, Planned, Stop, Wait
@@ -124,26 +125,29 @@ def _adaptive(state: SearchState) -> Decision:
     choice = state.choose(asked)
     now = at_target(goal, problem.spec.law_variables, choice.belief, target, found[0])
     facts = _facts(state, choice, now)
-    if search.interval and now.half <= search.interval and not state.progress.in_flight:
+    known = bool(search.interval) and now.half <= search.interval and not _by_chance(choice)
+    if known and not state.progress.in_flight:
         return Stop(
             f"the target is known well enough: {_width(goal, now)} at {target.words}, and "
             f"{100 * search.interval:.3g} % was asked for",
             facts=facts,
         )
-    if search.interval and now.half <= search.interval:
+    if known:
         return Wait("the target is known well enough; the last runs are under way")
     if choice.index is None:
         if state.progress.in_flight:
             return Wait("nothing is worth its cost until the runs under way have ended")
         if not choice.of:
             return Stop(
-                f"the budget holds no further run; {_width(goal, now)} at {target.words}",
+                f"the budget holds no further run; {_width(goal, now)} at {target.words}"
+                f"{_doubt(choice)}",
                 exhausted=True,
                 facts=facts,
             )
         return Stop(
             f"nothing left is worth its cost: all the rest of the budget would narrow "
-            f"{_named(goal)} at {target.words} by less than 1 %; {_width(goal, now)}",
+            f"{_named(goal)} at {target.words} by less than 1 %; {_width(goal, now)}"
+            f"{_doubt(choice)}",
             facts=facts,
         )
     at = int(np.flatnonzero(state.open)[choice.index])
@@ -156,6 +160,19 @@ def _adaptive(state: SearchState) -> Decision:
         f"{choice.waste:.2f} decades"
     )
     return Launch(tuple(state.runs(at, reason)), reason, facts)
+
+
+def _by_chance(choice: Choice) -> bool:
+    """Whether the law explains the runs so far no better than losses that depend on nothing: its
+    target may then seem well known, and is but the mean of all runs."""
+    sample, k = choice.belief.sample, max(len(j.law.eta) for j in choice.belief.joints)
+    off = choice.belief.formula(sample.logx) - sample.logy
+    n = len(off)
+    return significance(sample.logy, off, np.ones(n), n, k) >= SURE
+
+
+def _doubt(choice: Choice) -> str:
+    return "; the runs follow a law no better than chance" if _by_chance(choice) else ""
 
 
 def _facts(state: SearchState, choice: Choice, now: AtTarget) -> dict[str, Any]:

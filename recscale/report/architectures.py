@@ -153,7 +153,7 @@ def law_rows(study: Study) -> list[tuple[str, str, list[str]]]:
         except ValueError as error:
             rows.append((name, str(error), []))
             continue
-        if law.status == Status.UNDERDETERMINED:
+        if not law.status.determined:
             rows.append((name, f"not determined: {law.reason}", []))
             continue
         constants = [

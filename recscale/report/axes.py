@@ -130,7 +130,7 @@ def _own_law(runs: pd.DataFrame, size: str, loss: str) -> tuple[ScalingLaw | Non
         law = fit(positive, "power", [size], loss)
     except LawError as error:
         return None, f"Its own law is not determined: {error}{zeros}."
-    if law.status == Status.UNDERDETERMINED:
+    if not law.status.determined:
         return None, f"Its own law is not determined: {law.reason}{zeros}."
     if law.status == Status.BOUND_HIT:
         return None, f"Its own fit is at a bound and not drawn as a law: {law.reason}{zeros}."

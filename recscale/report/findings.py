@@ -81,7 +81,7 @@ def _law(study: Study) -> tuple[ScalingLaw | None, str]:
         law = study.law()
     except LawError as error:
         return None, str(error)
-    if law.status == Status.UNDERDETERMINED:
+    if not law.status.determined:
         return None, law.reason
     return law, law.reason
 

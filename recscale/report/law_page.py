@@ -23,6 +23,7 @@ MOST_DROPPED = 20  # rows named for each reason
 STAMPS = {
     Status.CONVERGED: "",
     Status.BOUND_HIT: "fit at a bound: no law drawn",
+    Status.UNINFORMATIVE: "no better than chance: no law drawn",
     Status.UNDERDETERMINED: "law not determined",
 }
 

@@ -23,6 +23,7 @@ from recscale.report.checklist import checklist
 from recscale.report.findings import Findings, find
 from recscale.report.search import search_view
 from recscale.report.sentences import answer, foretold, noise_sentence
+from recscale.report.spreadsheet import csv_of
 from recscale.storage import filesystem, guarded, write
 from recscale.study import Study
 from recscale.words import quantity
@@ -48,7 +49,7 @@ def write_report(study: Study, run_dir: str) -> list[str]:
     contents = {
         "report.html": render(study).encode(),
         **{own_page(p): render(p, f"{study.spec.name}: {family(p)}").encode() for p in own},
-        "runs.csv": frame.to_csv(index=False).encode(),
+        "runs.csv": csv_of(frame),
         "runs.parquet": _parquet(frame),
         "curves.parquet": _parquet(curves),
     }

@@ -199,7 +199,7 @@ def law(study: Study) -> str:
         fitted = study.law()
     except LawError as error:
         return f"law: {error}"
-    if fitted.status == "underdetermined":
+    if not fitted.status.determined:
         return f"law: not determined yet: {fitted.reason}"
     table = fitted.intervals(0.95).set_index("coefficient")
     exponents = [c for c in fitted.coefficients if c.startswith(("alpha", "beta"))]

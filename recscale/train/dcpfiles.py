@@ -15,7 +15,7 @@ import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint.filesystem import FileSystemBase
 from torch.distributed.checkpoint.metadata import Metadata
 
-from recscale.storage import exists
+from recscale.storage import exists, unfollowed
 
 
 class Writer(dcp.FileSystemWriter):
@@ -53,7 +53,9 @@ class _Arrow(FileSystemBase):
                 yield stream
             return
         local = isinstance(self.fs, pafs.LocalFileSystem)
-        with open(path, "wb") if local else self.fs.open_output_stream(path) as stream:
+        with (
+            open(path, "wb", opener=unfollowed) if local else self.fs.open_output_stream(path)
+        ) as stream:
             sink = _Sink(stream)
             try:
                 yield sink

@@ -12,6 +12,7 @@ from recscale.data.drafts.names import strength, words_of
 from recscale.data.drafts.profile import FEW, NEARLY_UNIQUE, Profile
 from recscale.data.drafts.roles import Guess, Part
 from recscale.data.layout import DataError
+from recscale.words import listed
 
 ASIN = re.compile(r"B0[0-9A-Z]{8}|\d{9}[\dX]")
 """Amazon's item ids: told from its user ids where a file names neither."""
@@ -36,7 +37,7 @@ def find_time(columns: dict[str, Profile]) -> tuple[Guess, Clock]:
             f"{odd}; without times "
             "nothing can be evaluated later than it was trained on; add a column of times (one "
             "user a line, oldest item first, is data.source: sequences). The columns are: "
-            f"{', '.join(columns)}"
+            f"{listed(columns)}"
         )
     _, p, told = max(found, key=lambda f: f[0])
     unsure = told.doubt
@@ -135,13 +136,13 @@ def find_user_and_item(columns: dict[str, Profile], named: bool) -> tuple[Guess,
         raise DataError(
             "no column tells who acted: none is called like a user, visitor, customer or session; "
             "add one, or rename the column that says it to user_id. The columns are: "
-            f"{', '.join(columns)}"
+            f"{listed(columns)}"
         )
     if item is None:
         raise DataError(
             "no column tells what was shown or taken: none is called like an item, product, movie "
             "or ad, with a value a row; rename the column that says it to item_id. The columns "
-            f"are: {', '.join(columns)}"
+            f"are: {listed(columns)}"
         )
     return user, item
 
@@ -196,7 +197,7 @@ def _by_place(ids: dict[str, Profile], columns: dict[str, Profile]) -> tuple[Gue
         raise DataError(
             "no column is called like a user or an item, and no two have values of ids that come "
             "back; rename the two columns to user_id and item_id. The columns are: "
-            f"{', '.join(columns)}"
+            f"{listed(columns)}"
         )
     coded = [n for n in able if _share_of_asins(ids[n]) > 0.9]
     user = next((n for n in able if n not in coded), able[0])

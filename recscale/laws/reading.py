@@ -1,0 +1,91 @@
+"""A file of runs as a frame: CSV, tab-separated text or Parquet, each also compressed by gzip."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import warnings
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pandas.errors import EmptyDataError, ParserError, ParserWarning
+
+from recscale.laws.nouns import LawError
+
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
+
+
+def load(path: str | Path) -> pd.DataFrame:
+    """A table of runs from a .csv, .tsv or .parquet file; rows are counted from 0.
+
+    Raises:
+        LawError: no such file, another kind of file, one that cannot be read, or one in whose
+            header a name stands twice.
+    """
+    path = Path(path)
+    packed = path.suffix.lower() == ".gz"
+    kind = Path(path.stem).suffix.lower() if packed else path.suffix.lower()
+    if kind not in (*SEPARATORS, ".parquet") or (packed and kind == ".parquet"):
+        raise LawError(f"{path}: a table is a .csv, .tsv or .parquet file; convert it to one")
+    if not os.path.isfile(path):  # which, other than Path's, is False for a name too long
+        raise LawError(f"{path}: no such file")
+    try:
+        frame = _parquet(path) if kind == ".parquet" else _text(path, SEPARATORS[kind])
+    except LawError as error:
+        raise LawError(f"{path}: {error}") from None
+    except Exception as error:  # pandas and pyarrow raise whatever their parsers meet
+        raise LawError(f"{path}: cannot be read as a table: {_why(error)}") from error
+    twice = frame.columns[frame.columns.duplicated()].tolist()
+    if twice:
+        raise LawError(f"{path}: two columns are called {twice[0]!r}; rename one")
+    return frame
+
+
+def _text(path: Path, separator: str) -> pd.DataFrame:
+    how: dict[str, Any] = {"sep": separator, "index_col": False}
+    head = pd.read_csv(path, header=None, nrows=1, dtype=str, **how)
+    names = head.iloc[0].dropna()
+    if names.duplicated().any():  # pandas would call the second N.1
+        raise LawError(f"two columns are called {names[names.duplicated()].iloc[0]!r}; rename one")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ParserWarning)
+        frame = pd.read_csv(path, low_memory=False, **how)
+    for name in [c for c in frame if not pd.api.types.is_numeric_dtype(frame[c])]:
+        numbers = pd.Series(pd.to_numeric(frame[name], errors="coerce"), dtype=float)
+        if (numbers.isna() == frame[name].isna()).all():  # whole numbers beyond 1.8e19
+            frame[name] = numbers
+    return frame
+
+
+def _parquet(path: Path) -> pd.DataFrame:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        return file.read().to_pandas(ignore_metadata=True)
+
+
+def _why(error: Exception) -> str:
+    """What is wrong with a file, in words of files."""
+    words = str(error)
+    ragged = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", words)
+    if ragged:
+        named, line, seen = ragged.groups()
+        return f"line {line} has {seen} values and the lines before have {named}"
+    if isinstance(error, ParserWarning):
+        return "its lines have more values than its header has names; name every column"
+    if isinstance(error, EmptyDataError):
+        return "it is empty"
+    if "EOF inside string" in words:
+        return "a quote is opened and not closed"
+    if isinstance(error, UnicodeError):
+        return "its text is not UTF-8; convert it"
+    if isinstance(error, EOFError | gzip.BadGzipFile | zlib.error):
+        return "its compressed content is cut or damaged"
+    if isinstance(error, PermissionError):
+        return "it may not be read; correct its permissions"
+    if isinstance(error, ParserError):
+        return "its lines do not fit together; give each as many values as the header has names"
+    return "its content is not what its ending says, or damaged"
