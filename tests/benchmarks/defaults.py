@@ -34,8 +34,8 @@ lower ones learn less. Larger batches instead help less: with half a click in th
 rows at 0.4 %) at full rates -0.001 to +0.003 on the two of 41 clicks, with one click 0.000, for so
 few steps teach nothing.
 
-Judged on others, full rates -> lower ones (by P / 200 of P clicks, within 0.15 of what the rule
-came to), dlrm, dcnv2, wukong; NE over labels of open bandit, 4,000 rows with 14 to 20 clicks to
+Judged on others, full rates -> lower ones (by P / 200 of P clicks, within 0.07 of what the rule
+came to), dlrm, dcnv2, wukong; NE over labels of open bandit, 4,000 rows with 21 to 23 clicks to
 evaluate on, and expected on the planted ones (two seeds):
 
   random_men (25)  -0.001 +0.058 +0.002  ->  +0.001 +0.001 +0.008   sd 0.001 to 0.006
