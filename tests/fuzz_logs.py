@@ -62,6 +62,15 @@ class Drawn:
     compression: str = "snappy"
 
 
+def alike(drawn: Drawn) -> bool:
+    """Whether two files hold the same rows, which is refused."""
+    for split in (drawn.shards, drawn.others):
+        held = [sorted(repr(drawn.rows[p]) for p in places) for places, _ in split if places]
+        if any(rows in held[:n] for n, rows in enumerate(held)):
+            return True
+    return False
+
+
 def iso(form: str, offset: timedelta | None = timedelta(0)) -> Callable[[int], str]:
     zone = UTC if not offset else timezone(offset)
 

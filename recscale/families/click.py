@@ -12,8 +12,9 @@ from recscale.manifest import Manifest, unused
 from recscale.values import CountAxis, DepthAxis, PartsAxis, RowsAxis
 
 BAG_FLOATS = 3  # that backward keeps of a bag's value: its 8-byte id and its weight
-ENOUGH = 200
-"""Clicks of a run (or rows without one, if they are fewer) from which on the usual rates hold."""
+ENOUGH = 100
+"""Clicks of a run (or rows without one, if they are fewer) from which on the usual rates hold.
+Source: tests/benchmarks/defaults.py, 2026-11-30."""
 LANES = 4  # fbgemm's fused tables take dimensions that are multiples of this
 
 
@@ -111,14 +112,14 @@ class ClickConfig(ModelConfig):
     multi_embedding: int = 1
 
     def usual_rates(self, data: Manifest, fraction: float) -> Rates:
-        """In proportion to the clicks of the run where they are few: Adam and Adagrad take steps of
-        one size however small the gradients are, so a handful of clicks, or the stretch of rows
+        """Lower by the square of how few clicks the run has: Adam and Adagrad take steps of one
+        size however small the gradients are, so a handful of clicks, or the stretch of rows
         between two, moves a model further than they can tell."""
         click = data.label_rate_train
         if click is None:
             return self.rates
         rarer = max(1.0, min(click, 1 - click) * fraction * data.n_train)
-        share = float(f"{min(1.0, rarer / ENOUGH):.2g}")
+        share = float(f"{min(1.0, (rarer / ENOUGH) ** 2):.2g}")
         return Rates(share * self.rates.dense, share * self.rates.sparse)
 
     @property

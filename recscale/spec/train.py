@@ -43,8 +43,8 @@ class LearningRate(Frozen):
 
     dense: Rate | None = None
     """Adam's, of everything but the tables. Left out: the family's usual one, see
-    `recscale.families.base.Rates`; of a click model lower for a run with fewer than 200 clicks, in
-    proportion to them."""
+    `recscale.families.base.Rates`; of a click model lower for a run with fewer than 100 clicks, by
+    the square of them."""
     sparse: Rate | None = None
     """Of the embedding tables, under row-wise Adagrad. Left out: the family's usual one, lower
     where that of `dense` is."""

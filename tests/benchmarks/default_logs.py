@@ -11,11 +11,18 @@ USER_FEATURES = [f"user_feature_{i}" for i in range(4)]
 JUDGED = 40_000
 """Rows of a planted log to evaluate on, so many that chance does not hide what a default costs."""
 RARE = {
-    f"rare-{clicks}-{kind}": (clicks, rate, spread)
-    for clicks, rate in ((40, 0.004), (140, 0.01), (150, 0.03), (300, 0.003), (1500, 0.03))
-    for kind, spread in (("weak", 0.3), ("strong", 0.8))
+    "rare-41-weak": (9000, 0.004, 0.3),
+    "rare-36": (9000, 0.004, 0.5),
+    "rare-41": (9000, 0.004, 0.8),
+    "rare-60": (10_000, 0.007, 0.5),
+    "rare-99": (10_000, 0.01, 0.8),
+    "rare-100-weak": (10_000, 0.01, 0.3),
+    "rare-136-weak": (14_000, 0.01, 0.3),
+    "rare-132": (14_000, 0.01, 0.8),
+    "rare-475": (50_000, 0.01, 0.4),
 }
-"""Planted logs: clicks to learn from (about), click rate, how far items and users differ."""
+"""Planted logs, by the clicks that they have to learn from: training rows, click rate, spread of
+the log-odds of items."""
 BANDIT = ("random_men", "random_women", "bts_men", "bts_women")
 
 
@@ -58,8 +65,8 @@ def rare(path: Path, n_train: int, rate: float, spread: float) -> None:
         common = (1 / (1 + np.exp(-(effect + middle)))).mean() > rate
         low, high = (low, middle) if common else (middle, high)
     p = 1 / (1 + np.exp(-(effect + low)))
-    log = {"user": user, "item": item, "time": 1_600_000_000 + np.arange(n), "segment": segment}
-    log |= {"slot": slot, "number": number, "click": (rng.random(n) < p).astype(int), "p": p}
+    log = {"user": user, "item": item, "time": 1_600_000_000 + np.arange(n), "seg": segment}
+    log |= {"pos": slot, "x": number, "click": (rng.random(n) < p).astype(int), "p": p}
     pd.DataFrame(log).to_parquet(path)
 
 
@@ -93,9 +100,9 @@ def logs(retail: str, shop: Path, work: Path, names: list[str]) -> dict[str, tup
         data = {**events, "path": str(work / f"{name}.parquet"), "columns": shown}
         found[name] = {**data, "holdout": {"last": 0.4}}, 1.0
     planted = {"user": "user", "item": "item", "time": "time", "label": "click"}
-    planted |= {"sparse": ["segment", "slot"], "dense": ["number"]}
-    for name, (positives, rate, _) in RARE.items():
-        last = JUDGED / (JUDGED + round(positives / rate))
+    planted |= {"sparse": ["seg", "pos"], "dense": ["x"]}
+    for name, (rows, _, _) in RARE.items():
+        last = JUDGED / (JUDGED + rows)
         path = str(work / f"{name}.parquet")
         found[name] = {**events, "path": path, "columns": planted, "holdout": {"last": last}}, 1.0
     found = {name: found[name] for name in names or found}
@@ -112,5 +119,4 @@ def _write(name: str, shop: Path, work: Path) -> None:
     elif name in BANDIT:
         bandit(shop, work / f"{name}.parquet", f"{name}.csv")
     elif name in RARE:
-        positives, rate, spread = RARE[name]
-        rare(work / f"{name}.parquet", round(positives / rate), rate, spread)
+        rare(work / f"{name}.parquet", *RARE[name])
