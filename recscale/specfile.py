@@ -11,8 +11,9 @@ import yaml
 from pydantic import ValidationError
 
 from recscale.spec import SweepSpec
-from recscale.spec.document import SpecError, document, read_text, shortened
+from recscale.spec.document import SpecError, document, read_text
 from recscale.spec.refusals import TAGS, kinds_of, located, refusals
+from recscale.words import shortened
 
 __all__ = [
     "TAGS", "SpecError", "dump_spec", "expand", "kinds_of", "load_spec", "parse_spec", "scalar",

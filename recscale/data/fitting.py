@@ -18,7 +18,7 @@ from recscale.data.dialects import TextTable
 from recscale.data.layout import DataError
 from recscale.data.opened import Partition, Table
 from recscale.spec import EventsData, positive_column
-from recscale.spec.document import shortened
+from recscale.words import shortened
 
 TOLD, SHOWN = 4, 20
 """Columns that are missing, and columns that are there, named one by one."""

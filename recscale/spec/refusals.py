@@ -11,9 +11,10 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from recscale.spec.document import Document, Loc, dotted, shown
+from recscale.spec.document import Document, Loc, dotted
 from recscale.spec.sweep import SweepSpec
 from recscale.values import Frozen
+from recscale.words import shown
 
 TAGS = {"data": "source", "model": "family"}  # which key says what kind of mapping it is
 KEY = re.compile(r"(?<!\S)[a-z_]+(?:\.[\w-]+|\[\d+\])*(?=[: ])")
