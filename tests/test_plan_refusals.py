@@ -242,6 +242,17 @@ def test_a_log_beside_its_storage_is_read(path: str, here: Path):
     assert planned(EVENTS.replace("log.csv", path) + "storage: other/.runs\n")[0] == 0
 
 
+@pytest.mark.parametrize("verb", ["status", "ask", "report"])
+def test_a_run_directory_that_cannot_be_is_refused(verb: str):
+    for path, said in (
+        ("", "is empty"),
+        ("a" * 5000, "a name of 5,000 bytes"),
+        ("a\0b", "a\\x00b"),
+    ):
+        shown = CliRunner().invoke(main, [verb, path])
+        assert shown.exit_code == 2 and said in shown.output, shown.exc_info
+
+
 def test_a_run_directory_of_a_law_that_plan_refuses_today_still_reports(tmp_path: Path):
     """Older ledgers hold them."""
     for number, variables in enumerate(("[nope]", "[family]", "[embedding_rows]")):

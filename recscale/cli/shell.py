@@ -60,11 +60,13 @@ def open_sweep(spec: SweepSpec, sweep: str) -> Sweep:
 
 
 def open_study(rundir: str) -> Study:
+    from recscale.specfile import SpecError, check_path
     from recscale.study import Study, StudyError
 
     try:
+        check_path(rundir, "the run directory")
         return Study.open(rundir)
-    except StudyError as error:
+    except (SpecError, StudyError) as error:
         refuse(str(error))
 
 
