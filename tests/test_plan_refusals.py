@@ -229,6 +229,7 @@ def test_options_of_a_softmax_without_sampling_are_said():
 )
 def test_folders_within_each_other_and_names_that_no_file_can_have(path, storage, said, here):
     text = EVENTS.replace("log.csv", path) + f"storage: {storage}\n"
+    Path("s.yaml").touch()
     before = sorted(here.rglob("*"))
     assert said.format(here=here) in refused(text)
     assert sorted(here.rglob("*")) == before
