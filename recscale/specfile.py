@@ -11,12 +11,13 @@ import yaml
 from pydantic import ValidationError
 
 from recscale.spec import SweepSpec
-from recscale.spec.document import SpecError, document, read_text, shortened
+from recscale.spec.document import SpecError, document, read_text
 from recscale.spec.refusals import TAGS, kinds_of, located, refusals
+from recscale.words import shortened, shown
 
 __all__ = [
-    "TAGS", "SpecError", "dump_spec", "expand", "kinds_of", "load_spec", "parse_spec", "scalar",
-    "with_lines",
+    "TAGS", "SpecError", "check_path", "dump_spec", "expand", "kinds_of", "load_spec", "parse_spec",
+    "scalar", "with_lines",
 ]  # fmt: skip
 
 LONGEST = 255  # bytes of a name on every common file system
@@ -77,11 +78,17 @@ def expand(path: str, key: str) -> str:
         raise SpecError(
             [f"{key}: the environment variable {missing[1]} is not set; export it or write a path"]
         )
-    if not expanded.strip():
-        raise SpecError([f"{key}: is empty; write a path"])
-    if "://" not in expanded:
-        long = max(expanded.split("/"), key=lambda part: len(os.fsencode(part)))
-        for what, text, most in (("name", long, LONGEST), ("path", expanded, LONGEST_PATH)):
+    check_path(expanded, key)
+    return expanded
+
+
+def check_path(path: str, key: str) -> None:
+    """Raises SpecError for a path that no file can have."""
+    if not path.strip() or "\0" in path:
+        raise SpecError([f"{key}: {'is empty' if not path.strip() else shown(path)}; write a path"])
+    if "://" not in path:
+        long = max(path.split("/"), key=lambda part: len(os.fsencode(part)))
+        for what, text, most in (("name", long, LONGEST), ("path", path, LONGEST_PATH)):
             if (size := len(os.fsencode(text))) > most:
                 raise SpecError(
                     [
@@ -89,4 +96,3 @@ def expand(path: str, key: str) -> str:
                         f"{most:,} at most"
                     ]
                 )
-    return expanded

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from recscale.words import shown
+
 
 class Frozen(BaseModel):
     """A value object: unknown keys are errors, nothing changes after construction."""
@@ -83,7 +85,7 @@ def share(value: Any) -> Any:
         try:
             return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
         except ValueError:
-            raise ValueError(f"{value[:60]!r} is not a share; write 10% or 0.1") from None
+            raise ValueError(f"{shown(value)} is not a share; write 10% or 0.1") from None
     return plain_number(value)
 
 

@@ -1,10 +1,13 @@
-"""Numbers and names as people read them, the same in the terminal and in the report."""
+"""Numbers, names and values as people read them, the same in the terminal, the report and
+refusals."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
+SHOWN = 60  # characters of a value that a sentence repeats
 UNITS = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -74,3 +77,24 @@ def time(seconds: float | None) -> str:
 def more(ratio: float) -> str:
     """A ratio as an increase: 1.183 -> 18 % more, 2 -> 2x."""
     return f"{ratio:.3g}x" if ratio >= 1.995 else f"{100 * (ratio - 1):.2g} % more"
+
+
+def shortened(text: str) -> str:
+    """At most SHOWN characters, and one line."""
+    text = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[: SHOWN + 1])
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
+def shown(value: Any) -> str:
+    """A value as the file has it, shortened."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f"'{shortened(value)}'"
+    if isinstance(value, list | tuple):
+        return f"a list of {len(value):,}" if value else "an empty list"
+    if isinstance(value, dict):
+        return "a mapping"
+    return f"{value:.6g}" if isinstance(value, float) else shortened(str(value))

@@ -138,6 +138,17 @@ def test_runs_without_a_place_in_the_law_are_counted():
     assert code == 0 and "27 of 108 runs stay outside the law: sequence_depth is 0" in said, said
 
 
+def test_a_target_beyond_all_measure_is_refused():
+    said = refused(SEARCH.replace("10x", "1e300"))
+    assert said.startswith("s.yaml:6: search.target.flop: 1e+300 is ") and "1e+12 times at" in said
+
+
+def test_a_column_that_a_log_lacks_is_named_with_the_line_of_its_key():
+    said = refused(EVENTS.replace("item: i", f"item: {'n' * 5000}"))
+    assert said.startswith("s.yaml:2: log.csv: data.columns.item: no column 'nnn")
+    assert len(said) < 300
+
+
 def test_two_fractions_that_train_the_same_rows_are_refused():
     said = refused(GRID.replace("[0.25, 0.5, 1.0]", "[0.25, 0.5, 0.505, 1.0]"))
     assert "s.yaml:4: train.data_fraction: 0.5 and 0.505 are the same 896 of 1,800" in said
@@ -218,6 +229,7 @@ def test_options_of_a_softmax_without_sampling_are_said():
 )
 def test_folders_within_each_other_and_names_that_no_file_can_have(path, storage, said, here):
     text = EVENTS.replace("log.csv", path) + f"storage: {storage}\n"
+    Path("s.yaml").touch()
     before = sorted(here.rglob("*"))
     assert said.format(here=here) in refused(text)
     assert sorted(here.rglob("*")) == before
@@ -231,6 +243,17 @@ def test_a_log_beside_its_storage_is_read(path: str, here: Path):
     assert planned(EVENTS.replace("log.csv", path) + "storage: other/.runs\n")[0] == 0
 
 
+@pytest.mark.parametrize("verb", ["status", "ask", "report"])
+def test_a_run_directory_that_cannot_be_is_refused(verb: str):
+    for path, said in (
+        ("", "is empty"),
+        ("a" * 5000, "a name of 5,000 bytes"),
+        ("a\0b", "a\\x00b"),
+    ):
+        shown = CliRunner().invoke(main, [verb, path])
+        assert shown.exit_code == 2 and said in shown.output, shown.exc_info
+
+
 def test_a_run_directory_of_a_law_that_plan_refuses_today_still_reports(tmp_path: Path):
     """Older ledgers hold them."""
     for number, variables in enumerate(("[nope]", "[family]", "[embedding_rows]")):
@@ -240,3 +263,15 @@ def test_a_run_directory_of_a_law_that_plan_refuses_today_still_reports(tmp_path
         for verb in ("status", "report"):
             shown = CliRunner().invoke(main, [verb, str(run_dir)])
             assert shown.exit_code == 0, shown.exc_info
+
+
+def test_the_plan_of_thousands_of_runs_shows_its_ends_and_its_sum():
+    wide = ", ".join(str(4 * n) for n in range(1, 21))
+    text = GRID.replace("[4, 8, 16]", f"[{wide}]").replace(
+        "batch_size: 32", "batch_size: 32, seeds: 5"
+    )
+    Path("s.yaml").write_text(text)
+    shown = CliRunner().invoke(main, ["plan", "s.yaml"]).output.splitlines()
+    assert any("... 500 runs between; plan --json lists all" in line for line in shown)
+    assert sum(line.startswith("dlrm-") for line in shown) == 400
+    assert any(line.startswith("900 runs, 0 done") for line in shown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -35,12 +36,18 @@ def open_sweep(spec: SweepSpec, sweep: str) -> Sweep:
     from recscale.engine.ready import ready
     from recscale.planner import PlanError
     from recscale.specfile import SpecError, with_lines
+    from recscale.storage import StorageError
 
     try:
         with bar() as progress:
             return ready(spec, progress)
     except (SpecError, DataError, PlanError) as error:
         refuse(with_lines(sweep, str(error)))
+    except StorageError as error:
+        place = os.path.expandvars(os.path.expanduser(spec.storage))
+        place = place if "://" in place else os.path.abspath(place)
+        key = "storage: " if str(error).startswith(place) else ""
+        refuse(with_lines(sweep, f"{key}{error}"))
     except MemoryError:
         what = "data.rows" if spec.data.source == "synthetic" else "data.path"
         refuse(
@@ -53,11 +60,13 @@ def open_sweep(spec: SweepSpec, sweep: str) -> Sweep:
 
 
 def open_study(rundir: str) -> Study:
+    from recscale.specfile import SpecError, check_path
     from recscale.study import Study, StudyError
 
     try:
+        check_path(rundir, "the run directory")
         return Study.open(rundir)
-    except StudyError as error:
+    except (SpecError, StudyError) as error:
         refuse(str(error))
 
 

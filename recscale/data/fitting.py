@@ -18,7 +18,7 @@ from recscale.data.dialects import TextTable
 from recscale.data.layout import DataError
 from recscale.data.opened import Partition, Table
 from recscale.spec import EventsData, positive_column
-from recscale.words import listed
+from recscale.words import listed, shortened
 
 TOLD = 4
 """Columns that are missing, and columns that are there, named one by one."""
@@ -80,7 +80,7 @@ def _problems(table: Table, data: EventsData) -> list[str]:
             near = [other for other in left if other.lower() == name.lower()]
             near = near or difflib.get_close_matches(name, left, 1, NEAR)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
-            problems.append(f"{key}: no column {name!r}{hint}")
+            problems.append(f"{key}: no column '{shortened(name)}'{hint}")
         elif present.count(name) > 1:
             problems.append(
                 f"{key}: {present.count(name)} columns are named {name!r}; rename one, or name all "

@@ -20,6 +20,7 @@ from recscale.planner.lawful import no_law, outlook, values
 from recscale.planner.pace import features
 from recscale.run import Cost, RunConfig, TrainConfig
 from recscale.spec import SweepSpec
+from recscale.spec.search import MOST_TIMES
 from recscale.words import quantity
 
 MOST = 4000  # candidates; of more, a sample of so many, the same at every call
@@ -190,6 +191,11 @@ def _target(spec: SweepSpec, data: Manifest, points: Sequence[Point], memory: fl
     costs = [in_unit(p.cost, unit) for p in points]
     largest = max(costs)
     amount = float(asked[:-1]) * largest if isinstance(asked, str) else asked
+    if amount > MOST_TIMES * largest:
+        raise PlanError(
+            f"search.target.{unit}: {amount:.3g} is {amount / largest:.1e} times the largest run "
+            f"of the axes; ask for {MOST_TIMES:.0e} times at most"
+        )
     limit = getattr(spec.budget, unit)
     bought = max((c for c in costs if limit is None or c <= limit), default=0.0)
     if amount <= bought:

@@ -10,7 +10,7 @@ from recscale.cost import machines
 from recscale.manifest import Manifest
 from recscale.run import TrainConfig
 from recscale.spec import RATES, TRAINING_AXES, SweepSpec
-from recscale.spec.document import shown
+from recscale.words import shown
 
 if TYPE_CHECKING:
     from recscale.planner.fixed import Planned

@@ -17,7 +17,7 @@ from recscale.laws.choice import CATALOGUE, build
 from recscale.laws.points import check, undetermined
 from recscale.run import Cost, TrainConfig
 from recscale.spec import SweepSpec
-from recscale.spec.document import shortened
+from recscale.words import shortened
 
 KEY = "law.variables"
 LOSS = "loss of a run"

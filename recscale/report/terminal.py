@@ -26,8 +26,12 @@ PLAIN_S = 60  # seconds between lines where nobody watches a terminal
 LIVE_S = 1  # seconds between redraws on a terminal
 
 
+MOST_ROWS = 400  # of a table; of thousands rich takes a minute
+
+
 def plan_table(planned: Sequence[Planned], settled: set[str]) -> Table:
-    """Every run before it runs, totals last."""
+    """Every run before it runs, of more than MOST_ROWS the cheapest and the dearest; totals
+    last."""
     table = Table(show_footer=True, header_style="bold", box=None, pad_edge=False)
     total = Spend()
     seconds = 0.0
@@ -47,7 +51,12 @@ def plan_table(planned: Sequence[Planned], settled: set[str]) -> Table:
     ):
         table.add_column(name, footer, justify="right")
     table.add_column("reason")
-    for p in planned:
+    hidden = max(0, len(planned) - MOST_ROWS)
+    for number, p in enumerate(planned):
+        if hidden and number == MOST_ROWS // 2:
+            table.add_row(f"... {hidden:,} runs between; plan --json lists all")
+        if hidden and MOST_ROWS // 2 <= number < MOST_ROWS // 2 + hidden:
+            continue
         c = p.cost
         table.add_row(
             p.run_id,

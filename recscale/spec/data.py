@@ -12,7 +12,6 @@ from pydantic import (
     model_validator,
 )
 
-from recscale.spec.document import shown
 from recscale.spec.positive import Comparison
 from recscale.values import (
     Count,
@@ -20,6 +19,7 @@ from recscale.values import (
     Share,
     Whole,
 )
+from recscale.words import shown
 
 
 class Holdout(Frozen):

@@ -15,6 +15,8 @@ from typing import Any
 
 import yaml
 
+from recscale.words import shortened, shown
+
 Loc = tuple[str | int, ...]
 
 MOST_BYTES = 1 << 20
@@ -26,7 +28,6 @@ LARGEST = 10**18
 """Whole numbers beyond it are read as floating point."""
 
 PLAIN = "tag:yaml.org,2002:"
-SHOWN = 60  # characters of a value that a sentence repeats
 
 
 class SpecError(ValueError):
@@ -111,27 +112,6 @@ def dotted(loc: Loc) -> str:
         word = part if isinstance(part, int) else shortened(str(part))
         text += f"[{word}]" if isinstance(part, int) else f".{word}" if text else str(word)
     return text or "sweep"
-
-
-def shortened(text: str) -> str:
-    """At most SHOWN characters, and one line."""
-    text = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[: SHOWN + 1])
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
-
-
-def shown(value: Any) -> str:
-    """A value as the file has it, shortened."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return f"'{shortened(value)}'"
-    if isinstance(value, list | tuple):
-        return f"a list of {len(value):,}" if value else "an empty list"
-    if isinstance(value, dict):
-        return "a mapping"
-    return f"{value:.6g}" if isinstance(value, float) else shortened(str(value))
 
 
 class _TooMuch(Exception):

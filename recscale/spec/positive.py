@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from recscale.spec.document import shown
+from recscale.words import shown
 
 OPERATORS: dict[str, Callable[[Any, float], Any]] = {
     ">=": operator.ge,

@@ -11,13 +11,14 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from recscale.spec.document import Document, Loc, dotted, shown
+from recscale.spec.document import Document, Loc, dotted
 from recscale.spec.sweep import SweepSpec
 from recscale.values import Frozen
+from recscale.words import shown
 
 TAGS = {"data": "source", "model": "family"}  # which key says what kind of mapping it is
-KEY = re.compile(r"[a-z_]+(?:\.[\w-]+|\[\d+\])*(?=[: ])")
-"""A key at the beginning of a sentence."""
+KEY = re.compile(r"(?<!\S)[a-z_]+(?:\.[\w-]+|\[\d+\])*(?=[: ])")
+"""A key in a sentence."""
 
 NOUNS = {
     "int_type": "a whole number",
@@ -65,15 +66,15 @@ def refusals(doc: Document, errors: Iterable[ErrorDetails]) -> list[tuple[int, s
 
 
 def located(doc: Document, sentence: str) -> int | None:
-    """The line of the key that a sentence begins with, or of the nearest one above it; None where
-    the file has neither."""
-    found = KEY.match(sentence)
-    parts = _parts(found[0]) if found else ()
-    known = {f.alias or name for name, f in SweepSpec.model_fields.items()}
-    if not found or not parts or parts[0] not in known or parts[:1] not in doc.lines:
-        return None
-    bare = len(parts) == 1 and sentence[found.end()] != ":"  # a word such as `data`
-    return None if bare else doc.line(parts)
+    """The line of the key that a sentence begins with, or has before its colon; of the nearest one
+    above it, where that is not in the file; None where the file has neither."""
+    for found in KEY.finditer(sentence):
+        starts, colon = found.start() == 0, sentence[found.end()] == ":"
+        parts = _parts(found[0])
+        known = parts[:1] in doc.lines and (colon or len(parts) > 1)  # else a word such as `data`
+        if (starts and known) or (colon and len(parts) > 1 and parts in doc.lines):
+            return doc.line(parts)
+    return None
 
 
 def kinds_of(key: str) -> list[str]:

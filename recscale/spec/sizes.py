@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from recscale.spec.sweep import SweepSpec
 
-MOST_RUNS = 10_000
+MOST_RUNS = 5_000
 """Of a sweep that trains all of them."""
 MOST_CANDIDATES = 10**9
 """Of a search, which weighs a sample of them."""
