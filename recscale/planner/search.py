@@ -124,7 +124,7 @@ def _adaptive(state: SearchState) -> Decision:
     choice = state.choose(asked)
     now = at_target(goal, problem.spec.law_variables, choice.belief, target, found[0])
     facts = _facts(state, choice, now)
-    known = bool(search.interval) and now.half <= search.interval and not _by_chance(choice)
+    known = bool(search.interval) and now.half <= search.interval and not by_chance(choice)
     if known and not state.progress.in_flight:
         return Stop(
             f"the target is known well enough: {_width(goal, now)} at {target.words}, and "
@@ -161,7 +161,7 @@ def _adaptive(state: SearchState) -> Decision:
     return Launch(tuple(state.runs(at, reason)), reason, facts)
 
 
-def _by_chance(choice: Choice) -> bool:
+def by_chance(choice: Choice) -> bool:
     """Whether the law explains the runs so far no better than losses that depend on nothing: its
     target may then seem well known, and is but the mean of all runs."""
     sample, k = choice.belief.sample, max(len(j.law.eta) for j in choice.belief.joints)
@@ -171,7 +171,7 @@ def _by_chance(choice: Choice) -> bool:
 
 
 def _doubt(choice: Choice) -> str:
-    return "; the runs follow a law no better than chance" if _by_chance(choice) else ""
+    return "; the runs follow a law no better than chance" if by_chance(choice) else ""
 
 
 def _facts(state: SearchState, choice: Choice, now: AtTarget) -> dict[str, Any]:
