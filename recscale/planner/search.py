@@ -124,11 +124,12 @@ def _adaptive(state: SearchState) -> Decision:
     choice = state.choose(asked)
     now = at_target(goal, problem.spec.law_variables, choice.belief, target, found[0])
     facts = _facts(state, choice, now)
-    known = bool(search.interval) and now.half <= search.interval and not by_chance(choice)
+    asked_for = search.interval or 0.0
+    known = 0 < asked_for >= now.half and not by_chance(choice)
     if known and not state.progress.in_flight:
         return Stop(
             f"the target is known well enough: {_width(goal, now)} at {target.words}, and "
-            f"{100 * search.interval:.3g} % was asked for",
+            f"{100 * asked_for:.3g} % was asked for",
             facts=facts,
         )
     if known:

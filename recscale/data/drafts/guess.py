@@ -126,7 +126,8 @@ def _why(outcome: Guess | None) -> str:
 
 def _outcomes(columns: dict[str, Profile], features: Sequence[Guess]) -> str | None:
     """What a reader should know of columns of zeros and ones where none is called like a label."""
-    binary = [g.column for g in features if columns[g.column].binary]
+    looked_at = [g.column for g in features if g.column in columns]  # not so vectors
+    binary = [n for n in looked_at if columns[n].binary]
     binary = [n for n in binary if columns[n].distinct == 2 and not names.FEATURES & {*words_of(n)}]
     if not binary:
         return None
