@@ -16,6 +16,10 @@ from recscale.engine.monitor import tell_law
 from recscale.laws import LawError, Status, fit, fit_table
 from recscale.ledger import Ledger
 from recscale.planner import planned_runs
+from recscale.planner.belief import Sample
+from recscale.planner.choose import Choice
+from recscale.planner.inference import believe
+from recscale.planner.search import by_chance
 from recscale.report.page import render
 from recscale.study import Study, law_facts, plan_entry
 
@@ -135,3 +139,13 @@ def test_a_sweep_of_noise_says_so_wherever_its_law_is_shown(study):
     assert {k[1]: v for k, v in gauges.gauges.items() if k[0] == "law"} == {
         "converged": 0, "bound_hit": 0, "uninformative": 1, "underdetermined": 0
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("make", [noise, law_of])
+def test_a_search_knows_a_law_from_chance(make):
+    frame = make(0, 10, 0.01)
+    logx, logy = np.log(frame[["N", "D"]].to_numpy()), np.log(frame["loss"].to_numpy())
+    sample = Sample(logx, logy, np.zeros(10), np.argsort(logx.sum(1)))
+    belief = believe("additive", ("N", "D"), sample)
+    choice = Choice(None, 0.0, 0.0, 0, 0, 0.0, belief)
+    assert by_chance(choice) == (make is noise)

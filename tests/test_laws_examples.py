@@ -12,7 +12,7 @@ import pytest
 from recscale.laws import fit
 
 
-@pytest.mark.parametrize("name", ["fit", "law", "compare", "table"])
+@pytest.mark.parametrize("name", ["fit", "law", "compare", "table", "expressions"])
 def test_documented_examples_run(name):
     module = importlib.import_module(f"recscale.laws.{name}")
     result = doctest.testmod(module)

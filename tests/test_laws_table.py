@@ -1,5 +1,6 @@
 """`fit_table`: what the fit command says of a file of runs, as JSON can hold it."""
 
+import gzip
 import json
 import os
 from pathlib import Path
@@ -93,6 +94,50 @@ def test_bad_files(tmp_path):
     (tmp_path / "empty.csv").write_text("")
     with pytest.raises(LawError, match="cannot be read"):
         fit_table(tmp_path / "empty.csv", variables=["N"])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"N,N,loss\n1,2,3\n", "two columns are called 'N'; rename one"),
+        (b"N,loss\n1,2\n1,2,3\n", "line 3 has 3 values and the lines before have 2"),
+        (b"N,loss\n1,2,3\n4,5,6\n", "its lines have more values than its header has names"),
+        (b'N,loss\n1,"2\n', "a quote is opened and not closed"),
+        ("N,lösung\n1,2\n".encode("latin-1"), "its text is not UTF-8; convert it"),
+        (b"", "it is empty"),
+        (b"N;loss\n1;2\n", "no column 'N', 'loss'; the table has N;loss"),
+        (b"N,loss\n1,2\n,3\nx,4\n", "column 'N' holds text; convert it"),
+    ],
+)
+def test_a_file_that_is_no_table_is_told_in_words_of_files(tmp_path, content, said):
+    (tmp_path / "runs.csv").write_bytes(content)
+    with pytest.raises(LawError) as error:
+        fit_table(tmp_path / "runs.csv", variables=["N"], form="power")
+    assert said in str(error.value)
+    assert not any(word in str(error.value) for word in ("pandas", "C error", "codec"))
+
+
+def test_other_files_that_are_no_table(csv, tmp_path):
+    packed = gzip.compress(csv.read_bytes())
+    (tmp_path / "cut.csv.gz").write_bytes(packed[: len(packed) // 2])
+    (tmp_path / "runs.parquet").write_bytes(csv.read_bytes())
+    (tmp_path / "folder.csv").mkdir()
+    for name, said in (
+        ("cut.csv.gz", "its compressed content is cut or damaged"),
+        ("runs.parquet", "its content is not what its ending says"),
+        ("folder.csv", "no such file"),
+        ("x" * 300 + ".csv", "no such file"),
+    ):
+        with pytest.raises(LawError, match=said):
+            fit_table(tmp_path / name, variables=["N"])
+
+
+def test_whole_numbers_of_any_size_are_numbers(tmp_path):
+    N = [10 ** (15 + i) for i in range(12)]
+    rows = "".join(f"{n},{2 + 30 * (n / 1e15) ** -0.4}\n" for n in N)
+    (tmp_path / "runs.csv").write_text("N,loss\n" + rows)
+    facts = fit_table(tmp_path / "runs.csv", variables=["N"], form="power", where="N > 1e15")
+    assert facts["n"] == 11 and facts["coefficients"]["beta"] == pytest.approx(0.4, abs=1e-6)
 
 
 def test_an_undetermined_table_is_an_answer_without_numbers(csv):

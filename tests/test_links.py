@@ -13,6 +13,7 @@ from planted_study import planted
 
 from recscale.cli import main
 from recscale.data.prepare import prepare
+from recscale.data.remote import prepared
 from recscale.ledger import Ledger
 from recscale.report.page import write_report
 from recscale.report.spreadsheet import csv_of
@@ -84,8 +85,8 @@ def test_the_locks_of_prepared_data_are_not_opened_through_links(tmp_path, their
     (store / "manifest.json").unlink()
     lock.unlink()
     lock.symlink_to(theirs)
-    with pytest.raises(OSError):
-        prepare(data, tmp_path / "stores")
+    with pytest.raises(StorageError, match="holds a link where a file belongs"):
+        prepared(data, str(tmp_path / "stores"))
     assert theirs.read_text() == "precious"
 
 

@@ -68,7 +68,7 @@ def numbers(frame: pd.DataFrame, name: Any) -> np.ndarray:
     """
     values = cells(name, column(frame, name))
     if values.dtype == object:
-        raise LawError(f"column {name!r} holds text; convert it to numbers (pandas.to_numeric)")
+        raise LawError(f"column {name!r} holds text; convert it to numbers")
     if values.dtype.kind == "i" and (values < 0).any():
         raise LawError(
             f"column {name!r} holds negative integers: a product of counts passed 9.2e18 and "

@@ -235,7 +235,7 @@ def posterior(form: Form, theta, x, logy, w, new, scales: Scales, keep: np.ndarr
         mean[rows] = np.log(np.maximum(f, 1e-300)) - s_new * np.einsum("bmn,bn->bm", gain, r)
         rest = g - s_new * np.einsum("bmn,bkn->bkm", gain, jac)
         own = amp2[:, None] - np.einsum("bmn,mn->bm", gain * amp2[:, None, None], cross)
-        spread = np.einsum("bkm,bkm->bm", rest, np.linalg.solve(hess, rest))
+        spread = np.einsum("bkm,bkm->bm", rest, _solve(hess, rest))
         var[rows] = (np.maximum(own, 0.0) + noise2[:, None]) * s_new**2 + spread
     return mean, var
 
@@ -257,7 +257,7 @@ def _map(form: Form, theta, x, logy, qt, inverse, mu, sd) -> np.ndarray:
         grad = np.einsum("bkn,bn,bn->bk", turned, inverse, r @ qt.T) + (eta - mu) / sd**2
         hess = np.einsum("bkn,bn,bln->bkl", turned, inverse, turned) + np.diag(sd**-2.0)
         hess[:, np.arange(k), np.arange(k)] *= 1 + lam[:, None]
-        step = -np.linalg.solve(hess, grad[:, :, None])[:, :, 0]
+        step = -_solve(hess, grad[:, :, None])[:, :, 0]
         trial = eta + np.clip(step, -2, 2)
         r2, jac2 = _log_residuals(form, trial, x, logy)
         value2 = cost(trial, r2)
@@ -282,6 +282,16 @@ def _above_zero(form: Form, eta: np.ndarray, x: np.ndarray, logy: np.ndarray) ->
     out = eta.copy()
     out[at] = np.log(np.exp(eta[at]) + max(short, 0.0))
     return out
+
+
+def _solve(hess: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """hess^-1 b for each of several positive matrices, also where rounding makes one singular."""
+    try:
+        return np.linalg.solve(hess, b)
+    except np.linalg.LinAlgError:  # constants that differ by more digits than a double has
+        scale = 1 / np.sqrt(np.einsum("bkk->bk", hess))
+        scaled = hess * scale[:, :, None] * scale[:, None, :] + 1e-12 * np.eye(hess.shape[1])
+        return np.linalg.solve(scaled, b * scale[:, :, None]) * scale[:, :, None]
 
 
 def _log_residuals(form: Form, eta, x, logy):

@@ -13,39 +13,18 @@ root of a negative number) is missing, as a cell may be, and no comparison but !
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from recscale.laws.columns import cells, column
-from recscale.laws.nouns import LawError
+from recscale.laws.grammar import NAME, WORDS, ExpressionError, Step, shortened, steps_of
 
-LONGEST = 1000  # characters
-DEEPEST = 30  # parentheses, signs and powers within each other
 POWER = 64  # the largest exponent, of either sign
-SHOWN = 60  # characters of a refused text that its error repeats
 
-GRAMMAR = (
-    "allowed are + - * / // % **, == != < <= > >=, and or not, parentheses, numbers, 'text', true, "
-    "false, and columns, in ` ` where a name holds other signs than letters, digits and _"
-)
-WORDS = {"and", "or", "not", "true", "false"}
-NAME = re.compile(r"[^\W\d]\w*")
-TOKEN = re.compile(
-    r"""\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?![\w.])
-    |(?P<name>[^\W\d]\w*)
-    |`(?P<column>(?:[^`]|``)+)`
-    |'(?P<single>(?:[^']|'')*)'
-    |"(?P<double>(?:[^"]|"")*)"
-    |(?P<sign>\*\*|//|==|!=|<=|>=|[-+*/%<>()])
-    |(?P<end>\Z))""",
-    re.VERBOSE,
-)
-INSTEAD = {"&": "and", "|": "or", "~": "not", "!": "not", "^": "**", "=": "=="}
 COMPARE: dict[str, Callable[..., Any]] = {
     "==": np.equal, "!=": np.not_equal, "<": np.less, "<=": np.less_equal, ">": np.greater,
     ">=": np.greater_equal,
@@ -60,35 +39,11 @@ Columns = Mapping[str, Any] | pd.DataFrame
 """Name -> values; arrays that broadcast, or a frame."""
 
 
-class ExpressionError(LawError):
-    """What is wrong with a text, and where; says nothing of the option it was given for."""
-
-
-class Token(NamedTuple):
-    kind: str
-    value: Any
-    at: int
-    """Its first character, counted from 1."""
-
-
-class Step(NamedTuple):
-    """One step of the stack machine: `value` is a constant, a column, or signs of an operation."""
-
-    kind: str
-    value: Any
-    at: int
-
-
 @dataclass(frozen=True)
 class Expression:
     """A text that was read; `steps` leave its value on top of an empty stack."""
 
-    text: str
     steps: tuple[Step, ...]
-
-    @property
-    def columns(self) -> set[str]:
-        return {s.value for s in self.steps if s.kind == "column"}
 
     def over(self, columns: Columns) -> np.ndarray:
         """Its value for each row: numbers (NaN where missing), truths or texts.
@@ -138,13 +93,8 @@ def parse(text: str) -> Expression:
         [True, True]
         >>> parse("6 * N ** 2 / 1e12").numbers(frame).tolist()
         [6.0, 60000.0]
-        >>> parse("N.sum() > 1")
-        Traceback (most recent call last):
-        recscale.laws.expressions.ExpressionError: '.' at character 2 is not understood; ...
     """
-    if len(text) > LONGEST:
-        raise ExpressionError(f"it has {len(text)} characters and {LONGEST} are allowed")
-    return Expression(text, tuple(_Parser(_tokens(text)).whole()))
+    return Expression(steps_of(text))
 
 
 def column_words(name: Any) -> str:
@@ -161,166 +111,6 @@ def value_words(value: Any) -> str:
     if isinstance(value, int | float | np.number):
         return f"{value}"
     return "'" + str(value).replace("'", "''") + "'"
-
-
-def shortened(text: str) -> str:
-    """A text as an error repeats it: quoted, and cut where it is long."""
-    return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}...")
-
-
-def _tokens(text: str) -> list[Token]:
-    out, at = [], 0
-    while True:
-        match = TOKEN.match(text, at)
-        if match is None:
-            raise ExpressionError(_unread(text, at))
-        kind = match.lastgroup or ""
-        value, start = match[kind], match.start(kind) + 1
-        at = match.end()
-        if kind == "end":
-            return [*out, Token("end", "its end", len(text) + 1)]
-        quote = {"single": "'", "double": '"', "column": "`"}.get(kind)
-        if quote:
-            value, start = value.replace(2 * quote, quote), start - 1
-            kind = "column" if kind == "column" else "text"
-        elif kind == "name":
-            kind = "word" if value.lower() in WORDS else "column"
-            value = value.lower() if kind == "word" else value
-        elif kind == "number":
-            value = _literal(value, start)
-        out.append(Token(kind, value, start))
-
-
-def _unread(text: str, at: int) -> str:
-    at += len(text[at:]) - len(text[at:].lstrip())
-    sign = text[at]
-    if sign in INSTEAD:
-        return f"{sign!r} at character {at + 1}: write {INSTEAD[sign]!r}"
-    if sign in "'\"`":
-        return f"the {sign} at character {at + 1} is not closed"
-    if sign.isdigit() or (sign == "." and text[at + 1 : at + 2].isdigit()):
-        found = re.match(r"[\w.]+", text[at:])
-        return f"{shortened(found[0] if found else sign)} at character {at + 1} is no number"
-    return f"{sign!r} at character {at + 1} is not understood; {GRAMMAR}"
-
-
-def _literal(text: str, at: int) -> int | float:
-    """Whole numbers stay whole, so that large ids compare exactly."""
-    value = int(text) if text.isdecimal() and len(text) < 19 else float(text)
-    if not np.isfinite(value):
-        raise ExpressionError(f"{shortened(text)} at character {at} is beyond 1e308")
-    return value
-
-
-class _Parser:
-    """Recursive descent, one method a level of precedence; each returns the steps it read."""
-
-    def __init__(self, tokens: list[Token]) -> None:
-        self.tokens, self.place, self.depth = tokens, 0, 0
-
-    def whole(self) -> list[Step]:
-        steps = self.either()
-        if self.next.kind != "end":
-            raise self.unexpected("an operation or the end")
-        return steps
-
-    @property
-    def next(self) -> Token:
-        return self.tokens[self.place]
-
-    def take(self, *values: str) -> Token | None:
-        token = self.next
-        if token.kind in ("sign", "word") and token.value in values:
-            self.place += 1
-            return token
-        return None
-
-    def unexpected(self, wanted: str) -> ExpressionError:
-        token = self.next
-        if token.kind == "end":
-            return ExpressionError(f"it ends where {wanted} is expected")
-        return ExpressionError(
-            f"{shortened(str(token.value))} at character {token.at} stands where {wanted} is "
-            f"expected; {GRAMMAR}"
-        )
-
-    def deeper(self, read: Callable[[], list[Step]]) -> list[Step]:
-        self.depth += 1
-        if self.depth > DEEPEST:
-            raise ExpressionError(
-                f"at character {self.next.at} it is nested deeper than {DEEPEST} levels"
-            )
-        steps = read()
-        self.depth -= 1
-        return steps
-
-    def either(self) -> list[Step]:
-        return self.joined(self.both, "or")
-
-    def both(self) -> list[Step]:
-        return self.joined(self.negated, "and")
-
-    def joined(self, read: Callable[[], list[Step]], word: str) -> list[Step]:
-        steps = read()
-        while token := self.take(word):
-            steps += [*read(), Step(word, word, token.at)]
-        return steps
-
-    def negated(self) -> list[Step]:
-        if token := self.take("not"):
-            return [*self.deeper(self.negated), Step("not", "not", token.at)]
-        return self.compared()
-
-    def compared(self) -> list[Step]:
-        steps, signs = self.sum(), []
-        while token := self.take(*COMPARE):
-            signs.append(token)
-            if len(signs) > 2:
-                raise ExpressionError(
-                    f"at character {token.at} a third comparison follows; join them by 'and'"
-                )
-            steps += self.sum()
-        if signs:
-            steps.append(Step("compare", tuple(t.value for t in signs), signs[0].at))
-        return steps
-
-    def sum(self) -> list[Step]:
-        return self.operated(self.product, "+", "-")
-
-    def product(self) -> list[Step]:
-        return self.operated(self.signed, "*", "/", "//", "%")
-
-    def operated(self, read: Callable[[], list[Step]], *signs: str) -> list[Step]:
-        steps = read()
-        while token := self.take(*signs):
-            steps += [*read(), Step("arithmetic", token.value, token.at)]
-        return steps
-
-    def signed(self) -> list[Step]:
-        if token := self.take("-", "+"):
-            kind = "minus" if token.value == "-" else "plus"
-            return [*self.deeper(self.signed), Step(kind, token.value, token.at)]
-        return self.raised()
-
-    def raised(self) -> list[Step]:
-        steps = self.atom()
-        if token := self.take("**"):
-            steps += [*self.deeper(self.signed), Step("arithmetic", "**", token.at)]
-        return steps
-
-    def atom(self) -> list[Step]:
-        token = self.next
-        if self.take("("):
-            steps = self.deeper(self.either)
-            if not self.take(")"):
-                raise self.unexpected(f"the end of the parenthesis of character {token.at}")
-            return steps
-        if token.kind in ("number", "text", "column"):
-            self.place += 1
-            return [Step(token.kind, token.value, token.at)]
-        if self.take("true", "false"):
-            return [Step("truth", token.value == "true", token.at)]
-        raise self.unexpected("a value")
 
 
 def _run(step: Step, taken: list[np.ndarray], columns: Columns) -> np.ndarray:

@@ -69,7 +69,7 @@ def predictions(law: ScalingLaw, held: pd.DataFrame, level: float) -> dict[str, 
             held.index, actual, *(answer[c] for c in answer.columns), strict=True
         )
     ]
-    known = np.flatnonzero(np.isfinite(actual))
+    known = np.flatnonzero(np.isfinite(actual) & (actual > 0))  # relative to 0 there is no error
     mean, low, high = answer[["mean", "low", "high"]].to_numpy()[known].T
     error = np.abs(mean / actual[known] - 1)
     inside = (low <= actual[known]) & (actual[known] <= high)

@@ -12,6 +12,7 @@ from recscale.laws import crosscheck, discrepancy, frontier, intervals, slopes, 
 from recscale.laws.forms import Form
 from recscale.laws.nouns import LawError, Points, Status
 from recscale.laws.points import query, undetermined
+from recscale.laws.polish import residuals
 from recscale.laws.search import Optimum, optimum
 
 WORST = 5  # largest residuals left out to show how much the law leans on them
@@ -140,8 +141,8 @@ class ScalingLaw:
     @property
     def residuals(self) -> np.ndarray:
         """log f(x_i) - log y_i, (n,)."""
-        f = self.model.evaluate(self.theta[None], self.points.logx)[0][0]
-        return np.log(f) - np.log(self.points.y)
+        p = self.points
+        return residuals(self.model, self.theta[None], p.logx, np.log(p.y))[0][0]
 
     def require(self) -> None:
         """Raises LawError with the reason if there is no law to answer from."""

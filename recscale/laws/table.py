@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from recscale.laws.columns import counted
-from recscale.laws.expressions import column_words, parse, shortened
+from recscale.laws.expressions import column_words, parse
 from recscale.laws.facts import describe, plain, predictions
 from recscale.laws.fit import fit
+from recscale.laws.grammar import shortened
 from recscale.laws.groups import per_group
 from recscale.laws.intervals import checked
 from recscale.laws.law import ScalingLaw

@@ -9,9 +9,10 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from recscale.laws import LawError, fit
+from recscale.laws import FORMS, LawError, fit
 from recscale.laws.columns import counted
-from recscale.laws.expressions import column_words, parse, shortened
+from recscale.laws.expressions import column_words, parse
+from recscale.laws.grammar import shortened
 from recscale.laws.points import check, needed
 from recscale.laws.reading import load
 from recscale.laws.table import select
@@ -92,12 +93,20 @@ def replay(
         >>> facts["spent_share"] <= 0.1, facts["error"] < 0.01, facts["targets"]
         (True, True, 1)
     """
+    if form not in FORMS:
+        raise LawError(f"no form {form!r}; use one of {', '.join(FORMS)}")
     if not 0 < budget <= 1:
         raise LawError(f"--budget {budget:g} is no share; give 10% or 0.1 of what all rows cost")
     market, labels, seen = _market(table, variables, cost, loss, target, where, form)
     total = budget * market.cost.sum()
-    bought, steps, stopped = buy(market, total)
-    error, r2 = market.error(bought)
+    try:
+        bought, steps, stopped = buy(market, total)
+        error, r2 = market.error(bought)
+    except np.linalg.LinAlgError:
+        raise LawError(
+            "the rows differ by more digits than a double holds; leave the outermost of them out "
+            "with --where"
+        ) from None
     every = list(range(len(market.cost)))
     law = fit(seen, form, list(variables), loss)
     if not law.status.determined:

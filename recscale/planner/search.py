@@ -125,11 +125,12 @@ def _adaptive(state: SearchState) -> Decision:
     choice = state.choose(asked)
     now = at_target(goal, problem.spec.law_variables, choice.belief, target, found[0])
     facts = _facts(state, choice, now)
-    known = bool(search.interval) and now.half <= search.interval and not _by_chance(choice)
+    asked_for = search.interval or 0.0
+    known = 0 < asked_for >= now.half and not by_chance(choice)
     if known and not state.progress.in_flight:
         return Stop(
             f"the target is known well enough: {_width(goal, now)} at {target.words}, and "
-            f"{100 * search.interval:.3g} % was asked for",
+            f"{100 * asked_for:.3g} % was asked for",
             facts=facts,
         )
     if known:
@@ -162,7 +163,7 @@ def _adaptive(state: SearchState) -> Decision:
     return Launch(tuple(state.runs(at, reason)), reason, facts)
 
 
-def _by_chance(choice: Choice) -> bool:
+def by_chance(choice: Choice) -> bool:
     """Whether the law explains the runs so far no better than losses that depend on nothing: its
     target may then seem well known, and is but the mean of all runs."""
     sample, k = choice.belief.sample, max(len(j.law.eta) for j in choice.belief.joints)
@@ -172,7 +173,7 @@ def _by_chance(choice: Choice) -> bool:
 
 
 def _doubt(choice: Choice) -> str:
-    return "; the runs follow a law no better than chance" if _by_chance(choice) else ""
+    return "; the runs follow a law no better than chance" if by_chance(choice) else ""
 
 
 def _facts(state: SearchState, choice: Choice, now: AtTarget) -> dict[str, Any]:

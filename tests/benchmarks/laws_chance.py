@@ -63,7 +63,7 @@ def public() -> Iterator[tuple[str, pd.DataFrame, str, list[str], str]]:
     for name, frame in d.groupby("train_set"):
         for loss in [c for c in d if c.startswith("loss")]:
             yield f"gadre {name} {loss}", frame, "additive", ["N", "D"], loss
-            usual = frame[frame["multiplier"] == frame["multiplier"].mode()[0]]
+            usual = frame.loc[frame["multiplier"] == frame["multiplier"].mode()[0]]
             yield f"gadre {name} {loss}, one multiplier", usual, "power", ["N"], loss
     d = pd.read_csv(TABLES / "routing.csv")
     for name, frame in d.groupby(["router_type", "num_experts"]):

@@ -134,7 +134,8 @@ def _why(outcome: Guess | None) -> str:
 
 def _outcomes(columns: dict[str, Profile], features: Sequence[Guess]) -> str | None:
     """What a reader should know of columns of two values where none could be taken for a label."""
-    rest = [columns[g.column] for g in features if not names.FEATURES & {*words_of(g.column)} - IS]
+    told = [g.column for g in features if g.column in columns]  # vectors are not
+    rest = [columns[n] for n in told if not names.FEATURES & {*words_of(n)} - IS]
     binary = [p.name for p in rest if p.binary and p.distinct == 2]
     if binary:
         which = ", ".join(binary[:3]) + (" ..." if len(binary) > 3 else "")
