@@ -21,6 +21,10 @@ window or a guess among all items, tables are seeded by names of any characters,
 dense columns has a learned vector in their place."""
 
 
+MASKS = 1
+"""Of how dropout's masks are drawn, likewise; of runs with dropout. 1: by sample and step."""
+
+
 class TrainConfig(Frozen):
     data_fraction: float
     batch_size: int
@@ -48,11 +52,7 @@ class RunConfig(Frozen):
 
     @property
     def fingerprint(self) -> str:
-        # a field with a default is younger than the first runs: at its default it says nothing
-        # new, and their ids stay as they were
-        literals = self.model_dump(mode="json", exclude_defaults=True)
-        said = json.dumps([START, literals], sort_keys=True)
-        return hashlib.sha256(said.encode()).hexdigest()
+        return self._fingerprints()[0]
 
     @property
     def run_id(self) -> str:
@@ -64,6 +64,24 @@ class RunConfig(Frozen):
             f"{self.model.name}{passes}-f{t.data_fraction:g}-x{t.rate_factor:g}-seed{t.seed}"
             f"-{self.fingerprint[:8]}"
         )
+
+    def is_run(self, run_id: str) -> bool:
+        """Whether the id is this config's, by this version or an earlier one."""
+        name, _, digits = run_id.rpartition("-")
+        ends = {f[:8] for f in self._fingerprints()}
+        return name == self.run_id.rpartition("-")[0] and digits in ends
+
+    def _fingerprints(self) -> list[str]:
+        """Today's, and those that earlier versions gave to the same literals."""
+        # a field with a default is younger than the first runs: at its default it says nothing
+        # new, and their ids stay as they were
+        literals = self.model_dump(mode="json", exclude_defaults=True)
+        drops = any(literals["model"].get(rate) for rate in ("dropout", "dropout_top"))
+        before: list[object] = [[start, literals] for start in range(START, 1, -1)]
+        before.append(literals)
+        said = [[START, MASKS, literals], *before] if drops else before
+        digests = (hashlib.sha256(json.dumps(s, sort_keys=True).encode()) for s in said)
+        return [digest.hexdigest() for digest in digests]
 
     @property
     def tuning_group(self) -> str:

@@ -47,8 +47,11 @@ class Study:
 
     @classmethod
     def open(cls, run_dir: str) -> Study:
-        """The study in a run directory. Raises StudyError when no sweep was started there."""
-        return cls.of(Ledger(run_dir), run_dir)
+        """The study in a run directory. Raises StudyError when no sweep was started there, and
+        StorageError for a damaged ledger."""
+        ledger = Ledger(run_dir)
+        ledger.vouch()
+        return cls.of(ledger, run_dir)
 
     @classmethod
     def of(cls, ledger: Ledger, where: str = "ledger") -> Study:

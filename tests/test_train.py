@@ -22,6 +22,7 @@ from recscale.data.store import Split, Store
 from recscale.planner import planned_runs
 from recscale.run import CurvePoint, RunConfig, Spectrum
 from recscale.train import checkpoint
+from recscale.train.dcpfiles import Reader
 from recscale.train.host import PlainHost
 from recscale.train.loop import Outcome, _Training, train
 from recscale.train.metrics import click_metrics, entropy
@@ -45,6 +46,7 @@ class Mortal:
     checkpoint_s: float = 0.0
     notice: float | None = None
     heard: list[CurvePoint] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
 
     def looked(self, samples: int, train_loss: float) -> None:
         pass
@@ -53,6 +55,9 @@ class Mortal:
         self.heard.append(point)
         if len(self.heard) == self.dies_at:
             raise Killed
+
+    def damaged(self, found: list[str]) -> None:
+        self.told += found
 
     def drain_s(self) -> float | None:
         return self.notice
@@ -176,8 +181,11 @@ def test_a_description_that_would_run_code_is_refused(runs, opened, tmp_path):
     newest = checkpoint.latest(tmp_path)
     assert newest is not None
     (Path(newest) / ".metadata").write_bytes(pickle.dumps(os.getcwd))
-    with pytest.raises(RuntimeError, match="getcwd has no place"):
-        train(runs[0], opened, Mortal(tmp_path))
+    with pytest.raises(pickle.UnpicklingError, match="getcwd has no place"):
+        Reader(pafs.LocalFileSystem(), newest).read_metadata()
+    host = Mortal(tmp_path)
+    assert train(runs[0], opened, host).resumed == 0
+    assert "metadata is damaged" in host.told[0]
 
 
 def test_a_runaway_loss_ends_as_diverged(runs, opened):

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from recscale.crc import vouched, with_crc
 from recscale.data.layout import DataError
 from recscale.data.streams import readable
 
@@ -126,10 +127,9 @@ def _hash() -> Any:
 
 def _load(root: Path) -> dict[str, dict[str, Any]]:
     try:
-        known = json.loads((root / MEMORY).read_text())
-    except (FileNotFoundError, ValueError):  # a memory cut short is none
+        return vouched((root / MEMORY).read_bytes()) or {}  # a damaged memory is none
+    except FileNotFoundError:
         return {}
-    return known if isinstance(known, dict) else {}
 
 
 def _remember(root: Path, entries: dict[str, dict[str, Any]]) -> None:
@@ -141,5 +141,5 @@ def _remember(root: Path, entries: dict[str, dict[str, Any]]) -> None:
         for at, entry in entries.items():
             known[at] = known.get(at, {}) | entry
         part = root / f"{MEMORY}.part"
-        part.write_text(json.dumps(known))
+        part.write_text(json.dumps(with_crc(known)))
         os.replace(part, root / MEMORY)

@@ -9,9 +9,6 @@ from typing import Literal
 
 import numpy as np
 
-VERSION = 1
-"""Of the layout. A store of another version is prepared again."""
-
 ROW_ARRAYS = {
     "dense": "<f4",  # [n, n_dense]
     "ids": "<i4",  # [n, n_plain], frequency ranks

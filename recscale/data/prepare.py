@@ -20,6 +20,8 @@ from recscale.data import criteo, events, synthetic, walks
 from recscale.data.baselines import baselines
 from recscale.data.build import Built, Progress, arrange
 from recscale.data.checks import refuse_unlearnable, table_warnings
+from recscale.data.checksums import seal
+from recscale.data.contract import refuse_outside
 from recscale.data.copies import refuse_copies
 from recscale.data.delta import delta_version
 from recscale.data.files import input_files, log_place, partition_keys, table_format
@@ -30,9 +32,17 @@ from recscale.data.identity import (
     note_prepared,
     refuse_changed,
 )
-from recscale.data.layout import VERSION, DataError, fingerprint, open_array
+from recscale.data.layout import DataError, fingerprint, open_array
 from recscale.data.tables import holds_rows, layouts
-from recscale.manifest import MANIFEST, Manifest
+from recscale.manifest import (
+    MANIFEST,
+    VERSION,
+    Manifest,
+    StoreError,
+    load_sealed,
+    prepare_anew,
+    sealed,
+)
 from recscale.spec import CriteoData, DataSpec, PublishedData, SyntheticData
 
 __all__ = ["DataError", "prepare", "store_path"]
@@ -83,7 +93,8 @@ def prepare(data: DataSpec, root: str | Path, progress: Progress | None = None) 
     killed preparation leaves nothing that looks finished, and the next one removes its remains.
     A second process that asks for the same store waits for the first.
     Raises DataError with the column or file, what was found, and what to do; also when a file
-    changes before the store is done.
+    changes before the store is done. Raises StoreError for a store whose manifest was damaged, or
+    which is another one.
     """
     root = Path(root)
     root.mkdir(parents=True, exist_ok=True)
@@ -93,8 +104,18 @@ def prepare(data: DataSpec, root: str | Path, progress: Progress | None = None) 
         with only_one(target):
             if not (target / MANIFEST).exists():
                 _build_whole(data, log, root, progress or (lambda done, total: None))
+    refuse_other(load_sealed(target)[1].store, target)
     note_prepared(log.contents, root)
     return target
+
+
+def refuse_other(name: str, target: Path | str) -> None:
+    """Raises StoreError where the store at `target` is that of another `name`."""
+    if name != str(target).rpartition("/")[2]:
+        raise StoreError(
+            f"{target} holds the store {name}: it was moved there or overwritten; "
+            f"{prepare_anew(target)}"
+        )
 
 
 def _build_whole(data: DataSpec, log: _Identity, root: Path, progress: Progress) -> None:
@@ -118,7 +139,8 @@ def _build_whole(data: DataSpec, log: _Identity, root: Path, progress: Progress)
                 )
         if changed := changed_since(log.contents, root):
             manifest = manifest.model_copy(update={"warnings": (*manifest.warnings, changed)})
-        (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1))
+        refuse_outside(folder, manifest)
+        (folder / MANIFEST).write_text(sealed(manifest, seal(folder, log.target.name)))
         shutil.rmtree(log.target, ignore_errors=True)  # a folder without a manifest is no store
         os.rename(folder, log.target)
     finally:

@@ -50,6 +50,7 @@ def ready(spec: SweepSpec, progress: Callable[[int, int | None], None] | None = 
         data = data.model_copy(update={"path": expand(data.path, "data.path")})
     root = storage.rstrip("/") if is_uri(storage) else os.path.abspath(storage)
     store, run_dir = prepared(data, f"{root}/store", progress), f"{root}/{spec.name}"
+    Ledger(run_dir).vouch()
     manifest = load_manifest(store)
     spec = spec.on(manifest.n_train)
     if spec.search.strategy == "frontier":

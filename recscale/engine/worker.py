@@ -8,19 +8,24 @@ record to the ledger itself, so that a driver that dies loses nothing that was f
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from recscale.engine.drain import NodeDrain
 from recscale.engine.job import Job, finished_record
 from recscale.engine.monitor import RunMonitor
-from recscale.ledger import Ledger, finished
+from recscale.ledger import SUFFIX, Ledger, finished
+from recscale.manifest import StoreError
+from recscale.rescue import rescue
 from recscale.run import CurvePoint
-from recscale.storage import filesystem, guarded, remove
+from recscale.storage import StorageError, filesystem, guarded, remove
 
 
 @dataclass
@@ -35,6 +40,8 @@ class RayHost:
     send: Any
     drain: Callable[[], float | None]
     monitor: RunMonitor
+    tell: Callable[..., None]
+    """Adds an entry of a kind to the ledger."""
 
     def looked(self, samples: int, train_loss: float) -> None:
         if self.rank == 0:
@@ -44,6 +51,10 @@ class RayHost:
         if self.rank == 0:
             self.monitor.evaluated(point)
             self.send(point.columns())
+
+    def damaged(self, found: list[str]) -> None:
+        if self.rank == 0:
+            self.tell("damage", found=found)
 
     def drain_s(self) -> float | None:
         return self.drain()
@@ -121,12 +132,11 @@ def run_job(job: Job, rank: int, world: int, send: Any, drain: Callable[[], floa
     import torch
     import torch.distributed as dist
 
-    from recscale.data.remote import fetched
     from recscale.data.store import Store
     from recscale.train.loop import train
 
     torch.set_num_threads(job.needs.cpus_per_worker)
-    run, ledger = job.run, Ledger(job.run_dir)
+    run, ledger = job.run, Ledger(job.run_dir, joins=True)
     done = rank == 0 and run.run_id in finished(ledger.records())
     if world > 1:
         verdict = [done]
@@ -136,18 +146,42 @@ def run_job(job: Job, rank: int, world: int, send: Any, drain: Callable[[], floa
         return
     if rank == 0:
         ledger.append("start", run_id=run.run_id, pid=os.getpid(), workers=world)
-    store = Store.open(fetched(job.store))
-    checkpoints = f"{job.run_dir}/checkpoints/{run.run_id}"
-    monitor = RunMonitor(job, store.manifest, world)
-    host = RayHost(rank, world, checkpoints, job.needs.checkpoint_s, send, drain, monitor)
-    try:
-        outcome = train(run, store, host)
-    finally:
-        if rank == 0:
-            monitor.ended()
+    began = time.time()
+    with whole(job.store) as copy:
+        store = Store.open(copy)
+        checkpoints = f"{job.run_dir}/checkpoints/{run.run_id}"
+        monitor = RunMonitor(job, store.manifest, world)
+        tell = functools.partial(ledger.append, run_id=run.run_id)
+        host = RayHost(rank, world, checkpoints, job.needs.checkpoint_s, send, drain, monitor, tell)
+        try:
+            outcome = train(run, store, host)
+        finally:
+            if rank == 0:
+                monitor.ended()
     if rank == 0:
         entries = ledger.entries()
         starts = [e["at"] for e in entries if e["kind"] == "start" and e["run_id"] == run.run_id]
-        ledger.record(finished_record(job, store.manifest, outcome, starts))
+        record = finished_record(job, store.manifest, outcome, starts or [began])
+        try:
+            ledger.record(record)
+        except StorageError as error:
+            kept = rescue(record, ledger.root, f"{ledger.name}{SUFFIX}")
+            raise StorageError(f"{error}; {kept}") from error
         with guarded(checkpoints):
             remove(*filesystem(checkpoints))
+
+
+@contextmanager
+def whole(store: str) -> Iterator[Path]:
+    """This node's copy of a store. One that is found damaged is removed, so that the next attempt
+    copies it anew. Raises StorageError, which ends the sweep: other runs would meet it too."""
+    from recscale.data.remote import discard, fetched
+
+    copy = fetched(store)
+    try:
+        yield copy
+    except StoreError as error:
+        if copy != Path(store):
+            discard(copy)
+            raise RuntimeError(f"{error} (a copy of {store}: it is made anew)") from error
+        raise StorageError(str(error)) from error
