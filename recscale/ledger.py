@@ -157,7 +157,7 @@ class Ledger:
 
     def _refresh(self, path: str, size: int) -> None:
         file = self._files.setdefault(path, _File())
-        if size <= file.looked:
+        if size <= file.looked and not file.tail:  # a torn line may give way to one as long
             return
         with self.fs.open_input_file(path) as source:
             source.seek(file.size)
@@ -183,7 +183,7 @@ class Ledger:
         self._refresh_all()
         read = {p: f for p, f in self._files.items() if not p.endswith(ASIDE)}
         found = [(path, what) for path, file in read.items() for what in file.found()]
-        notes = [e["seen"] for f in self._files.values() for e in f.entries if "seen" in e]
+        notes = [e["seen"] for file in read.values() for e in file.entries if "seen" in e]
         wrong: dict[str, str] = {}
         for name, (size, crc) in (item for note in notes for item in note.items()):
             path = f"{self.root}/{name}"
@@ -211,8 +211,9 @@ class Ledger:
             return
         shown = [f"{path}{what}" for path, what in found[:SHOWN]]
         shown += [f"and {len(found) - SHOWN} more"] * (len(found) > SHOWN)
-        file = found[0][0]
-        take = "touch" if "is missing" in found[0][1] else f"mv {file}"
+        # a file in another's place speaks of files that never were here: it goes first
+        file, what = min(found, key=lambda f: "is missing" in f[1])
+        take = "touch" if "is missing" in what else f"mv {file}"
         raise StorageError(
             "\n".join(shown) + "\nrestore such a file from a copy; or accept that what it held is "
             "lost, so that those runs are trained again and what they cost is not counted, by the "

@@ -13,7 +13,7 @@ from harm import harms, put
 from recscale.data import checksums
 from recscale.data.checksums import seal
 from recscale.data.contract import refuse_outside
-from recscale.data.layout import DataError, array_path, open_array
+from recscale.data.layout import DataError, Mapped, array_path, mapped, open_array, present
 from recscale.data.prepare import prepare
 from recscale.data.remote import fetched
 from recscale.data.store import Store, StoreError
@@ -154,7 +154,11 @@ def resealed(folder: Path, name: str, at: tuple[int, ...], value: int) -> None:
     """Changes a value and makes the checksums anew: no damage, but a store that breaks its word."""
     open_array(folder, name, "r+")[at] = value
     manifest, old = load_sealed(folder)
-    (folder / MANIFEST).write_text(sealed(manifest, seal(folder, old.store)))
+    (folder / MANIFEST).write_text(sealed(manifest, seal(folder, files_of(folder), old.store)))
+
+
+def files_of(folder: Path) -> dict[str, Mapped]:
+    return {name: mapped(array_path(folder, name)) for name in present(folder)}
 
 
 @pytest.mark.parametrize(
@@ -171,7 +175,7 @@ def test_an_id_outside_its_table_is_an_error_that_names_the_file(world, tmp_path
     ):
         values(copy)
     with pytest.raises(DataError, match=rf"{name}.npy: row \d+ holds {value}, which lies outside"):
-        refuse_outside(copy, load_sealed(copy)[0])
+        refuse_outside(copy, files_of(copy), load_sealed(copy)[0])
 
 
 @pytest.mark.parametrize(
@@ -181,10 +185,10 @@ def test_an_id_outside_its_table_is_an_error_that_names_the_file(world, tmp_path
 def test_prepare_keeps_no_store_that_breaks_its_word(world, tmp_path, name, at, value):
     copy = tmp_path / "copy"
     shutil.copytree(world, copy)
-    refuse_outside(copy, load_sealed(copy)[0])
+    refuse_outside(copy, files_of(copy), load_sealed(copy)[0])
     resealed(copy, name, at, value)
     with pytest.raises(DataError, match=f"{name}.npy: row {at[0]} holds {value}"):
-        refuse_outside(copy, load_sealed(copy)[0])
+        refuse_outside(copy, files_of(copy), load_sealed(copy)[0])
 
 
 def test_a_store_in_the_place_of_another_is_not_taken(tmp_path):

@@ -8,7 +8,6 @@ checks a block once, for as long as the file's inode, size and times stay the sa
 
 from __future__ import annotations
 
-import io
 import os
 import zlib
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recscale.data.layout import array_path, open_array, present
+from recscale.data.layout import Mapped, array_path, open_array, parsed
 from recscale.manifest import CHECKSUMS, Seal, StoreError, prepare_anew
 
 BLOCK = 1 << 16
@@ -27,23 +26,19 @@ _seen: dict[str, tuple[tuple[int, ...], np.ndarray]] = {}
 """Of files that this process has read: their state then, and which of their blocks were good."""
 
 
-def seal(folder: Path, store: str) -> Seal:
-    """Writes the checksums of every array of `folder`, which is to be the store of that name."""
-    names = sorted(present(folder))
-    sums = [_sums(array_path(folder, name)) for name in names]
+def seal(folder: Path, files: Mapping[str, Mapped], store: str) -> Seal:
+    """Writes the checksums of all arrays of `folder`, which is to be the store of that name."""
+    sums = [_sums(file.raw.data) for _, file in sorted(files.items())]
     every = np.concatenate(sums) if sums else np.empty(0, np.uint32)
     np.save(array_path(folder, CHECKSUMS), every)
-    sizes = {name: array_path(folder, name).stat().st_size for name in names}
-    return Seal(store=store, bytes=sizes, checksums=zlib.crc32(every.tobytes()))
+    sizes = {name: len(file.raw) for name, file in files.items()}
+    return Seal(store=store, bytes=sizes, checksums=hash_of(every))
 
 
-def _sums(path: Path) -> np.ndarray:
+def _sums(raw: memoryview) -> np.ndarray:
     """uint32 [blocks] of a file."""
-    found = []
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            found.append(zlib.crc32(block))
-    return np.array(found, np.uint32)
+    sums = [zlib.crc32(raw[begin : begin + BLOCK]) for begin in range(0, len(raw), BLOCK)]
+    return np.array(sums, np.uint32)
 
 
 class Checked:
@@ -53,27 +48,23 @@ class Checked:
         """size: bytes of its file; sums: uint32 [blocks]. Raises StoreError."""
         self.path, self._sums = path, sums
         try:
-            state = os.stat(path)
-        except OSError:
+            with path.open("rb") as file:
+                state = os.fstat(file.fileno())
+                if state.st_size != size:
+                    found = f"{state.st_size:,} bytes of the {size:,} that were prepared"
+                    raise damaged(path, f"has {found}")
+                self._raw = np.memmap(file, np.uint8, "r").view(np.ndarray)
+        except FileNotFoundError:
             raise damaged(path, "is missing") from None
-        if state.st_size != size:
-            raise damaged(path, f"has {state.st_size:,} bytes of the {size:,} that were prepared")
-        self._raw = np.memmap(path, np.uint8, "r").view(np.ndarray)
-        now = (
-            state.st_dev,
-            state.st_ino,
-            size,
-            state.st_mtime_ns,
-            state.st_ctime_ns,
-            hash_of(sums),
-        )
+        times = state.st_mtime_ns, state.st_ctime_ns
+        now = (state.st_dev, state.st_ino, size, *times, hash_of(sums))
         before = _seen.get(str(path))
         if before is None or before[0] != now:
             before = _seen[str(path)] = now, np.zeros(len(sums), bool)
         self._good = before[1]
         self._left = int((~self._good).sum())
         self._check(0, 1)
-        self._array, self._offset = _array(self._raw)
+        _, self._array, self._begin = parsed(self._raw)
         self._stride = self._array.strides[0]
 
     def __len__(self) -> int:
@@ -87,15 +78,15 @@ class Checked:
     def rows(self, rows: slice) -> np.ndarray:
         """Rows [start, stop), a view."""
         if self._left and rows.stop > rows.start:
-            first = self._offset + rows.start * self._stride
-            last = self._offset + rows.stop * self._stride
+            first = self._begin + rows.start * self._stride
+            last = self._begin + rows.stop * self._stride
             self._check(first // BLOCK, -(-last // BLOCK))
         return self._array[rows]
 
     def take(self, at: np.ndarray) -> np.ndarray:
         """Values [n] of a one-dimensional array at places int64 [n]."""
         if self._left and len(at):
-            blocks = (self._offset + at * self._stride) // BLOCK  # none straddles two
+            blocks = (self._begin + at * self._stride) // BLOCK  # none straddles two
             for block in np.unique(blocks[~self._good[blocks]]).tolist():
                 self._check(block, block + 1)
         return np.take(self._array, at)
@@ -162,15 +153,3 @@ def _load(folder: Path, seal: Seal) -> np.ndarray:
     if sums.dtype != np.uint32 or sums.shape != (blocks,) or hash_of(sums) != seal.checksums:
         raise damaged(path, "holds other checksums than the manifest vouches for")
     return sums
-
-
-def _array(raw: np.ndarray) -> tuple[np.ndarray, int]:
-    """The array of a .npy file as a view of its bytes, and where its values begin."""
-    head = io.BytesIO(raw[:BLOCK].tobytes())
-    major, _ = np.lib.format.read_magic(head)
-    read = (
-        np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
-    )
-    shape, fortran, dtype = read(head)
-    order = "F" if fortran else "C"
-    return np.ndarray(shape, dtype, raw, head.tell(), order=order), head.tell()

@@ -32,12 +32,21 @@ from recscale.data.identity import (
     note_prepared,
     refuse_changed,
 )
-from recscale.data.layout import DataError, fingerprint, open_array
+from recscale.data.layout import (
+    DataError,
+    Mapped,
+    array_path,
+    fingerprint,
+    mapped,
+    open_array,
+    present,
+)
 from recscale.data.tables import holds_rows, layouts
 from recscale.manifest import (
     MANIFEST,
     VERSION,
     Manifest,
+    Seal,
     StoreError,
     load_sealed,
     prepare_anew,
@@ -126,7 +135,7 @@ def _build_whole(data: DataSpec, log: _Identity, root: Path, progress: Progress)
     try:
         if not isinstance(data, SyntheticData):
             refuse_copies(data.path, log.contents, lambda file: holds_rows(data, file))
-        manifest = _build(data, folder, progress)
+        manifest, arrays = _build(data, folder, log.target.name, progress)
         if isinstance(data, PublishedData):
             notes = {"layout": layouts(data), **manifest.notes}
             manifest = manifest.model_copy(update={"notes": notes})
@@ -139,8 +148,7 @@ def _build_whole(data: DataSpec, log: _Identity, root: Path, progress: Progress)
                 )
         if changed := changed_since(log.contents, root):
             manifest = manifest.model_copy(update={"warnings": (*manifest.warnings, changed)})
-        refuse_outside(folder, manifest)
-        (folder / MANIFEST).write_text(sealed(manifest, seal(folder, log.target.name)))
+        (folder / MANIFEST).write_text(sealed(manifest, arrays))
         shutil.rmtree(log.target, ignore_errors=True)  # a folder without a manifest is no store
         os.rename(folder, log.target)
     finally:
@@ -159,7 +167,7 @@ def only_one(target: Path) -> Iterator[None]:
         yield
 
 
-def _build(data: DataSpec, folder: Path, progress: Progress) -> Manifest:
+def _build(data: DataSpec, folder: Path, store: str, progress: Progress) -> tuple[Manifest, Seal]:
     if isinstance(data, SyntheticData) and data.task == "next_item":
         built = walks.build(data, folder, progress)
     elif isinstance(data, SyntheticData):
@@ -170,11 +178,14 @@ def _build(data: DataSpec, folder: Path, progress: Progress) -> Manifest:
         built = events.build(data, folder, progress)
     refuse_unlearnable(data, folder, built)
     arrange(folder, built.n_train, data.order, by_user=data.task == "next_item")
-    manifest = _manifest(data, folder, built)
-    return manifest.model_copy(update={"baselines": baselines(folder, manifest)})
+    files = {name: mapped(array_path(folder, name)) for name in present(folder)}
+    manifest = _manifest(data, folder, files, built)
+    refuse_outside(folder, files, manifest)
+    arrays = seal(folder, files, store)
+    return manifest.model_copy(update={"baselines": baselines(folder, manifest)}), arrays
 
 
-def _manifest(data: DataSpec, folder: Path, built: Built) -> Manifest:
+def _manifest(data: DataSpec, folder: Path, files: dict[str, Mapped], built: Built) -> Manifest:
     label, time, n = open_array(folder, "label"), open_array(folder, "time"), built.n_train
     parts = (slice(0, n), slice(n, len(label)))
     mean_length = 0.0
@@ -186,7 +197,7 @@ def _manifest(data: DataSpec, folder: Path, built: Built) -> Manifest:
         version=VERSION,
         source=data.source,
         task=data.task,
-        fingerprint=fingerprint(folder, n, [t.rows for t in built.tables]),
+        fingerprint=fingerprint(files, n, [t.rows for t in built.tables]),
         n_train=n,
         n_eval=len(label) - n,
         tables=tuple(built.tables),
