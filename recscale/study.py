@@ -44,6 +44,8 @@ class Study:
     running: tuple[str, ...]
     decisions: tuple[dict[str, Any], ...] = ()
     """Of a frontier search, in the order of time: runs, why, what was believed."""
+    damage: tuple[str, ...] = ()
+    """What was found damaged and set aside while runs went on, a sentence each."""
 
     @classmethod
     def open(cls, run_dir: str) -> Study:
@@ -77,6 +79,7 @@ class Study:
             orphaned=tuple(r for r in records if r.run_id not in ids),
             running=_running(entries),
             decisions=tuple(decisions(entries)),
+            damage=tuple(d for e in entries if e["kind"] == "damage" for d in e["found"]),
         )
 
     def parts(self) -> tuple[Study, ...]:
@@ -179,6 +182,7 @@ class Study:
             "failed": self.count("failed"),
             "stopped": self.count("stopped"),
             "running": len(self.running),
+            "damage": self.damage,
             "baselines": self.data.baselines,
             "below_baseline": [
                 {"run_id": r.run_id, "eval_loss": r.final.eval_loss, "worse_than": r.worse_than}

@@ -10,6 +10,8 @@ import pytest
 from harm import harms, put
 
 from recscale import lines
+from recscale.engine.job import Job
+from recscale.engine.worker import run_job
 from recscale.ledger import Ledger
 from recscale.planner import planned_runs
 from recscale.rescue import rescue
@@ -202,3 +204,26 @@ def test_a_result_that_no_disk_takes_is_printed(records, monkeypatch, capsys, tm
     assert "output" in rescue(records[0], "ledger", "w.jsonl")
     entry = lines.parsed(capsys.readouterr().out.encode(), sealed=True)
     assert RunRecord.model_validate(entry["record"]) == records[0]
+
+
+def test_a_run_that_ends_after_its_directory_was_removed_keeps_its_result(
+    small, data, store, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    planned, run_dir = planned_runs(small, data)[0], tmp_path / "run"
+    Ledger(run_dir).append("plan", **plan_entry(small, data, [planned]))
+    job = Job(
+        config=planned.config.model_dump(mode="json"),
+        reason=planned.reason,
+        run_dir=str(run_dir),
+        store=str(store),
+        resources=small.resources.model_dump(mode="json"),
+    )
+    with pytest.raises(StorageError, match=rf"{run_dir} is gone.*{planned.run_id} is kept in \S+"):
+        run_job(job, 0, 1, lambda _: shutil.rmtree(run_dir, ignore_errors=True), lambda: None)
+    (kept,) = (tmp_path / "cache" / "recscale" / "rescued").iterdir()
+    assert not Ledger(run_dir).entries()
+    (run_dir / "ledger").mkdir(parents=True, exist_ok=True)
+    kept.rename(run_dir / "ledger" / kept.name)
+    (record,) = Ledger(run_dir).records()
+    assert record.run_id == planned.run_id and record.status == "done" and record.final

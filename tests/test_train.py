@@ -19,6 +19,7 @@ from fsspec.implementations.local import LocalFileSystem
 from workers import spawn
 
 from recscale.data.store import Split, Store
+from recscale.models.contract import features
 from recscale.planner import planned_runs
 from recscale.run import CurvePoint, RunConfig, Spectrum
 from recscale.train import checkpoint
@@ -186,6 +187,16 @@ def test_a_description_that_would_run_code_is_refused(runs, opened, tmp_path):
     host = Mortal(tmp_path)
     assert train(runs[0], opened, host).resumed == 0
     assert "metadata is damaged" in host.told[0]
+
+
+@pytest.mark.parametrize("wrong", [10**6, -1])
+def test_a_look_up_outside_its_table_ends_the_training(runs, opened, data, wrong):
+    """Whoever hands over the ids: fbgemm would say a word on stderr and train row 0."""
+    training = _Training(runs[0], opened, PlainHost())
+    batch = opened.train().read(0, 8, history_length=6)
+    batch.ids[3, 1] = wrong
+    with pytest.raises(RuntimeError, match="idx|index"):
+        training.model(features(batch, data, training.device))
 
 
 def test_a_runaway_loss_ends_as_diverged(runs, opened):

@@ -148,7 +148,7 @@ def run(sweep: str, extend: bool) -> None:
     stay_on_loopback()
     from recscale.engine.sweep import run as run_sweep
     from recscale.planner import PlanError
-    from recscale.report.terminal import Watcher, progress_line
+    from recscale.report.terminal import Watcher, damage_lines, progress_line
     from recscale.specfile import SpecError
 
     if changed := other_data(ready):
@@ -167,7 +167,7 @@ def run(sweep: str, extend: bool) -> None:
             ended = run_sweep(ready, watcher, extend)
     except (PlanError, SpecError) as error:
         refuse(str(error))
-    click.echo(progress_line(ended.study))
+    click.echo("\n".join([progress_line(ended.study), *damage_lines(ended.study)]))
     if ended.interrupted:
         click.echo(f"stopped; the same command goes on: recscale run {sweep}")
         sys.exit(INTERRUPTED)

@@ -65,6 +65,7 @@ def finished_record(job: Job, data: Manifest, outcome: Any, starts: Sequence[flo
         spectra=outcome.spectra,
         worse_than={} if final is None else unbeaten(data.baselines, final),
         workers=outcome.workers,
+        threads=needs.cpus_per_worker,
         started_at=starts[-1],
         finished_at=time.time(),
         resumed=outcome.resumed,
