@@ -75,6 +75,14 @@ class Sweep:
             found = self.folder.glob("runs/store/synthetic-*/*")
         return sorted(f for f in found if f.is_file() and f.stat().st_size)
 
+    def written_since(self, moment: float) -> bool:
+        """Whether a checkpoint was written."""
+        for facts in self.run_dir.glob("checkpoints/*/step-*/facts.json"):
+            with contextlib.suppress(FileNotFoundError):
+                if facts.stat().st_mtime > moment:
+                    return True
+        return False
+
     def done(self) -> dict[str, RunRecord]:
         return {r.run_id: r for r in Ledger(self.run_dir).records() if r.settled}
 
@@ -111,12 +119,13 @@ class Chaos:
         self.silent: list[str] = []
 
     def strike(self, kind: str) -> bool:
-        """Kills the sweep while it has such a file, damages it, and goes on; False at the end."""
-        sweep, driver = self.sweep, self.sweep.start()
-        begun = time.monotonic()
+        """Starts the sweep, kills it once it has written a checkpoint, and damages a file of the
+        kind; False at the sweep's end."""
+        sweep, begun = self.sweep, time.time()
+        driver = sweep.start()
         while driver.poll() is None:
-            assert time.monotonic() - begun < LIMIT_S, "the sweep does not end"
-            if sweep.files("checkpoint") and self.random.random() < 0.3:
+            assert time.time() - begun < LIMIT_S, "the sweep does not end"
+            if sweep.written_since(begun) and self.random.random() < 0.1:
                 break
             time.sleep(0.1)
         if driver.poll() is not None:
