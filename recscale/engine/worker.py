@@ -13,7 +13,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -159,7 +159,9 @@ def run_job(job: Job, rank: int, world: int, send: Any, drain: Callable[[], floa
             if rank == 0:
                 monitor.ended()
     if rank == 0:
-        entries = ledger.entries()
+        entries = []
+        with suppress(StorageError):  # of a place that is gone: it shows when it is written
+            entries = ledger.entries()
         starts = [e["at"] for e in entries if e["kind"] == "start" and e["run_id"] == run.run_id]
         record = finished_record(job, store.manifest, outcome, starts or [began])
         try:
