@@ -35,7 +35,7 @@ def _put(content: bytes, at: int, piece: bytes) -> bytes:
 
 
 def put(path: Path, content: bytes | None) -> None:
-    """Replaces a file, as a disk does: its times may stay."""
+    """Replaces what a file holds, or removes it."""
     if content is None:
         path.unlink()
     else:

@@ -119,7 +119,7 @@ class Checkpoints:
         """Facts of a checkpoint, or what is wrong with them: the file's name first."""
         facts = vouched(_read_or(self.fs, f"{folder}/{FACTS}"))
         if facts is None or "files" not in facts:
-            return {}, f"{FACTS} is damaged"
+            return {}, f"{FACTS} is damaged, or of an earlier version"
         if facts.pop("run", None) != self.run:
             return {}, f"{FACTS} is of another run"
         return facts, ""
