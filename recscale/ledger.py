@@ -3,17 +3,23 @@
 Every process that writes owns a file of its own, so that any number of drivers and workers write
 without locks, on a local path or an object store. Readers merge the files: of several `done`
 records of one run the earliest counts, so a run is done exactly once whatever was killed, retried
-or run twice. A line torn by a kill is left out by readers, and the next append to that file
-starts on a new line.
+or run twice.
 
 Entries are in the order of a hybrid logical clock (Kulkarni et al. 2014): the writer's own time,
 but later than every entry that it has read. Whatever is written in answer to something comes
 after it, though clocks differ by hours or are set back.
+
+Every line has a checksum. The last line of a file may have been torn by a kill: readers leave it
+out, and its writer cuts it off. Any other line that is not as it was written is damage, and so is
+a record whose run_id is not that of its config. Every driver notes how far it has read the other
+files, and every worker how far those of drivers, so that a file that is cut, emptied, missing or
+another one is told as well; but not what nobody had read, such as the last minute before a driver
+was killed. Damage is told by `vouch`. Who accepts the loss gives the file the ending `.damaged`:
+its good lines still count.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import socket
@@ -28,6 +34,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.fs as pafs
 from pydantic import ValidationError
 
+from recscale import lines
 from recscale.run import RunRecord
 from recscale.spend import SIGNS, Start, both, heard
 from recscale.storage import StorageError, filesystem, guarded, read
@@ -36,6 +43,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SUFFIX = ".jsonl"
+ASIDE = ".damaged"
+"""After SUFFIX: a file whose damage was accepted."""
+SHOWN = 20  # damaged places that an error names
 
 
 @contextmanager
@@ -53,12 +63,9 @@ def of_this_version(place: str) -> Iterator[None]:
 
 
 @dataclass
-class _File:
-    """What has been read of one writer's file."""
+class _File(lines.Read):
+    """Likewise, and the records among the entries."""
 
-    size: int = 0
-    tail: bytes = b""
-    entries: list[dict[str, Any]] = field(default_factory=list)
     attempts: list[tuple[float, RunRecord]] = field(default_factory=list)
     starts: dict[str, Start] = field(default_factory=dict)
     order: float = -math.inf
@@ -68,15 +75,19 @@ class _File:
 class Ledger:
     """The records of a sweep at `path` (a run directory or its `ledger` folder)."""
 
-    def __init__(self, path: str | Path, name: str | None = None):
+    def __init__(self, path: str | Path, name: str | None = None, joins: bool = False):
         """Opens the ledger; `name` continues a writer's file, by default a new one is begun at
-        the first append."""
+        the first append. A worker `joins` the ledger of a driver: where its folder is gone, it
+        makes none anew."""
         self.place = str(path)
         self.fs, root = filesystem(path)
         self.root = root if root.rstrip("/").endswith("ledger") else f"{root.rstrip('/')}/ledger"
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
         self.name = name or f"{stamp}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         self._files: dict[str, _File] = {}
+        self._joins = joins
+        self._noted: dict[str, int] = {}
+        """Of other writers' files: bytes that an entry of this one vouches for."""
         self._written: bytes | None = None
         self._latest = -math.inf
 
@@ -86,31 +97,45 @@ class Ledger:
         StorageError when the place is full, gone or refused."""
         if self._written is None:  # what is there comes before what is written now
             self._refresh_all()
-        now = time.time()
+        now, seen = time.time(), self._news()
         self._latest = max(now, math.nextafter(self._latest, math.inf))
-        entry = {"kind": kind, "at": now, "order": self._latest, **facts}
-        line = json.dumps(entry, allow_nan=False)
-        data = line.encode() + b"\n"
+        noted = {"seen": seen} if seen else {}
+        entry = {"kind": kind, "at": now, "order": self._latest, **facts, **noted}
+        data = lines.written(entry)
         path = f"{self.root}/{self.name}{SUFFIX}"
         with guarded(self.place):
             if isinstance(self.fs, pafs.LocalFileSystem):
                 self._append_local(path, data)
             else:  # object stores cannot append, but this file has one writer: put it anew, whole
                 self._put_anew(path, data)
+        self._noted |= {name: size for name, (size, _) in seen.items()}
 
     def record(self, record: RunRecord) -> None:
         """Adds the record of one attempt."""
         self.append("run", record=record.model_dump(mode="json"))
 
+    def _news(self) -> dict[str, tuple[int, int]]:
+        """Bytes and CRC-32 of what was read of other writers' files since this one noted it."""
+        own = f"{self.root}/{self.name}{SUFFIX}"
+        return {
+            path.rpartition("/")[2]: (file.size, file.crc)
+            for path, file in self._files.items()
+            if path != own and not path.endswith(ASIDE) and (file.drives or not self._joins)
+            if file.size > self._noted.get(path.rpartition("/")[2], 0)
+        }
+
     def _append_local(self, path: str, data: bytes) -> None:
         if self._written is None:  # later a missing folder is a place that is gone
-            os.makedirs(self.root, exist_ok=True)
+            if not self._joins:
+                os.makedirs(self.root, exist_ok=True)
             self._written = b""
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644)
         try:
             size = os.fstat(fd).st_size
             if size and os.pread(fd, 1, size - 1) != b"\n":
-                data = b"\n" + data  # a torn last line stays torn; ours starts on a new one
+                before = lines.mended(os.pread(fd, size, 0))
+                os.ftruncate(fd, min(size, len(before)))
+                data = before[size:] + data
             while data:
                 data = data[os.write(fd, data) :]
             os.fsync(fd)
@@ -121,7 +146,7 @@ class Ledger:
         if self._written is None:
             self.fs.create_dir(self.root, recursive=True)
             there = self.fs.get_file_info(path).type != pafs.FileType.NotFound
-            self._written = _on_new_line(read(self.fs, path)) if there else b""
+            self._written = lines.mended(read(self.fs, path)) if there else b""
         whole = self._written + data
         with self.fs.open_output_stream(path) as out:
             out.write(whole)
@@ -146,30 +171,84 @@ class Ledger:
     def _refresh_all(self) -> None:
         selector = pafs.FileSelector(self.root, allow_not_found=True)
         with guarded(self.place):
-            for info in self.fs.get_file_info(selector):
-                if info.path.endswith(SUFFIX):
-                    self._refresh(info.path, info.size or 0)
+            sizes = {i.path: i.size or 0 for i in self.fs.get_file_info(selector)}
+            for path, size in sorted(sizes.items()):
+                accepted = path.endswith(SUFFIX + ASIDE) and path.removesuffix(ASIDE) not in sizes
+                if path.endswith(SUFFIX) or accepted:
+                    self._refresh(path, size)
 
     def _refresh(self, path: str, size: int) -> None:
         file = self._files.setdefault(path, _File())
-        if size <= file.size:
+        if size <= file.looked and not file.tail:  # a torn line may give way to one as long
             return
         with self.fs.open_input_file(path) as source:
             source.seek(file.size)
-            data = source.read()
-        *whole, tail = (file.tail + data).split(b"\n")
-        entries = [e for line in whole if (e := _parse(line)) is not None]
+            entries = file.hear(source.read())
         for e in entries:  # an older version wrote no order; one file is in order as it is
             file.order = e["order"] = max(file.order, e.get("order", e["at"]))
         self._latest = max(self._latest, file.order)
-        with of_this_version(self.place):
-            for e in entries:
-                if e["kind"] == "run":
-                    file.attempts.append((e["order"], RunRecord.model_validate(e["record"])))
-                elif e["kind"] in SIGNS and "start" in e:
-                    file.starts[e["start"]] = heard(file.starts.get(e["start"]), e)
-        file.entries += entries
-        file.size, file.tail = file.size + len(data), tail
+        try:
+            with of_this_version(path):
+                records = [
+                    (e["order"], RunRecord.model_validate(e["record"]))
+                    for e in entries
+                    if e["kind"] == "run"
+                ]
+                for e in entries:
+                    if e["kind"] in SIGNS and "start" in e:
+                        file.starts[e["start"]] = heard(file.starts.get(e["start"]), e)
+        except StorageError:
+            del self._files[path]  # nor does it read as empty the next time
+            raise
+        file.attempts += [(at, r) for at, r in records if r.config.is_run(r.run_id)]
+        file.damage += [
+            f" is damaged: its record of {r.run_id} holds the configuration of {r.config.run_id}"
+            for _, r in records
+            if not r.config.is_run(r.run_id)
+        ]
+
+    def damage(self) -> list[tuple[str, str]]:
+        """What is not as it was written: the file, and `:line` where it can be named with what is
+        wrong there; together a sentence. Files whose damage was accepted are left out."""
+        self._refresh_all()
+        read = {p: f for p, f in self._files.items() if not p.endswith(ASIDE)}
+        found = [(path, what) for path, file in read.items() for what in file.found()]
+        notes = [e["seen"] for file in read.values() for e in file.entries if "seen" in e]
+        wrong: dict[str, str] = {}
+        for name, (size, crc) in (item for note in notes for item in note.items()):
+            path = f"{self.root}/{name}"
+            if path not in read and path + ASIDE in self._files:
+                continue
+            if what := self._lacks(path, size, crc):
+                wrong[path] = what
+        return found + sorted(wrong.items())
+
+    def _lacks(self, path: str, size: int, crc: int) -> str:
+        """See `lines.Read.lacks`. A listing may be older than what others have read: what seems to
+        be missing is looked for once more."""
+        with guarded(self.place):
+            try:
+                self._refresh(path, size)
+            except FileNotFoundError:
+                self._files.pop(path, None)
+                return f" is missing: it held {size:,} bytes or more"
+        return self._files[path].lacks(size, crc)
+
+    def vouch(self) -> None:
+        """Raises StorageError where anything is damaged: what is lost would be trained again, and
+        its cost is missing in the spend."""
+        if not (found := self.damage()):
+            return
+        shown = [f"{path}{what}" for path, what in found[:SHOWN]]
+        shown += [f"and {len(found) - SHOWN} more"] * (len(found) > SHOWN)
+        # a file in another's place speaks of files that never were here: it goes first
+        file, what = min(found, key=lambda f: "is missing" in f[1])
+        take = "touch" if "is missing" in what else f"mv {file}"
+        raise StorageError(
+            "\n".join(shown) + "\nrestore such a file from a copy; or accept that what it held is "
+            "lost, so that those runs are trained again and what they cost is not counted, by the "
+            f"ending {ASIDE}: {take} {file}{ASIDE}; its good lines still count"
+        )
 
     def attempts(self) -> list[RunRecord]:
         """Every recorded attempt, failures and repeats included, in order."""
@@ -187,6 +266,7 @@ class Ledger:
         law is as the sweep asks."""
         from recscale.frame import records_frame
 
+        self.vouch()
         plan = next((e for e in reversed(self.entries()) if e["kind"] == "plan"), {})
         asked = plan.get("spec", {}).get("law", {}).get("below_baseline", False)
         return records_frame(self.records(), below_baseline=asked)
@@ -195,6 +275,7 @@ class Ledger:
         """One row a point of a learning curve: run_id and the fields of `CurvePoint`."""
         from recscale.frame import curves_frame
 
+        self.vouch()
         return curves_frame(self.records())
 
 
@@ -211,16 +292,3 @@ def standing(attempts: Iterable[RunRecord]) -> list[RunRecord]:
 def finished(records: Iterable[RunRecord]) -> dict[str, RunRecord]:
     """Runs that need not be trained again."""
     return {r.run_id: r for r in records if r.settled}
-
-
-def _parse(line: bytes) -> dict[str, Any] | None:
-    """One entry, or None for a line torn by a kill."""
-    try:
-        entry = json.loads(line)
-    except ValueError:
-        return None
-    return entry if isinstance(entry, dict) and "kind" in entry and "at" in entry else None
-
-
-def _on_new_line(data: bytes) -> bytes:
-    return data + b"\n" if data and not data.endswith(b"\n") else data

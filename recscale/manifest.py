@@ -6,12 +6,23 @@ import json
 import math
 from collections.abc import Collection
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from recscale.storage import filesystem, read
+from pydantic import ValidationError
+
+from recscale.crc import KEY, of_json, with_crc
+from recscale.storage import StorageError, filesystem, read
 from recscale.values import Frozen
 
 MANIFEST = "manifest.json"
+CHECKSUMS = "checksums"  # the array of the checksums of all others
+VERSION = 2
+"""Of the layout. A store of another version is prepared again. 2: with checksums."""
+
+
+class StoreError(StorageError):
+    """The folder holds no store that this version can read, or a damaged one; the sentence says
+    what to do."""
 
 
 class TableFacts(Frozen):
@@ -119,8 +130,63 @@ PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 """Steps of each `time_unit`"""
 
 
-def load_manifest(store: str | Path) -> Manifest:
-    """Manifest of a prepared store, at a path or URI. Raises FileNotFoundError when it is not
-    prepared."""
+class Seal(Frozen):
+    """What vouches for the files of a store; see `recscale.data.checksums`."""
+
+    store: str
+    """Name of the folder that it was prepared as."""
+    bytes: dict[str, int]
+    """Of the file of every array."""
+    checksums: int
+    """CRC-32 of the checksums of their blocks."""
+
+
+def sealed(manifest: Manifest, seal: Seal) -> str:
+    """The text of a manifest's file: its facts, the seal, and last a CRC-32 of both."""
+    facts = {**manifest.model_dump(mode="json"), "seal": seal.model_dump()}
+    return json.dumps(with_crc(facts), indent=1)
+
+
+def prepare_anew(store: str | Path) -> str:
+    """What to do about a store that cannot be used."""
+    return (
+        f"remove the folder {store}: `recscale prepare` or `recscale run` on the sweep file then "
+        "prepares the data anew, and no run that is done is lost"
+    )
+
+
+def load_sealed(store: str | Path) -> tuple[Manifest, Seal]:
+    """Manifest of a prepared store, at a path or URI, and what vouches for its arrays.
+
+    Raises FileNotFoundError when it is not prepared, and StoreError for a manifest that was
+    changed since, or is of another version of the layout.
+    """
     fs, root = filesystem(store)
-    return Manifest.model_validate(json.loads(read(fs, f"{root}/{MANIFEST}")))
+    text = read(fs, f"{root}/{MANIFEST}")
+    place, again = f"{store}/{MANIFEST}", prepare_anew(store)
+    try:
+        facts: dict[str, Any] = json.loads(text)
+        version, crc = facts["version"], facts.pop(KEY, None)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise StoreError(f"{place} is damaged: it is no manifest; {again}") from None
+    if version != VERSION and crc in (None, of_json(facts)):
+        raise StoreError(
+            f"{store} was prepared in layout {version}, this version reads layout {VERSION}; "
+            f"{again}"
+        )
+    if crc != of_json(facts):
+        raise StoreError(f"{place} is damaged: its checksum does not fit; {again}")
+    try:
+        seal = Seal.model_validate(facts.pop("seal", None))
+        return Manifest.model_validate(facts), seal
+    except ValidationError as error:
+        first = error.errors()[0]
+        what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise StoreError(
+            f"{place} was written by another version of recscale ({what}); {again}"
+        ) from None
+
+
+def load_manifest(store: str | Path) -> Manifest:
+    """The manifest alone; raises as `load_sealed`."""
+    return load_sealed(store)[0]

@@ -47,11 +47,16 @@ class Study:
     """Every start of a run; what they used is the spend."""
     decisions: tuple[dict[str, Any], ...] = ()
     """Of a frontier search, in the order of time: runs, why, what was believed."""
+    damage: tuple[str, ...] = ()
+    """What was found damaged and set aside while runs went on, a sentence each."""
 
     @classmethod
     def open(cls, run_dir: str) -> Study:
-        """The study in a run directory. Raises StudyError when no sweep was started there."""
-        return cls.of(Ledger(run_dir), run_dir)
+        """The study in a run directory. Raises StudyError when no sweep was started there, and
+        StorageError for a damaged ledger."""
+        ledger = Ledger(run_dir)
+        ledger.vouch()
+        return cls.of(ledger, run_dir)
 
     @classmethod
     def of(cls, ledger: Ledger, where: str = "ledger") -> Study:
@@ -78,6 +83,7 @@ class Study:
             running=_running(entries),
             starts=tuple(ledger.starts()),
             decisions=tuple(decisions(entries)),
+            damage=tuple(d for e in entries if e["kind"] == "damage" for d in e["found"]),
         )
 
     def parts(self) -> tuple[Study, ...]:
@@ -184,6 +190,7 @@ class Study:
             "failed": self.count("failed"),
             "stopped": self.count("stopped"),
             "running": len(self.running),
+            "damage": self.damage,
             "baselines": self.data.baselines,
             "below_baseline": [
                 {"run_id": r.run_id, "eval_loss": r.final.eval_loss, "worse_than": r.worse_than}

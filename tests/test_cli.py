@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from recscale.cli import main
-from recscale.manifest import Manifest, TableFacts
+from recscale.manifest import Manifest, TableFacts, load_sealed, sealed
 from recscale.report.data_text import data_lines
 
 SWEEP = """
@@ -77,9 +77,10 @@ def test_warnings_of_the_data_are_said_by_prepare_and_plan(search, sweep_file):
     axes = SWEEP.replace("[0.5, 1.0]", "[0.1, 0.3, 1.0]").replace("[4, 8]", "[4, 8, 16]")
     sweep = sweep_file((axes + search) if search else SWEEP)
     store = Path(call("prepare", sweep).stdout.splitlines()[0])
-    facts = json.loads((store / "manifest.json").read_text())
+    manifest, seal = load_sealed(store)
     warning = "column 'uuid' has nearly one value a row"
-    (store / "manifest.json").write_text(json.dumps(facts | {"warnings": [warning]}))
+    warned = manifest.model_copy(update={"warnings": (warning,)})
+    (store / "manifest.json").write_text(sealed(warned, seal))
     for verb in ("prepare", "plan"):
         shown = call(verb, sweep)
         assert shown.exit_code == 0, shown.output

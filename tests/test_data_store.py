@@ -140,7 +140,7 @@ def test_verify_notices_one_changed_value(tmp_path):
     label = np.load(path / "label.npy", mmap_mode="r+")
     label[17] = 1 - label[17]
     label.flush()
-    with pytest.raises(StoreError, match="changed"):
+    with pytest.raises(StoreError, match="label.npy differs"):
         Store.open(path).verify()
 
 

@@ -207,12 +207,15 @@ def quality(outcome) -> list[list[float]]:
 
 
 def test_two_workers_train_what_one_does(sequence_store, tmp_path):
-    """Tables sharded, batches cut inside windows, probes and all: float32 rounding apart."""
+    """Tables sharded, batches cut inside windows, dropout, probes and all: float32 rounding
+    apart."""
     changes: dict[str, Any] = dict(epochs=1, eval_points=2, probes=("cold_start",))
     runs = [
         run(sequence_store, "decoder", **changes),
         run(sequence_store, "hstu-untied", **changes),
         run(sequence_store, "decoder", **SAMPLED, **changes),
+        run(sequence_store, "decoder", dropout=0.3, dropout_top=0.1, **changes),
+        run(sequence_store, "hstu", dropout=0.3, **changes),
     ]
     spawn(worker, 2, sequence_store.path, runs, tmp_path / "two.pt")
     for one, two in zip(runs, torch.load(tmp_path / "two.pt", weights_only=True), strict=True):

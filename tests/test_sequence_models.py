@@ -83,8 +83,8 @@ def test_every_parameter_learns(name, sequence_store):
 def test_layer_wise_dropout_falls_from_the_lowest_block_to_the_highest(sequence_store):
     model = architecture("decoder", sequence_depth=4, dropout=0.4, dropout_top=0.1)
     built = build(model, sequence_store.manifest, "meta")
-    rates = [block.dropout for block in built.get_submodule("blocks").children()]
-    assert rates == pytest.approx([0.4, 0.3, 0.2, 0.1])
+    rates = [block.drop[0].below / 65536 for block in built.get_submodule("blocks").children()]
+    assert rates == pytest.approx([0.4, 0.3, 0.2, 0.1], abs=1e-5)
 
 
 def test_heads_follow_the_width_unless_swept():

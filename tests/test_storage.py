@@ -152,7 +152,7 @@ def test_a_node_copies_the_store_once_and_checks_it(s3, small: SweepSpec, tmp_pa
     content[-1] ^= 1
     with fs.open_output_stream(f"{root}/label.npy") as out:
         out.write(content)
-    with pytest.raises(StoreError, match="changed after"):
+    with pytest.raises(StoreError, match=f"{store}/label.npy differs"):
         fetched(store)
     assert not [p for p in cache().iterdir() if p.is_dir()]
 

@@ -19,9 +19,11 @@ from fsspec.implementations.local import LocalFileSystem
 from workers import spawn
 
 from recscale.data.store import Split, Store
+from recscale.models.contract import features
 from recscale.planner import planned_runs
 from recscale.run import CurvePoint, RunConfig, Spectrum
 from recscale.train import checkpoint
+from recscale.train.dcpfiles import Reader
 from recscale.train.host import PlainHost
 from recscale.train.loop import Outcome, _Training, train
 from recscale.train.metrics import click_metrics, entropy
@@ -45,6 +47,7 @@ class Mortal:
     checkpoint_s: float = 0.0
     notice: float | None = None
     heard: list[CurvePoint] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
 
     def began(self, samples: int) -> None:
         pass
@@ -56,6 +59,9 @@ class Mortal:
         self.heard.append(point)
         if len(self.heard) == self.dies_at:
             raise Killed
+
+    def damaged(self, found: list[str]) -> None:
+        self.told += found
 
     def drain_s(self) -> float | None:
         return self.notice
@@ -179,8 +185,21 @@ def test_a_description_that_would_run_code_is_refused(runs, opened, tmp_path):
     newest = checkpoint.latest(tmp_path)
     assert newest is not None
     (Path(newest) / ".metadata").write_bytes(pickle.dumps(os.getcwd))
-    with pytest.raises(RuntimeError, match="getcwd has no place"):
-        train(runs[0], opened, Mortal(tmp_path))
+    with pytest.raises(pickle.UnpicklingError, match="getcwd has no place"):
+        Reader(pafs.LocalFileSystem(), newest).read_metadata()
+    host = Mortal(tmp_path)
+    assert train(runs[0], opened, host).resumed == 0
+    assert "metadata is damaged" in host.told[0]
+
+
+@pytest.mark.parametrize("wrong", [10**6, -1])
+def test_a_look_up_outside_its_table_ends_the_training(runs, opened, data, wrong):
+    """Whoever hands over the ids: fbgemm would say a word on stderr and train row 0."""
+    training = _Training(runs[0], opened, PlainHost())
+    batch = opened.train().read(0, 8, history_length=6)
+    batch.ids[3, 1] = wrong
+    with pytest.raises(RuntimeError, match="(?i)idx|index|bound"):
+        training.model(features(batch, data, training.device))
 
 
 def test_a_runaway_loss_ends_as_diverged(runs, opened):

@@ -25,9 +25,10 @@ def status(rundir: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(study.facts(), indent=1))
         return
-    from recscale.report.terminal import baseline_lines, progress_line
+    from recscale.report.terminal import baseline_lines, damage_lines, progress_line
 
-    click.echo("\n".join([progress_line(study), *baseline_lines(study)]))
+    lines = [progress_line(study), *baseline_lines(study), *damage_lines(study)]
+    click.echo("\n".join(lines))
 
 
 @click.command()

@@ -161,7 +161,8 @@ def run(sweep: str, extend: bool) -> None:
     stay_on_loopback()
     from recscale.engine.sweep import run as run_sweep
     from recscale.planner import PlanError
-    from recscale.report.terminal import Watcher, progress_line
+    from recscale.report.terminal import Watcher, damage_lines, progress_line
+    from recscale.specfile import SpecError
 
     for said in ready.remarks:
         click.echo(f"warning: {with_lines(sweep, said)}")
@@ -181,7 +182,7 @@ def run(sweep: str, extend: bool) -> None:
             ended = run_sweep(ready, watcher, extend)
     except (PlanError, SpecError) as error:
         refuse(with_lines(sweep, str(error)))
-    click.echo(progress_line(ended.study))
+    click.echo("\n".join([progress_line(ended.study), *damage_lines(ended.study)]))
     if ended.interrupted:
         click.echo(f"stopped; the same command goes on: recscale run {sweep}")
         sys.exit(INTERRUPTED)

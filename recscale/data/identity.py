@@ -20,6 +20,7 @@ from typing import Any
 
 import pyarrow.fs as pafs
 
+from recscale.crc import vouched, with_crc
 from recscale.data.layout import DataError
 from recscale.data.streams import readable
 from recscale.storage import unfollowed, write
@@ -129,10 +130,9 @@ def _hash() -> Any:
 
 def _load(root: Path) -> dict[str, dict[str, Any]]:
     try:
-        known = json.loads((root / MEMORY).read_text())
-    except (FileNotFoundError, ValueError):  # a memory cut short is none
+        return vouched((root / MEMORY).read_bytes()) or {}  # a damaged memory is none
+    except FileNotFoundError:
         return {}
-    return known if isinstance(known, dict) else {}
 
 
 def _remember(root: Path, entries: dict[str, dict[str, Any]]) -> None:
@@ -143,4 +143,5 @@ def _remember(root: Path, entries: dict[str, dict[str, Any]]) -> None:
         known = _load(root)
         for at, entry in entries.items():
             known[at] = known.get(at, {}) | entry
-        write(pafs.LocalFileSystem(), str(root / MEMORY), json.dumps(known).encode())
+        whole = json.dumps(with_crc(known)).encode()
+        write(pafs.LocalFileSystem(), str(root / MEMORY), whole)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
-
-VERSION = 1
-"""Of the layout. A store of another version is prepared again."""
 
 ROW_ARRAYS = {
     "dense": "<f4",  # [n, n_dense]
@@ -28,6 +26,8 @@ HISTORY_DOMAINS = "history_domains"  # [m], codes; where data.columns.domain nam
 BAG_IDS = "bag_ids"  # .0, .1, ..., one a bag: "<i4" [m], frequency ranks of its values
 BAG_WEIGHTS = "bag_weights"  # likewise "<f4" [m] where it has weights: a row's magnitudes add to 1
 DTYPES = {**ROW_ARRAYS, HISTORY_ITEMS: "<i4", HISTORY_TIMES: "<i8", HISTORY_DOMAINS: "<i4"}
+
+HEAD = 4096  # bytes that hold the header of any of them
 
 CHUNK_ROWS = 1 << 18
 """Rows worked on at once: some 40 MB of a log with 39 columns."""
@@ -67,17 +67,41 @@ def present(folder: str | Path) -> list[str]:
     return [name for name in DTYPES if array_path(folder, name).exists()] + sorted(bags)
 
 
-def fingerprint(folder: str | Path, n_train: int, table_rows: Sequence[int]) -> str:
+class Mapped(NamedTuple):
+    """One array of a store, mapped once for whoever reads it."""
+
+    raw: np.ndarray
+    """uint8 [bytes] of its file"""
+    array: np.ndarray
+    begin: int
+    """Of its values in the file"""
+
+
+def mapped(path: Path) -> Mapped:
+    """Memory maps the file of an array."""
+    return parsed(np.memmap(path, np.uint8, "r").view(np.ndarray))
+
+
+def parsed(raw: np.ndarray) -> Mapped:
+    """The array of a file, uint8 [bytes]. Raises ValueError where it does not begin as one."""
+    head, of = io.BytesIO(raw[:HEAD].tobytes()), np.lib.format
+    major, _ = of.read_magic(head)
+    read = of.read_array_header_1_0 if major == 1 else of.read_array_header_2_0
+    shape, fortran, dtype = read(head)
+    order = "F" if fortran else "C"
+    return Mapped(raw, np.ndarray(shape, dtype, raw, head.tell(), order=order), head.tell())
+
+
+def fingerprint(files: Mapping[str, Mapped], n_train: int, table_rows: Sequence[int]) -> str:
     """BLAKE2b of every array's name, type, shape and values, the split and the table sizes.
 
     Headers are left out: numpy may pad them differently from version to version.
     """
     digest = hashlib.blake2b(digest_size=16)
     digest.update(f"{n_train} {list(table_rows)}".encode())
-    for name in sorted(present(folder)):
-        array = open_array(folder, name)
+    for name, (_, array, _) in sorted(files.items()):
         digest.update(f" {name} {array.dtype.str} {array.shape} ".encode())
         flat = array.reshape(-1)
         for begin in range(0, len(flat), 1 << 24):
-            digest.update(flat[begin : begin + (1 << 24)].tobytes())
+            digest.update(flat[begin : begin + (1 << 24)].data)
     return digest.hexdigest()

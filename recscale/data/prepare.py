@@ -20,6 +20,8 @@ from recscale.data import criteo, events, synthetic, walks
 from recscale.data.baselines import baselines
 from recscale.data.build import Built, Progress, arrange
 from recscale.data.checks import idle_warnings, refuse_unlearnable, table_warnings
+from recscale.data.checksums import seal
+from recscale.data.contract import refuse_outside
 from recscale.data.copies import refuse_copies
 from recscale.data.delta import delta_version
 from recscale.data.files import input_files, log_place, partition_keys, table_format
@@ -30,9 +32,26 @@ from recscale.data.identity import (
     note_prepared,
     refuse_changed,
 )
-from recscale.data.layout import VERSION, DataError, fingerprint, open_array
+from recscale.data.layout import (
+    DataError,
+    Mapped,
+    array_path,
+    fingerprint,
+    mapped,
+    open_array,
+    present,
+)
 from recscale.data.tables import holds_rows, layouts
-from recscale.manifest import MANIFEST, Manifest
+from recscale.manifest import (
+    MANIFEST,
+    VERSION,
+    Manifest,
+    Seal,
+    StoreError,
+    load_sealed,
+    prepare_anew,
+    sealed,
+)
 from recscale.spec import CriteoData, DataSpec, PublishedData, SyntheticData
 from recscale.storage import unfollowed
 
@@ -84,7 +103,8 @@ def prepare(data: DataSpec, root: str | Path, progress: Progress | None = None) 
     killed preparation leaves nothing that looks finished, and the next one removes its remains.
     A second process that asks for the same store waits for the first.
     Raises DataError with the column or file, what was found, and what to do; also when a file
-    changes before the store is done.
+    changes before the store is done. Raises StoreError for a store whose manifest was damaged, or
+    which is another one.
     """
     root = Path(root)
     root.mkdir(parents=True, exist_ok=True)
@@ -94,8 +114,18 @@ def prepare(data: DataSpec, root: str | Path, progress: Progress | None = None) 
         with only_one(target):
             if not (target / MANIFEST).exists():
                 _build_whole(data, log, root, progress or (lambda done, total: None))
+    refuse_other(load_sealed(target)[1].store, target)
     note_prepared(log.contents, root)
     return target
+
+
+def refuse_other(name: str, target: Path | str) -> None:
+    """Raises StoreError where the store at `target` is that of another `name`."""
+    if name != str(target).rpartition("/")[2]:
+        raise StoreError(
+            f"{target} holds the store {name}: it was moved there or overwritten; "
+            f"{prepare_anew(target)}"
+        )
 
 
 def _build_whole(data: DataSpec, log: _Identity, root: Path, progress: Progress) -> None:
@@ -106,7 +136,7 @@ def _build_whole(data: DataSpec, log: _Identity, root: Path, progress: Progress)
     try:
         if not isinstance(data, SyntheticData):
             refuse_copies(data.path, log.contents, lambda file: holds_rows(data, file))
-        manifest = _build(data, folder, progress)
+        manifest, arrays = _build(data, folder, log.target.name, progress)
         if isinstance(data, PublishedData):
             notes = {"layout": layouts(data), **manifest.notes}
             manifest = manifest.model_copy(update={"notes": notes})
@@ -119,7 +149,7 @@ def _build_whole(data: DataSpec, log: _Identity, root: Path, progress: Progress)
                 )
         if changed := changed_since(log.contents, root):
             manifest = manifest.model_copy(update={"warnings": (*manifest.warnings, changed)})
-        (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1))
+        (folder / MANIFEST).write_text(sealed(manifest, arrays))
         shutil.rmtree(log.target, ignore_errors=True)  # a folder without a manifest is no store
         os.rename(folder, log.target)
     finally:
@@ -138,7 +168,7 @@ def only_one(target: Path) -> Iterator[None]:
         yield
 
 
-def _build(data: DataSpec, folder: Path, progress: Progress) -> Manifest:
+def _build(data: DataSpec, folder: Path, store: str, progress: Progress) -> tuple[Manifest, Seal]:
     if isinstance(data, SyntheticData) and data.task == "next_item":
         built = walks.build(data, folder, progress)
     elif isinstance(data, SyntheticData):
@@ -149,11 +179,14 @@ def _build(data: DataSpec, folder: Path, progress: Progress) -> Manifest:
         built = events.build(data, folder, progress)
     refuse_unlearnable(data, folder, built)
     arrange(folder, built.n_train, data.order, by_user=data.task == "next_item")
-    manifest = _manifest(data, folder, built)
-    return manifest.model_copy(update={"baselines": baselines(folder, manifest)})
+    files = {name: mapped(array_path(folder, name)) for name in present(folder)}
+    manifest = _manifest(data, folder, files, built)
+    refuse_outside(folder, files, manifest)
+    arrays = seal(folder, files, store)
+    return manifest.model_copy(update={"baselines": baselines(folder, manifest)}), arrays
 
 
-def _manifest(data: DataSpec, folder: Path, built: Built) -> Manifest:
+def _manifest(data: DataSpec, folder: Path, files: dict[str, Mapped], built: Built) -> Manifest:
     label, time, n = open_array(folder, "label"), open_array(folder, "time"), built.n_train
     parts = (slice(0, n), slice(n, len(label)))
     mean_length = 0.0
@@ -165,7 +198,7 @@ def _manifest(data: DataSpec, folder: Path, built: Built) -> Manifest:
         version=VERSION,
         source=data.source,
         task=data.task,
-        fingerprint=fingerprint(folder, n, [t.rows for t in built.tables]),
+        fingerprint=fingerprint(files, n, [t.rows for t in built.tables]),
         n_train=n,
         n_eval=len(label) - n,
         tables=tuple(built.tables),

@@ -9,14 +9,15 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow.fs as pafs
 
 from recscale.data.build import Progress
-from recscale.data.prepare import only_one, prepare, store_path
-from recscale.data.store import Store
-from recscale.manifest import MANIFEST, load_manifest
+from recscale.data.prepare import only_one, prepare, refuse_other, store_path
+from recscale.data.store import Store, StoreError
+from recscale.manifest import MANIFEST, load_manifest, load_sealed
 from recscale.spec import DataSpec
 from recscale.storage import exists, filesystem, guarded, is_uri, write
 
@@ -40,9 +41,11 @@ def prepared(data: DataSpec, root: str, progress: Progress | None = None) -> str
     fs, folder = filesystem(store)
     with guarded(store):
         if exists(fs, f"{folder}/{MANIFEST}"):
+            refuse_other(load_sealed(store)[1].store, store)
             return store
     with guarded(cache(), "XDG_CACHE_HOME"):
         built = prepare(data, cache(), progress)
+        Store.open(built).verify()
     with guarded(store):
         fs.create_dir(folder, recursive=True)
         for file in built.glob("*.npy"):
@@ -55,7 +58,7 @@ def prepared(data: DataSpec, root: str, progress: Progress | None = None) -> str
 
 def fetched(store: str) -> Path:
     """The folder of a prepared store on this node. The first process of a node that asks copies
-    it, the others wait, and the copy is compared with the manifest's fingerprint.
+    it, the others wait, and the copy is compared with its checksums.
     Raises StorageError, and StoreError for a copy that differs."""
     if not is_uri(store):
         return Path(store)
@@ -68,6 +71,15 @@ def fetched(store: str) -> Path:
             if not target.exists():
                 _copy(store, target)
     return target
+
+
+def discard(copy: Path) -> None:
+    """Removes this node's copy of a store, which was found damaged: the next that asks copies it
+    anew. A process that reads it meanwhile keeps its files."""
+    aside = copy.parent / f".{copy.name}.{uuid.uuid4().hex[:8]}.tmp"
+    with suppress(FileNotFoundError):  # another process was faster
+        os.rename(copy, aside)
+        shutil.rmtree(aside)
 
 
 def _copy(store: str, target: Path) -> None:
@@ -84,7 +96,10 @@ def _copy(store: str, target: Path) -> None:
                     destination_filesystem=pafs.LocalFileSystem(),
                     chunk_size=CHUNK,
                 )
-        Store.open(part).verify()
+        try:
+            Store.open(part).verify()
+        except StoreError as error:
+            raise StoreError(str(error).replace(str(part), store)) from None
         os.rename(part, target)
     finally:
         shutil.rmtree(part, ignore_errors=True)

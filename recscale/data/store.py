@@ -7,26 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pydantic import ValidationError
 
-from recscale.data.layout import (
-    BAG_IDS,
-    BAG_WEIGHTS,
-    HISTORY_DOMAINS,
-    HISTORY_ITEMS,
-    HISTORY_TIMES,
-    ROW_ARRAYS,
-    VERSION,
-    array_path,
-    fingerprint,
-    open_array,
-)
+from recscale.data.checksums import Arrays
+from recscale.data.layout import BAG_IDS, BAG_WEIGHTS, HISTORY_ITEMS, array_path
 from recscale.data.spans import places
-from recscale.manifest import PER_SECOND, Manifest, TableFacts, load_manifest
+from recscale.manifest import (
+    PER_SECOND,
+    Manifest,
+    StoreError,
+    TableFacts,
+    load_sealed,
+    prepare_anew,
+)
 
-
-class StoreError(ValueError):
-    """The folder holds no store that this version can read; the sentence says what to do."""
+__all__ = ["Bag", "Batch", "Split", "Store", "StoreError", "shard"]
 
 
 @dataclass(frozen=True)
@@ -85,55 +79,56 @@ class Split:
         if not 0 <= begin <= end <= len(self):
             raise IndexError(f"rows {begin}:{end} of a split of {len(self)} rows")
         rows = slice(self.begin + begin, self.begin + end)
-        arrays, sizes = self.store.arrays, self.store.table_rows
-        ids = arrays["ids"][rows]
+        store, sizes = self.store, self.store.table_rows
+        ids = store.within("ids", store.rows("ids", rows), sizes)
         if embedding_rows is not None and (sizes > embedding_rows).any():
             ids = ids % np.minimum(sizes, embedding_rows)
         history, lengths = self._histories(rows, history_length)
-        table_rows = self.store.history_rows
+        table_rows = store.history_rows
         if embedding_rows is not None and table_rows > embedding_rows:
             history = history % embedding_rows
         return Batch(
-            dense=np.array(arrays["dense"][rows]),
+            dense=np.array(store.rows("dense", rows)),
             ids=ids.astype(np.int64),
-            label=arrays["label"][rows].astype(np.float32),
+            label=store.rows("label", rows).astype(np.float32),
             history=history.astype(np.int64),
             history_lengths=lengths.astype(np.int32),
             bags=tuple(
                 self._bag(rows, i, facts, embedding_rows)
-                for i, facts in enumerate(self.store.manifest.bags)
+                for i, facts in enumerate(store.manifest.bags)
             ),
         )
 
     def _bag(self, rows: slice, i: int, facts: TableFacts, embedding_rows: int | None) -> Bag:
-        arrays = self.store.arrays
-        begin = arrays["bag_begin"][rows, i]
-        lengths = arrays["bag_end"][rows, i] - begin
+        store, name = self.store, f"{BAG_IDS}.{i}"
+        begin = store.rows("bag_begin", rows)[:, i]
+        lengths = store.rows("bag_end", rows)[:, i] - begin
         at = places(begin, lengths)
-        ids = np.take(arrays[f"{BAG_IDS}.{i}"], at).astype(np.int64)
+        ids = store.within(name, store.take(name, at), facts.rows).astype(np.int64)
         if embedding_rows is not None and facts.rows > embedding_rows:
             ids %= embedding_rows
         if facts.weighted:
-            weights = np.take(arrays[f"{BAG_WEIGHTS}.{i}"], at)
+            weights = store.take(f"{BAG_WEIGHTS}.{i}", at)
         else:
             weights = np.repeat(1 / np.maximum(lengths, 1).astype(np.float32), lengths)
         return Bag(ids, weights, lengths.astype(np.int32))
 
     def _histories(self, rows: slice, keep: int) -> tuple[np.ndarray, np.ndarray]:
         """Items [sum of lengths] and lengths [B] of histories, the last `keep` items of each."""
-        if keep == 0 or self.store.manifest.history is None:
+        store = self.store
+        if keep == 0 or store.manifest.history is None:
             return np.empty(0, np.int32), np.zeros(rows.stop - rows.start, np.int64)
-        arrays = self.store.arrays
-        last = arrays["history_end"][rows]
-        first = np.maximum(arrays["history_begin"][rows], last - keep)
+        last = store.rows("history_end", rows)
+        first = np.maximum(store.rows("history_begin", rows), last - keep)
         lengths = np.asarray(last - first)
-        return np.take(arrays[HISTORY_ITEMS], places(first, lengths)), lengths
+        items = store.take(HISTORY_ITEMS, places(first, lengths))
+        return store.within(HISTORY_ITEMS, items, store.history_rows), lengths
 
 
 class Store:
     """A prepared data set: rows [0, n_train) train, rows [n_train, n_train + n_eval) evaluate."""
 
-    def __init__(self, path: Path, manifest: Manifest, arrays: dict[str, np.ndarray]):
+    def __init__(self, path: Path, manifest: Manifest, arrays: Arrays):
         self.path = path
         self.manifest = manifest
         self.arrays = arrays
@@ -143,36 +138,35 @@ class Store:
     @classmethod
     def open(cls, path: str | Path) -> Store:
         """Memory maps the arrays of a prepared store: about a millisecond, whatever its size.
+        Their values are compared with their checksums as they are read.
 
         Raises StoreError when the folder was never prepared, belongs to another version of the
-        layout, or lacks an array.
+        layout, lacks an array, or holds a damaged one.
         """
         path = Path(path)
         try:
-            manifest = load_manifest(path)
+            manifest, seal = load_sealed(path)
         except FileNotFoundError:
             raise StoreError(
                 f"{path} holds no prepared data; run `recscale prepare` on the sweep file"
             ) from None
-        except (ValidationError, ValueError) as error:
-            raise StoreError(
-                f"{path} has a manifest that this version cannot read; remove the folder and run "
-                f"`recscale prepare` again ({str(error).splitlines()[0]})"
-            ) from None
-        if manifest.version != VERSION:
-            raise StoreError(
-                f"{path} was prepared in layout {manifest.version}, this version reads layout "
-                f"{VERSION}; remove the folder and run `recscale prepare` again"
-            )
-        names = _arrays(manifest)
-        names += [HISTORY_DOMAINS] if array_path(path, HISTORY_DOMAINS).exists() else []
-        missing = [n for n in names if not array_path(path, n).exists()]
-        if missing:
-            raise StoreError(
-                f"{path} lacks {', '.join(missing)}; remove the folder and run "
-                "`recscale prepare` again"
-            )
-        return cls(path, manifest, {n: open_array(path, n).view(np.ndarray) for n in names})
+        return cls(path, manifest, Arrays(path, seal))
+
+    def rows(self, name: str, rows: slice) -> np.ndarray:
+        """Rows of an array, a view. Raises StoreError where they were changed."""
+        return self.arrays.checked[name].rows(rows)
+
+    def take(self, name: str, at: np.ndarray) -> np.ndarray:
+        """Values of an array at places int64 [n], likewise."""
+        return self.arrays.checked[name].take(at)
+
+    def within(self, name: str, ids: np.ndarray, rows: int | np.ndarray) -> np.ndarray:
+        """The ids, int32 [...], of that array. Raises StoreError unless each lies in its table of
+        so many rows: a model would train another row in silence."""
+        found = ids.view(np.uint32)  # one comparison for both ends
+        if not (found < np.asarray(rows, np.uint32)).all():
+            raise StoreError(outside(array_path(self.path, name), ids, rows))
+        return ids
 
     def seconds(self, times: np.ndarray) -> np.ndarray:
         """int64 [n] whole seconds of times of the store."""
@@ -191,26 +185,19 @@ class Store:
 
     def verify(self) -> None:
         """Reads every array and raises StoreError when one was changed since it was prepared."""
-        every = [t.rows for t in self.manifest.tables]
-        found = fingerprint(self.path, self.manifest.n_train, every)
-        if found != self.manifest.fingerprint:
-            raise StoreError(
-                f"the arrays of {self.path} were changed after they were prepared (fingerprint "
-                f"{found}, manifest {self.manifest.fingerprint}); remove the folder and run "
-                "`recscale prepare` again"
-            )
+        for name in self.arrays:
+            self.arrays[name]
 
 
-def _arrays(manifest: Manifest) -> list[str]:
-    """Names of the arrays that a store of this manifest holds, domains aside."""
-    absent = [] if manifest.history else ["history"]
-    absent += [] if manifest.bags else ["bag"]
-    names = [n for n in ROW_ARRAYS if n.split("_")[0] not in absent]
-    names += [HISTORY_ITEMS] if manifest.history else []
-    names += [HISTORY_TIMES] if manifest.task == "next_item" else []
-    for i, facts in enumerate(manifest.bags):
-        names += [f"{BAG_IDS}.{i}"] + [f"{BAG_WEIGHTS}.{i}"] * facts.weighted
-    return names
+def outside(path: Path, ids: np.ndarray, rows: int | np.ndarray) -> str:
+    """Which of the ids, int32 [...], is not in its table."""
+    wrong = np.argwhere((ids < 0) | (ids >= rows))[0]
+    table = np.broadcast_to(rows, ids.shape)[tuple(wrong)]
+    return (
+        f"{path} holds the id {ids[tuple(wrong)]}, its table has the rows 0 to {table - 1}: the "
+        "store was not written by `recscale prepare`, or by a faulty version; "
+        f"{prepare_anew(path.parent)}"
+    )
 
 
 def shard(begin: int, end: int, rank: int, world: int) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from typing import Any
 from recscale.cost import TRAIN_OVER_FORWARD, estimate, priced
 from recscale.engine.job import Job
 from recscale.manifest import Manifest
+from recscale.spend import Start, heard
 from recscale.storage import StorageError
 
 HEARTBEAT_S = 1.0
@@ -56,6 +57,8 @@ class Heart:
         self.begun = self.began_at = now()
         self.lock, self.ended = threading.Lock(), threading.Event()
         self.trouble: StorageError | None = None
+        self.told: Start
+        """What it last said, or tried to."""
         self._tell("start", pid=os.getpid(), host=socket.gethostname())
 
     def opened(self, data: Manifest, look: int) -> None:
@@ -135,20 +138,20 @@ class Heart:
         worker_s = (now - self.begun + next_s) * self.world
         hours, usd = priced(worker_s, self.job.needs)
         samples = max(0, self.promised - (self.origin or 0))
-        self.say(
-            kind,
-            start=self.id,
-            run_id=self.job.run_id,
-            launch=self.job.launch,
-            workers=self.world,
-            next_s=next_s,
-            origin=self.origin,
-            kept=self.kept,
-            samples=samples,
-            flop=self.flop_per_sample * samples,
-            worker_s=worker_s,
-            gpu_hours=hours,
-            usd=usd,
-            over=over,
-            **more,
-        )
+        facts = {
+            "start": self.id,
+            "run_id": self.job.run_id,
+            "launch": self.job.launch,
+            "workers": self.world,
+            "next_s": next_s,
+            "origin": self.origin,
+            "kept": self.kept,
+            "samples": samples,
+            "flop": self.flop_per_sample * samples,
+            "worker_s": worker_s,
+            "gpu_hours": hours,
+            "usd": usd,
+            "over": over,
+        }
+        self.told = heard(None, {**facts, "order": 0.0})
+        self.say(kind, **facts, **more)

@@ -91,6 +91,7 @@ def finished_record(job: Job, data: Manifest, outcome: Any, starts: Sequence[Sta
         spectra=outcome.spectra,
         worse_than={} if final is None else unbeaten(data.baselines, final),
         workers=outcome.workers,
+        threads=needs.cpus_per_worker,
         started_at=time.time() - starts[-1].worker_s / outcome.workers,
         finished_at=time.time(),
         resumed=outcome.resumed,

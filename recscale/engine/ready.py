@@ -68,6 +68,7 @@ def ready(spec: SweepSpec, progress: Callable[[int, int | None], None] | None = 
     check_places(storage, spec.name, path, warm_from)
     root = storage.rstrip("/") if is_uri(storage) else os.path.abspath(storage)
     store, run_dir = prepared(data, f"{root}/store", progress), f"{root}/{spec.name}"
+    Ledger(run_dir).vouch()
     manifest = load_manifest(store)
     idle = list(idle_options(spec, manifest))
     spec = spec.on(manifest.n_train)

@@ -8,20 +8,26 @@ record to the ledger itself, so that a driver that dies loses nothing that was f
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from recscale.engine.drain import NodeDrain
 from recscale.engine.heart import Heart
 from recscale.engine.job import Job, check_version, finished_record
 from recscale.engine.monitor import RunMonitor
-from recscale.ledger import Ledger, finished
+from recscale.ledger import SUFFIX, Ledger, finished
+from recscale.manifest import StoreError
+from recscale.rescue import rescue
 from recscale.run import CurvePoint
-from recscale.storage import filesystem, guarded, remove
+from recscale.spend import Start
+from recscale.storage import StorageError, filesystem, guarded, remove
 
 
 @dataclass
@@ -37,6 +43,8 @@ class RayHost:
     drain: Callable[[], float | None]
     monitor: RunMonitor | None
     heart: Heart | None
+    tell: Callable[..., None]
+    """Adds an entry of a kind to the ledger."""
 
     def began(self, samples: int) -> None:
         if self.heart:
@@ -52,6 +60,10 @@ class RayHost:
         if self.monitor:
             self.monitor.evaluated(point)
             self.send(point.columns())
+
+    def damaged(self, found: list[str]) -> None:
+        if self.rank == 0:
+            self.tell("damage", found=found)
 
     def drain_s(self) -> float | None:
         return self.drain()
@@ -129,13 +141,12 @@ def run_job(job: Job, rank: int, world: int, send: Any, drain: Callable[[], floa
     import torch
     import torch.distributed as dist
 
-    from recscale.data.remote import fetched
     from recscale.data.store import Store
     from recscale.train.loop import WATCH_STEPS, train
 
     check_version(job)
     torch.set_num_threads(job.needs.cpus_per_worker)
-    run, ledger = job.run, Ledger(job.run_dir)
+    run, ledger = job.run, Ledger(job.run_dir, joins=True)
     done = rank == 0 and job.run_id in finished(ledger.records())
     if world > 1:
         verdict = [done]
@@ -145,27 +156,56 @@ def run_job(job: Job, rank: int, world: int, send: Any, drain: Callable[[], floa
         return
     heart = Heart(ledger.append, job, world) if rank == 0 else None
     monitor = samples = None
+    checkpoints = f"{job.run_dir}/checkpoints/{job.run_id}"
+    tell = functools.partial(ledger.append, run_id=job.run_id)
     try:
         if heart:
             heart.repeat()
-        store = Store.open(fetched(job.store))
-        if heart:
-            heart.opened(store.manifest, WATCH_STEPS * run.train.batch_size)
-            monitor = RunMonitor(job, store.manifest, world)
-        checkpoints = f"{job.run_dir}/checkpoints/{job.run_id}"
-        every_s = job.needs.checkpoint_s
-        outcome = train(
-            run, store, RayHost(rank, world, checkpoints, every_s, send, drain, monitor, heart)
-        )
+        with whole(job.store) as copy:
+            store = Store.open(copy)
+            if heart:
+                heart.opened(store.manifest, WATCH_STEPS * run.train.batch_size)
+                monitor = RunMonitor(job, store.manifest, world)
+            every_s = job.needs.checkpoint_s
+            host = RayHost(rank, world, checkpoints, every_s, send, drain, monitor, heart, tell)
+            outcome = train(run, store, host)
         samples = outcome.samples
     finally:
         if heart:
-            heart.end(samples)
+            with suppress(StorageError):  # of a place that is gone: it shows when more is written
+                heart.end(samples)
         if monitor:
             monitor.ended()
-    if rank == 0:
-        starts = [s for s in ledger.starts() if s.run_id == job.run_id]
-        starts.sort(key=lambda s: heart is not None and s.id == heart.id)  # this one last
-        ledger.record(finished_record(job, store.manifest, outcome, starts))
+    if heart:
+        record = finished_record(job, store.manifest, outcome, _starts(ledger, heart))
+        try:
+            ledger.record(record)
+        except StorageError as error:
+            kept = rescue(record, ledger.root, f"{ledger.name}{SUFFIX}")
+            raise StorageError(f"{error}; {kept}") from error
         with guarded(checkpoints):
             remove(*filesystem(checkpoints))
+
+
+def _starts(ledger: Ledger, heart: Heart) -> list[Start]:
+    """The starts of a run as far as the ledger can be read, the one of `heart` last."""
+    starts: list[Start] = []
+    with suppress(StorageError):  # of a place that is gone: it shows when the record is written
+        starts = [s for s in ledger.starts() if s.run_id == heart.job.run_id]
+    return sorted(starts, key=lambda s: s.id == heart.id) or [heart.told]
+
+
+@contextmanager
+def whole(store: str) -> Iterator[Path]:
+    """This node's copy of a store. One that is found damaged is removed, so that the next attempt
+    copies it anew. Raises StorageError, which ends the sweep: other runs would meet it too."""
+    from recscale.data.remote import discard, fetched
+
+    copy = fetched(store)
+    try:
+        yield copy
+    except StoreError as error:
+        if copy != Path(store):
+            discard(copy)
+            raise RuntimeError(f"{error} (a copy of {store}: it is made anew)") from error
+        raise StorageError(str(error)) from error

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from recscale.families.decoder import DecoderConfig
 from recscale.manifest import Manifest
+from recscale.models.dropout import Dropout
 from recscale.models.sequences import Sequences, packed, padded
 from recscale.models.stack import INIT_SD, SequenceModel
 
@@ -19,7 +20,7 @@ class DecoderBlock(nn.Module):
         super().__init__()
         d = config.sequence_width
         self.heads, self.pre = config.heads, config.norm == "pre"
-        self.dropout = dropout
+        self.drop = nn.ModuleList([Dropout(dropout), Dropout(dropout)])
         self.attention_norm = nn.LayerNorm(d, device=device)
         self.qkv = nn.Linear(d, 3 * d, device=device)
         self.out = nn.Linear(d, d, device=device)
@@ -36,10 +37,10 @@ class DecoderBlock(nn.Module):
     def forward(self, x: torch.Tensor, s: Sequences) -> torch.Tensor:
         """[T, d] -> [T, d]"""
         if self.pre:
-            x = x + self._drop(self.attention(self.attention_norm(x), s))
-            return x + self._drop(self.feed_forward(self.ffn_norm(x)))
-        x = self.attention_norm(x + self._drop(self.attention(x, s)))
-        return self.ffn_norm(x + self._drop(self.feed_forward(x)))
+            x = x + self.drop[0](self.attention(self.attention_norm(x), s), s.key)
+            return x + self.drop[1](self.feed_forward(self.ffn_norm(x)), s.key)
+        x = self.attention_norm(x + self.drop[0](self.attention(x, s), s.key))
+        return self.ffn_norm(x + self.drop[1](self.feed_forward(x), s.key))
 
     def attention(self, x: torch.Tensor, s: Sequences) -> torch.Tensor:
         width = x.shape[1]
@@ -54,9 +55,6 @@ class DecoderBlock(nn.Module):
 
     def feed_forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.down(F.gelu(self.up(x)))
-
-    def _drop(self, x: torch.Tensor) -> torch.Tensor:
-        return F.dropout(x, self.dropout, self.training)
 
 
 def decoder(config: DecoderConfig, data: Manifest, device: torch.device) -> SequenceModel:

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from recscale.families.hstu import TIME_BUCKETS, HSTUConfig
 from recscale.manifest import Manifest
+from recscale.models.dropout import Dropout
 from recscale.models.sequences import Sequences, packed, padded
 from recscale.models.stack import INIT_SD, SequenceModel
 
@@ -19,7 +20,8 @@ class HSTUBlock(nn.Module):
     def __init__(self, config: HSTUConfig, dropout: float, device: torch.device):
         super().__init__()
         d = config.sequence_width
-        self.heads, self.length, self.dropout = config.heads, config.sequence_length, dropout
+        self.heads, self.length = config.heads, config.sequence_length
+        self.drop = Dropout(dropout)
         self.norm = nn.LayerNorm(d, device=device)
         self.uvqk = nn.Linear(d, 4 * d, bias=False, device=device)
         self.attention_norm = nn.LayerNorm(d, device=device)
@@ -37,7 +39,7 @@ class HSTUBlock(nn.Module):
         mixed = torch.cat([self._mix(vqk, s.time, bucket) for bucket in s.buckets])
         a = self.attention_norm(mixed.flatten(1))
         y = self.out(torch.cat([u, a, u * a], dim=1))
-        return x + F.dropout(y, self.dropout, self.training)
+        return x + self.drop(y, s.key)
 
     def _mix(self, vqk: torch.Tensor, time: torch.Tensor, bucket) -> torch.Tensor:
         """[t, heads, e]: A(X) V of one bucket's windows."""

@@ -10,6 +10,7 @@ from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
 from recscale.data.sequences import Positions
 from recscale.families.sequence import ITEM
+from recscale.models.dropout import keys
 
 CATALOGUE = "catalogue"  # the second key of the item table: the items that the output layer scores
 
@@ -38,10 +39,20 @@ class Sequences(NamedTuple):
     scored: torch.Tensor
     """int64 [n], the positions whose next item is asked for"""
     buckets: tuple[Bucket, ...]
+    key: torch.Tensor | None = None
+    """int64 [T], what the masks of each position's dropout are drawn from; in training only"""
 
 
-def sequences(batch: Positions, candidates: np.ndarray, device: torch.device) -> Sequences:
-    """The tensors of a batch on `device`. candidates: int64 [K], items to score."""
+def sequences(
+    batch: Positions,
+    candidates: np.ndarray,
+    device: torch.device,
+    draw: tuple[int, int] | None = None,
+) -> Sequences:
+    """The tensors of a batch on `device`.
+
+    candidates: int64 [K], items to score. draw: seed and step of a batch that is trained on.
+    """
     lengths = batch.lengths
     offsets = np.cumsum(lengths) - lengths
     place = np.arange(len(batch.item)) - np.repeat(offsets, lengths)
@@ -56,6 +67,7 @@ def sequences(batch: Positions, candidates: np.ndarray, device: torch.device) ->
         time=torch.from_numpy(batch.time).to(device),
         scored=torch.from_numpy(batch.scored).to(device),
         buckets=_buckets(lengths, offsets, device),
+        key=torch.from_numpy(keys(*draw, batch.event)).to(device) if draw else None,
     )
 
 

@@ -8,12 +8,12 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 from torchrec.modules.embedding_configs import EmbeddingConfig
 from torchrec.modules.embedding_modules import EmbeddingCollection
 
 from recscale.families.sequence import ITEM, SequenceConfig
 from recscale.manifest import Manifest
+from recscale.models.dropout import Dropout, number
 from recscale.models.names import module_name
 from recscale.models.sequences import CATALOGUE, Sequences
 
@@ -35,7 +35,7 @@ class SequenceModel(nn.Module):
         blocks, or with `norm_first` before them."""
         super().__init__()
         d = config.sequence_width
-        self.norm_first, self.dropout = norm_first, config.dropout
+        self.norm_first, self.drop = norm_first, Dropout(config.dropout)
         self.items = item_table(config, data)
         with device:
             self.position = nn.Parameter(torch.empty(config.sequence_length, d))
@@ -48,6 +48,7 @@ class SequenceModel(nn.Module):
                 nn.init.normal_(self.head, std=min(INIT_SD, 1 / d))
         nn.init.normal_(self.position, std=INIT_SD)
         self.blocks = nn.ModuleList(block(rate) for rate in dropouts(config))
+        number(self)
 
     def forward(self, s: Sequences) -> tuple[torch.Tensor, torch.Tensor]:
         """What the scored positions [n, d] and the candidates [K, d] are; their dot products are
@@ -56,7 +57,7 @@ class SequenceModel(nn.Module):
         x = found[ITEM].values() + self.position[s.place]
         if self.norm_first:
             x = self.norm(x)
-        x = F.dropout(x, self.dropout, self.training)
+        x = self.drop(x, s.key)
         for block in self.blocks:
             x = block(x, s)
         x = x[s.scored]

@@ -105,7 +105,9 @@ def warm_entry(path: str, spec: SweepSpec, data: Manifest, target: Target) -> di
 
 
 def _from_ledger(key, path: str, spec: SweepSpec, data: Manifest, target: Target):
-    records = Ledger(path).records()
+    ledger = Ledger(path)
+    ledger.vouch()
+    records = ledger.records()
     if not records:
         raise PlanError(
             f"{key}: no run is recorded there; give the run directory of an earlier sweep, or a "

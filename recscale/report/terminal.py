@@ -178,6 +178,13 @@ def baseline_lines(study: Study) -> list[str]:
     return [baselines(study.data.baselines), *lines]
 
 
+def damage_lines(study: Study) -> list[str]:
+    """What was damaged and set aside, the newest last."""
+    lines = list(study.damage[-MOST_BELOW:])
+    more = len(study.damage) - len(lines)
+    return [f"{more} more before: recscale status --json"] * (more > 0) + lines
+
+
 def spend(used: Spend, budget: BudgetSpec) -> str:
     """Spend beside its budget, only the kinds that matter."""
     parts = [

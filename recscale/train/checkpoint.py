@@ -1,19 +1,23 @@
 """Everything a run needs to go on as if nothing had happened: model, both optimisers' state, data
-position, the curve so far, random states.
+position, the curve so far. Random states are not among it: what is drawn depends on seed, step and
+sample alone.
 
 torch.distributed.checkpoint writes one file a rank, so that a run may go on with another number of
 workers. Training stops only while the state is copied to memory; a thread writes it, with a gloo
 group of its own among the ranks. A checkpoint counts once `facts.json`, written last, is in its
-folder. Only the newest is kept.
+folder. It vouches for every other file, by size and CRC-32, and names its run. A checkpoint of
+which anything differs is set aside, by another name of its `facts.json`, and the run goes on from
+an older one or from its start. Only the newest is kept.
 """
 
 from __future__ import annotations
 
 import concurrent.futures as futures
-import io
+import errno
 import json
 import math
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -21,22 +25,27 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.fs as pafs
-import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.staging import BlockingAsyncStager
 
-from recscale.storage import exists, filesystem, guarded, read, remove, write
+from recscale.crc import vouched, with_crc
+from recscale.storage import filesystem, guarded, read, remove, write
 from recscale.train.dcpfiles import Reader, Writer
 from recscale.train.optim import Optimizers
 
 PREFIX = "step-"
 FACTS = "facts.json"
+DAMAGED = "damaged.json"
+"""What `facts.json` is called in a checkpoint that was set aside."""
+CHUNK = 1 << 22  # bytes read at once
 FAILURE_S = 3600.0
 """Assumed mean time between losses of a run's workers: an hour, a bad day of spot machines."""
 FIRST_COST_S = 0.01
 """Assumed cost of a checkpoint before one was measured."""
+UNREADABLE = {errno.ENOENT, errno.EIO, errno.EISDIR, errno.ENOTDIR}
+"""A file that is gone, on a bad part of a disk, or none."""
 LAST_WAIT_S = 10
 """What a training that fails waits for the checkpoint under way."""
 
@@ -55,8 +64,11 @@ class Checkpoints:
     """The checkpoints of one run in the folder `root`, a path or URI that all ranks share. Every
     rank makes one and calls its methods together with the others."""
 
-    def __init__(self, root: str | Path, most_s: float, model: Any, optimizers: Optimizers):
-        self.place, self.most_s = str(root), most_s
+    def __init__(
+        self, root: str | Path, run: str, most_s: float, model: Any, optimizers: Optimizers
+    ):
+        """run: fingerprint of the run whose checkpoints they are."""
+        self.place, self.run, self.most_s = str(root), run, most_s
         self.fs, self.root = filesystem(root)
         self.model, self.optimizers = model, optimizers
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
@@ -70,11 +82,14 @@ class Checkpoints:
         self.noticed = False
         self.writer = futures.ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self.under_way: futures.Future[None] | None = None
+        self.set_aside: list[str] = []
+        """What was found damaged, a sentence each."""
 
     def load(self) -> dict[str, Any] | None:
-        """Restores the newest complete checkpoint and returns its facts, or None without one.
-        Raises StorageError."""
-        newest = _latest(self.fs, self.root)
+        """Restores the newest complete checkpoint that is as it was written, and returns its
+        facts, or None without one; sets damaged ones aside. Raises StorageError."""
+        with guarded(self.place):
+            newest, facts = self._newest()
         if newest is None:
             return None
         self.optimizers.materialise()
@@ -83,12 +98,60 @@ class Checkpoints:
             dcp.load(state, storage_reader=Reader(self.fs, newest), no_dist=self.world == 1)
         self.model.load_state_dict(state["model"])
         self.optimizers.both.load_state_dict(state["optimizers"])
-        random = f"{newest}/random-{self.rank}.pt"
-        if exists(self.fs, random):  # absent for a rank that the earlier world did not have
-            torch.set_rng_state(torch.load(io.BytesIO(read(self.fs, random)), weights_only=True))
-        facts = json.loads(read(self.fs, f"{newest}/{FACTS}"))
         self.kept = facts["step"]
         return facts
+
+    def _newest(self) -> tuple[str | None, dict[str, Any]]:
+        """The newest checkpoint of which nothing differs, and its facts, on every rank."""
+        while True:
+            newest = self._same(_latest(self.fs, self.root))
+            if newest is None:
+                return None, {}
+            facts, wrong = self._same(self._facts(newest) if self.rank == 0 else ({}, ""))
+            if not wrong:
+                mine = sorted(facts.pop("files").items())[self.rank :: self.world]
+                wrong = "".join(self._each(self._differing(newest, mine)))
+            if not wrong:
+                return newest, facts
+            self.set_aside.append(f"{newest}/{wrong}: this checkpoint was set aside")
+            if self.rank == 0:
+                self.fs.move(f"{newest}/{FACTS}", f"{newest}/{DAMAGED}")
+            self._each("")  # nobody looks again before it is done
+
+    def _facts(self, folder: str) -> tuple[dict[str, Any], str]:
+        """Facts of a checkpoint, or what is wrong with them: the file's name first."""
+        facts = vouched(_read_or(self.fs, f"{folder}/{FACTS}"))
+        if facts is None or "files" not in facts:
+            return {}, f"{FACTS} is damaged, or of an earlier version"
+        if facts.pop("run", None) != self.run:
+            return {}, f"{FACTS} is of another run"
+        return facts, ""
+
+    def _differing(self, folder: str, files: list[tuple[str, list[int]]]) -> str:
+        """Which of the files is not as it was written; empty where all are."""
+        for name, written in files:
+            found = _sum_of(self.fs, f"{folder}/{name}")
+            if found is None:
+                return f"{name} is missing or cannot be read"
+            if found != tuple(written):
+                return f"{name} is damaged"
+        return ""
+
+    def _same(self, mine: Any) -> Any:
+        """Rank 0's, on every rank."""
+        if self.world == 1:
+            return mine
+        value = [mine]
+        dist.broadcast_object_list(value, src=0, group=self.group)
+        return value[0]
+
+    def _each(self, mine: Any) -> list[Any]:
+        """Every rank's, in their order, on every rank."""
+        if self.world == 1:
+            return [mine]
+        values: list[Any] = [None] * self.world
+        dist.all_gather_object(values, mine, group=self.group)
+        return values
 
     def due(self, drain_s: float | None) -> bool:
         """Whether it is time; `drain_s` are the seconds until a node is taken away, None without
@@ -105,10 +168,8 @@ class Checkpoints:
         begun = time.monotonic()
         self.finish()
         state = BlockingAsyncStager().stage(self._state())
-        random = io.BytesIO()
-        torch.save(torch.get_rng_state(), random)
-        text = json.dumps({**facts, "step": step})
-        self.under_way = self.writer.submit(self._write, step, state, random.getvalue(), text)
+        told = json.loads(json.dumps({**facts, "step": step}))  # the loop goes on with its own
+        self.under_way = self.writer.submit(self._write, step, state, told)
         if self.noticed:
             self.finish()
         self.saved_at = time.monotonic()
@@ -131,20 +192,22 @@ class Checkpoints:
         if self.under_way:
             futures.wait([self.under_way], LAST_WAIT_S)
 
-    def _write(self, step: int, state: dict[str, Any], random: bytes, facts: str) -> None:
+    def _write(self, step: int, state: dict[str, Any], facts: dict[str, Any]) -> None:
         folder, begun = f"{self.root}/{PREFIX}{step:012d}", time.monotonic()
         with guarded(self.place), _unwrapped():
             self.fs.create_dir(folder, recursive=True)
-            write(self.fs, f"{folder}/random-{self.rank}.pt", random)
+            writer = Writer(self.fs, folder)
             dcp.save(
                 state,
-                storage_writer=Writer(self.fs, folder),
+                storage_writer=writer,
                 process_group=self.group,
                 no_dist=self.world == 1,
             )
+            files = {name: s for sums in self._each(writer.sums) for name, s in sums.items()}
             if self.rank == 0:
                 # beside the tensors: a dict without tensors breaks loading on another world size
-                write(self.fs, f"{folder}/{FACTS}", facts.encode())
+                whole = with_crc({**facts, "run": self.run, "files": files})
+                write(self.fs, f"{folder}/{FACTS}", json.dumps(whole).encode())
                 self.kept = step
                 for old in _checkpoints(self.fs, self.root):
                     if old != folder:
@@ -164,6 +227,30 @@ def latest(root: str | Path) -> str | None:
 def _latest(fs: pafs.FileSystem, root: str) -> str | None:
     complete = _checkpoints(fs, root)
     return max((path for path in complete if complete[path]), default=None)
+
+
+def _read_or(fs: pafs.FileSystem, path: str) -> bytes:
+    """Of a file that cannot be read, nothing. Raises OSError for what is wrong with the place."""
+    try:
+        return read(fs, path)
+    except OSError as error:
+        if error.errno not in UNREADABLE:
+            raise
+        return b""
+
+
+def _sum_of(fs: pafs.FileSystem, path: str) -> tuple[int, int] | None:
+    """Bytes and CRC-32 of a file; None where it cannot be read. Raises OSError likewise."""
+    size = crc = 0
+    try:
+        with fs.open_input_file(path) as source:
+            while chunk := source.read(CHUNK):
+                size, crc = size + len(chunk), zlib.crc32(chunk, crc)
+    except OSError as error:
+        if error.errno not in UNREADABLE:
+            raise
+        return None
+    return size, crc
 
 
 def _checkpoints(fs: pafs.FileSystem, root: str) -> dict[str, bool]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import pickle
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,6 +25,11 @@ class Writer(dcp.FileSystemWriter):
     def __init__(self, fs: pafs.FileSystem, path: str):
         super().__init__(path, sync_files=isinstance(fs, pafs.LocalFileSystem))
         self.fs, self.path = _Arrow(fs), path  # type: ignore[assignment]
+
+    @property
+    def sums(self) -> dict[str, tuple[int, int]]:
+        """Bytes and CRC-32 of every file that this rank has written, by name."""
+        return self.fs.sums  # type: ignore[attr-defined]
 
 
 class Reader(dcp.FileSystemReader):
@@ -45,6 +51,7 @@ class _Arrow(FileSystemBase):
 
     def __init__(self, fs: pafs.FileSystem):
         self.fs = fs
+        self.sums: dict[str, tuple[int, int]] = {}
 
     @contextmanager
     def create_stream(self, path: Any, mode: str) -> Iterator[Any]:
@@ -61,12 +68,14 @@ class _Arrow(FileSystemBase):
                 yield sink
             except Exception as error:
                 raise sink.error or error from None
+            self.sums[_name(path)] = sink.size, sink.crc
 
     def concat_path(self, path: Any, suffix: str) -> str:
         return f"{path}/{suffix}"
 
     def rename(self, path: Any, new_path: Any) -> None:
         self.fs.move(path, new_path)
+        self.sums[_name(new_path)] = self.sums.pop(_name(path))
 
     def init_path(self, path: Any) -> str:
         return str(path)
@@ -85,11 +94,17 @@ class _Arrow(FileSystemBase):
         return True
 
 
+def _name(path: Any) -> str:
+    return str(path).rpartition("/")[2]
+
+
 class _Sink(io.RawIOBase):
-    """A stream that remembers why it failed: torch's zip writer says only that it did."""
+    """A stream that counts what goes through it, and remembers why it failed: torch's zip writer
+    says only that it did."""
 
     def __init__(self, stream: Any):
         self.stream = stream
+        self.size = self.crc = 0
         self.error: OSError | None = None
 
     def writable(self) -> bool:
@@ -97,7 +112,9 @@ class _Sink(io.RawIOBase):
 
     def write(self, data: Any) -> int:
         try:
-            return self.stream.write(data)
+            written = self.stream.write(data)
+            self.size, self.crc = self.size + memoryview(data).nbytes, zlib.crc32(data, self.crc)
+            return written
         except OSError as error:
             self.error = error
             raise

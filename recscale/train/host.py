@@ -36,6 +36,11 @@ class Host(Protocol):
         """Called on every rank after each evaluation."""
         ...
 
+    def damaged(self, found: list[str]) -> None:
+        """Called on every rank before the first step, where checkpoints were found damaged and
+        set aside; a sentence each."""
+        ...
+
     def drain_s(self) -> float | None:
         """Seconds until this rank's node is taken away; None without notice of it."""
         ...
@@ -57,6 +62,9 @@ class PlainHost:
         pass
 
     def report(self, point: CurvePoint) -> None:
+        pass
+
+    def damaged(self, found: list[str]) -> None:
         pass
 
     def drain_s(self) -> float | None:

@@ -103,9 +103,15 @@ class _Training:
         facts = None
         if host.checkpoints:
             self.checkpoints = Checkpoints(
-                host.checkpoints, host.checkpoint_s, self.model, self.optimizers
+                host.checkpoints,
+                config.fingerprint,
+                host.checkpoint_s,
+                self.model,
+                self.optimizers,
             )
             facts = self.checkpoints.load()
+            if self.checkpoints.set_aside:
+                host.damaged(self.checkpoints.set_aside)
         self.progress = _Progress.restore(facts) if facts else _Progress()
         host.began(self.progress.step * config.train.batch_size)
         self.earlier = self.progress.time_s, self.progress.worker_s

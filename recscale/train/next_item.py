@@ -48,9 +48,9 @@ class NextItemTask:
         begin, end = nth * self.batch_size, (nth + 1) * self.batch_size
         windows = self.stream.windows(epoch, *shard(begin, end, self.rank, self.world))
         batch = positions(self.store, windows)
-        target = batch.target[batch.scored]
+        target, draw = batch.target[batch.scored], (self.seed, step)
         if self.model.negatives is None:
-            hidden, candidates = model(sequences(batch, self.catalogue, self.device))
+            hidden, candidates = model(sequences(batch, self.catalogue, self.device, draw))
             logits, truth = hidden @ candidates.T, torch.from_numpy(target)
         else:
             logits = self._sampled(model, batch, target, step)
@@ -74,7 +74,7 @@ class NextItemTask:
             drawn = np.minimum(at, n - 1)
             chance = self.share[drawn]
         items = np.concatenate([drawn, target])
-        hidden, candidates = model(sequences(batch, items, self.device))
+        hidden, candidates = model(sequences(batch, items, self.device, (self.seed, step)))
         negative, own = candidates.split([len(drawn), len(target)])
         logits = torch.cat([(hidden * own).sum(1, keepdim=True), hidden @ negative.T], dim=1)
         if config.correction:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import torch
 import torch.distributed as dist
+from fbgemm_gpu.split_table_batched_embeddings_ops_common import BoundsCheckMode
 from torch import nn
 from torch.distributed._shard.sharded_tensor import ShardedTensor
 from torchrec.distributed.embedding import EmbeddingCollectionSharder
@@ -49,8 +50,10 @@ def shard(model: nn.Module, sparse_rate: float, seed: int, device: torch.device)
         )
         names += [c.name for c in configs]
     # Only fused kernels, and never data_parallel, which the planner would choose for small tables
-    # and which trains them with a dense optimiser.
+    # and which trains them with a dense optimiser. An id outside its table is an error; by default
+    # fbgemm says a word on stderr and trains row 0.
     constraint = ParameterConstraints(
+        bounds_check_mode=BoundsCheckMode.FATAL,
         sharding_types=[ShardingType.TABLE_WISE.value, ShardingType.ROW_WISE.value],
         compute_kernels=[EmbeddingComputeKernel.FUSED.value],
     )
