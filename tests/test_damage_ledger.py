@@ -214,6 +214,7 @@ def test_a_run_that_ends_after_its_directory_was_removed_keeps_its_result(
     Ledger(run_dir).append("plan", **plan_entry(small, data, [planned]))
     job = Job(
         config=planned.config.model_dump(mode="json"),
+        run_id=planned.run_id,
         reason=planned.reason,
         run_dir=str(run_dir),
         store=str(store),

@@ -113,7 +113,7 @@ class CriteoData(_Data):
 
 
 def _column(value: str) -> str:
-    if not value.strip():
+    if not value:
         raise ValueError("is empty; name a column, or leave the key out")
     return value
 
