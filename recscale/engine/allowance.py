@@ -102,8 +102,11 @@ class Allowance(tune.Stopper):
 
 def silent_s(start: Start, quiet_s: float, needs: ResourcesSpec) -> float:
     """Worker-seconds, until it can be stopped, that a start which has been silent for `quiet_s`
-    seconds has not told of; it may be resized at any moment."""
-    return max(0.0, quiet_s + STOP_S - start.next_s) * max(start.workers, needs.most_workers)
+    seconds has not told of; before that it may be resized."""
+    untold = max(0.0, quiet_s + STOP_S - start.next_s)
+    to_come = min(untold, STOP_S)
+    most = max(start.workers, needs.most_workers)
+    return (untold - to_come) * start.workers + to_come * most
 
 
 def ahead(start: Start, quiet_s: float, samples: int, needs: ResourcesSpec) -> Spend:
