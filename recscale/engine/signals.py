@@ -52,7 +52,7 @@ class Signals:
         node: Any = worker._global_node
         before = False
         while node and node.is_head() and not self.over.wait(LOOK_S):
-            dead = any(kind == "gcs_server" for kind, _ in node.dead_processes())
+            dead = bool(node.dead_processes())  # the first at once, others in ten seconds
             if dead and before:  # not in the moment in which Ray itself has just ended it
                 with suppress(Exception):
                     node.kill_all_processes(check_alive=False, allow_graceful=False)
