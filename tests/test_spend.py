@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from planted_study import DATA, record, start
-from simulated_sweep import play
+from simulated_sweep import play, play_search
 
 from recscale.engine.allowance import LOOK_S, STOP_S, ahead, told_for
 from recscale.engine.heart import HEARTBEAT_S, CheckpointLost, Heart
@@ -59,6 +59,22 @@ def test_a_sweep_spends_what_its_ledger_says_and_never_more_than_its_budget(
     budget, the ledger at or above the truth by a heartbeat a death at most; in the end every run
     done once."""
     play(tmp_path_factory.mktemp("sim"), SPEC, PLANNED, seed)
+
+
+HUNT = """
+name: hunt
+data: {source: synthetic}
+model: {family: dlrm, embedding_dim: [4, 8, 16], mlp_width: [16, 32], sequence_depth: 0}
+train: {data_fraction: [0.02, 0.04, 0.08], batch_size: 512}
+law: {variables: [table_params, dense_params, samples]}
+search: {strategy: frontier, target: {flop: 10x}}
+budget: {flop: FLOP}
+"""
+
+
+@pytest.mark.parametrize("seed", range(40 if LONG else 1))
+def test_a_search_that_is_extended_twice_never_crosses_its_budget(tmp_path: Path, seed: int):
+    assert play_search(tmp_path, HUNT, seed) >= 8
 
 
 # -- one start ------------------------------------------------------------------------------
