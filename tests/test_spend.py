@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from planted_study import DATA, record, start
 from simulated_sweep import play, play_search
 
-from recscale.engine.allowance import LOOK_S, STOP_S, ahead, told_for
+from recscale.engine.allowance import STOP_S, silent_s, told_for
 from recscale.engine.heart import HEARTBEAT_S, CheckpointLost, Heart
 from recscale.engine.job import Job, OtherVersion, check_version, cut_record, lost
 from recscale.ledger import Ledger
@@ -115,21 +115,16 @@ def test_a_start_whose_checkpoint_is_gone_trains_nothing_and_says_so(tmp_path: P
     assert told.flop == 0 and told.usd > 0 and kept([told]) == {PLANNED[0].run_id: 0}
 
 
-@given(
-    clocks=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=8),
-    quiet=st.floats(0, 1e5),
-)
-def test_no_amount_is_negative_or_free(clocks, quiet):
-    """Whatever a monotonic clock cannot do, such as stand still; and a silence of any length."""
-    told = start(PLANNED[0], 0.5, next_s=1.0, over=False)
-    more = ahead(told, quiet, PLANNED[0].cost.samples, SPEC.resources)
-    assert more.flop >= 0 and more.usd >= 0
-    assert more.flop <= 0.5 * PLANNED[0].cost.train_flop * 1.001
+@given(quiet=st.floats(0, 1e6), next_s=st.floats(0, 1e4), workers=st.integers(1, 8))
+def test_silence_is_never_free_and_never_negative(quiet, next_s, workers):
+    """What a start that is stopped did not tell of, up to its end two looks later."""
+    told = start(PLANNED[0], 0.5, next_s=next_s, workers=workers, over=False)
+    untold = silent_s(told, quiet, SPEC.resources)
+    assert untold >= max(0.0, quiet + STOP_S - next_s) * workers * (1 - 1e-9)
+    assert untold <= max(0.0, quiet + STOP_S - next_s) * max(2, workers) * (1 + 1e-9)
     ended = told_for(told, quiet, SPEC.resources)
-    assert ended["usd"] >= told.usd and ended["over"]
-    silent = 2 * STOP_S + quiet - 1.0 if quiet > 1.0 else 2 * max(0.0, quiet + STOP_S - 1.0)
-    assert ended["worker_s"] == pytest.approx(told.worker_s + silent)
-    assert LOOK_S <= STOP_S
+    assert ended["over"] and ended["worker_s"] == pytest.approx(told.worker_s + untold)
+    assert ended["usd"] >= told.usd
 
 
 # -- the sum --------------------------------------------------------------------------------
