@@ -117,11 +117,12 @@ def sweep_files(draw: st.DrawFn) -> bytes:
         put(sweep, draw(st.sampled_from(PATHS)), copy.deepcopy(draw(st.sampled_from(ABSURD))))
     for _ in range(draw(st.integers(0, 1))):
         path = draw(st.sampled_from(PATHS))
-        inner = sweep.get(path[0])
-        if len(path) > 1 and isinstance(inner, dict):
-            inner.pop(path[1], None)
+        first, *rest = path
+        inner = sweep.get(first)
+        if rest and isinstance(inner, dict):
+            inner.pop(rest[0], None)
         else:
-            sweep.pop(path[0], None)
+            sweep.pop(first, None)
     text = yaml.dump(sweep, sort_keys=False, allow_unicode=draw(st.booleans()))
     content = text.encode("utf-8", "surrogatepass")
     for _ in range(draw(st.sampled_from((0, 0, 0, 1, 2)))):

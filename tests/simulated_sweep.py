@@ -20,8 +20,9 @@ from recscale.engine.heart import EARLY, CheckpointLost, Heart
 from recscale.engine.job import Job, lost
 from recscale.engine.searcher import PlanSearcher
 from recscale.ledger import Ledger
-from recscale.planner import Planned, Problem
+from recscale.planner import Planned, Problem, problem
 from recscale.spec import SweepSpec
+from recscale.specfile import parse_spec
 from recscale.spend import spent
 
 LOOK = 5 * 512  # samples between two looks
@@ -358,3 +359,26 @@ def play(folder: Path, spec: SweepSpec, planned: list[Planned], seed: int) -> Co
     done = Counter(r.run_id for r in Ledger(folder).attempts() if r.status == "done")
     assert done == dict.fromkeys(world.planned, 1), "lost or doubled"
     return ends
+
+
+def play_search(folder: Path, text: str, seed: int) -> int:
+    """A frontier search that is killed, and goes on with more budget twice; how many runs it
+    trained. `text` is its sweep file, with FLOP for the budget. Raises AssertionError."""
+    dice, flop = random.Random(seed), 3e9
+    spec = parse_spec(text.replace("FLOP", f"{flop:g}"))
+    world = World(folder, spec, [], seed, problem(spec, DATA))
+    before = recscale.ledger.time
+    recscale.ledger.time = world.clocks  # type: ignore
+    try:
+        for i in range(3):
+            spec = parse_spec(text.replace("FLOP", f"{flop:g}"))
+            world.problem = problem(spec, DATA)
+            while world.drive(spec, dice.choice([20.0, 1e9])) == "killed":
+                continue
+            world.mortality *= 0.5
+            flop *= dice.uniform(1.2, 2.0) if i < 2 else 1
+    finally:
+        recscale.ledger.time = before
+    done = Counter(r.run_id for r in Ledger(folder).attempts() if r.status == "done")
+    assert set(done.values()) == {1}, "doubled"
+    return len(done)

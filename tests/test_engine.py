@@ -122,11 +122,13 @@ def test_kill_of_a_worker_and_of_the_driver_loses_nothing_and_repeats_nothing(sw
     assert calm == {r.run_id: r.final.eval_loss for r in records}
 
 
-def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(sweep_file, tmp_path):
+def test_ctrl_c_stops_cleanly_and_a_second_driver_is_refused_until_then(sweep_file, tmp_path):
     sweep = sweep_file(SWEEP)
     ledger = Ledger(tmp_path / "runs" / "kill")
     with started("run", sweep) as driver:
         until(lambda: done(ledger), driver)
+        second = finish("run", sweep)
+        assert second.returncode == 2 and f"process {driver.pid} on host" in second.stderr
         driver.send_signal(signal.SIGINT)
         assert driver.wait(timeout=60) == 130
     kept = {r.run_id for r in done(ledger)}

@@ -66,7 +66,11 @@ def record(run: Planned, number: int, data_eval: float) -> RunRecord:
     status = ("done", "done", "done", "done", "diverged", "failed", "done")[number % 7]
     loss = data_eval * (0.9 + 0.3 / (1 + np.log1p(run.cost.train_flop)) + 0.001 * (number % 3))
     train = run.config.train
-    metrics = {"eval_auc": 0.7, "eval_calibration": 1.0, "eval_ne": loss / 0.6}
+    metrics: dict[str, float | None] = {
+        "eval_auc": 0.7,
+        "eval_calibration": 1.0,
+        "eval_ne": loss / 0.6,
+    }
     if run.config.model.task == "next_item":
         metrics = {"eval_hr_10": 0.1, "eval_ndcg_10": 0.05}
     curve = [

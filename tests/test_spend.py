@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from planted_study import DATA, record, start
-from simulated_sweep import play
+from simulated_sweep import play, play_search
 
-from recscale.engine.allowance import LOOK_S, STOP_S, ahead, told_for
+from recscale.engine.allowance import STOP_S, silent_s, told_for
 from recscale.engine.heart import HEARTBEAT_S, CheckpointLost, Heart
 from recscale.engine.job import Job, OtherVersion, check_version, cut_record, lost
 from recscale.ledger import Ledger
@@ -61,6 +61,22 @@ def test_a_sweep_spends_what_its_ledger_says_and_never_more_than_its_budget(
     play(tmp_path_factory.mktemp("sim"), SPEC, PLANNED, seed)
 
 
+HUNT = """
+name: hunt
+data: {source: synthetic}
+model: {family: dlrm, embedding_dim: [4, 8, 16], mlp_width: [16, 32], sequence_depth: 0}
+train: {data_fraction: [0.02, 0.04, 0.08], batch_size: 512}
+law: {variables: [table_params, dense_params, samples]}
+search: {strategy: frontier, target: {flop: 10x}}
+budget: {flop: FLOP}
+"""
+
+
+@pytest.mark.parametrize("seed", range(40 if LONG else 1))
+def test_a_search_that_is_extended_twice_never_crosses_its_budget(tmp_path: Path, seed: int):
+    assert play_search(tmp_path, HUNT, seed) >= 8
+
+
 # -- one start ------------------------------------------------------------------------------
 def test_a_start_says_what_it_spends_before_it_does(tmp_path: Path):
     ledger, clock = Ledger(tmp_path), [0.0]
@@ -99,21 +115,16 @@ def test_a_start_whose_checkpoint_is_gone_trains_nothing_and_says_so(tmp_path: P
     assert told.flop == 0 and told.usd > 0 and kept([told]) == {PLANNED[0].run_id: 0}
 
 
-@given(
-    clocks=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=8),
-    quiet=st.floats(0, 1e5),
-)
-def test_no_amount_is_negative_or_free(clocks, quiet):
-    """Whatever a monotonic clock cannot do, such as stand still; and a silence of any length."""
-    told = start(PLANNED[0], 0.5, next_s=1.0, over=False)
-    more = ahead(told, quiet, PLANNED[0].cost.samples, SPEC.resources)
-    assert more.flop >= 0 and more.usd >= 0
-    assert more.flop <= 0.5 * PLANNED[0].cost.train_flop * 1.001
+@given(quiet=st.floats(0, 1e6), next_s=st.floats(0, 1e4), workers=st.integers(1, 8))
+def test_silence_is_never_free_and_never_negative(quiet, next_s, workers):
+    """What a start that is stopped did not tell of, up to its end two looks later."""
+    told = start(PLANNED[0], 0.5, next_s=next_s, workers=workers, over=False)
+    untold = silent_s(told, quiet, SPEC.resources)
+    assert untold >= max(0.0, quiet + STOP_S - next_s) * workers * (1 - 1e-9)
+    assert untold <= max(0.0, quiet + STOP_S - next_s) * max(2, workers) * (1 + 1e-9)
     ended = told_for(told, quiet, SPEC.resources)
-    assert ended["usd"] >= told.usd and ended["over"]
-    silent = 2 * max(0.0, quiet + STOP_S - 1.0)  # it may be resized to two
-    assert ended["worker_s"] == pytest.approx(told.worker_s + silent)
-    assert LOOK_S <= STOP_S
+    assert ended["over"] and ended["worker_s"] == pytest.approx(told.worker_s + untold)
+    assert ended["usd"] >= told.usd
 
 
 # -- the sum --------------------------------------------------------------------------------

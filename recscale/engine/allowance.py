@@ -1,7 +1,7 @@
 """The budget's last guard: estimates of time can be wrong, and what is under way costs by the hour.
 
 Decisions count a run under way at its estimate. One that takes longer could cross a budget in
-GPU-hours or $, and one that a resized group does in part again a budget in FLOPs; it is stopped
+GPU-hours or $, and one that a resized group does in part again a budget in FLOPs: it is stopped
 before. What a worker that has fallen silent costs is measured by the driver's own clock, from its
 last sign of life.
 """
@@ -9,6 +9,7 @@ last sign of life.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +20,7 @@ from recscale.engine.searcher import PlanSearcher
 from recscale.planner import Stop
 from recscale.planner.journal import entry
 from recscale.spec import ResourcesSpec
-from recscale.spend import Spend, Start, spent
+from recscale.spend import Spend, Start, flight, spent
 
 LOOK_S = 1.0  # seconds between looks
 STOP_S = 2 * LOOK_S  # a run that is stopped goes on for a moment
@@ -58,12 +59,26 @@ class Allowance(tune.Stopper):
         quiet = self._quiet(live, now)
         total = spent(self.ledger.attempts(), starts)
         for s in live:  # as it would be at the next look
-            samples = self.searcher.samples(s.launch)
-            total += ahead(s, quiet[s.id] + LOOK_S, samples, needs)
+            hours, usd = priced(silent_s(s, quiet[s.id] + LOOK_S, needs), needs)
+            total += Spend(0.0, hours, usd)
+        total += Spend(self._again(starts))
         if total.within(self.searcher.spec.budget):
             return False
         self._stop(live, quiet)
         return True
+
+    def _again(self, starts: list[Start]) -> float:
+        """FLOPs that the runs under way still owe, once one of them was resized: it does a part
+        again for which nobody was asked. Else 0, since what was decided fits."""
+        flying = self.searcher.flying.values()
+        begun = Counter(s.launch for s in starts)
+        if all(begun[job.launch] < 2 for job in flying):
+            return 0.0
+        costs = [(job, self.searcher.cost(job)) for job in flying]
+        return sum(
+            flight(c.samples, job.kept, job.launch, starts).owed(Spend(c.train_flop)).flop
+            for job, c in costs
+        )
 
     def _live(self, starts: list[Start]) -> list[Start]:
         """The last start of every launch under way, unless it has ended."""
@@ -102,18 +117,11 @@ class Allowance(tune.Stopper):
 
 def silent_s(start: Start, quiet_s: float, needs: ResourcesSpec) -> float:
     """Worker-seconds, until it can be stopped, that a start which has been silent for `quiet_s`
-    seconds has not told of; it may be resized at any moment."""
-    return max(0.0, quiet_s + STOP_S - start.next_s) * max(start.workers, needs.most_workers)
-
-
-def ahead(start: Start, quiet_s: float, samples: int, needs: ResourcesSpec) -> Spend:
-    """What a start uses, of a run of `samples`, until it can be stopped, beyond what it told."""
-    hours, usd = priced(silent_s(start, quiet_s, needs), needs)
-    if not start.samples:
-        return Spend(0.0, hours, usd)
-    left = max(0, samples - (start.origin or 0) - start.samples)
-    per_s = start.samples * start.workers / max(start.worker_s, LOOK_S)
-    return Spend(min(left, (LOOK_S + STOP_S) * per_s) * start.flop / start.samples, hours, usd)
+    seconds has not told of; before that it may be resized."""
+    untold = max(0.0, quiet_s + STOP_S - start.next_s)
+    to_come = min(untold, STOP_S)
+    most = max(start.workers, needs.most_workers)
+    return (untold - to_come) * start.workers + to_come * most
 
 
 def told_for(start: Start, quiet_s: float, needs: ResourcesSpec) -> dict[str, Any]:

@@ -112,12 +112,12 @@ class Presence:
                     self.me = replace(self.me, drives=True)
                     self._write()
             except BaseException:
-                self._leave()
+                self.leave()
                 raise
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._leave()
+        self.leave()
 
     def check(self) -> None:
         """Raises what ended the renewals: nobody else can tell any more that this driver lives."""
@@ -189,7 +189,8 @@ class Presence:
     def _write(self) -> None:
         write(self.fs, self._path(), json.dumps(asdict(self.me)).encode())
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """This process drives no more."""
         self.ended.set()
         with self.lock:
             self._remove(self._path())

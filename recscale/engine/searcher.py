@@ -29,9 +29,9 @@ from recscale.planner import (
     decide_search,
 )
 from recscale.planner.journal import decided, decisions, entry, warm_of
-from recscale.run import Status
+from recscale.run import Cost, Status
 from recscale.spec import SweepSpec
-from recscale.spend import Flight, flight, kept
+from recscale.spend import Flight, flight, kept, to_train
 
 
 class PlanSearcher(Searcher):
@@ -83,17 +83,21 @@ class PlanSearcher(Searcher):
         return {"job": job.payload()}
 
     def in_flight(self) -> dict[str, Flight]:
-        """What is under way, by run id."""
+        """What is under way, by run id. A run that may be resized at any moment, and then goes on
+        from its checkpoint unasked, counts with all that it would do from there."""
         starts = self.ledger.starts()
-        return {
-            job.run_id: flight(self.samples(job.launch), job.kept, job.launch, starts)
-            for job in self.flying.values()
-        }
+        had, flights = kept(starts), {}
+        for job in self.flying.values():
+            samples = self.cost(job).samples
+            if job.needs.elastic:
+                flights[job.run_id] = Flight(to_train(samples, had.get(job.run_id, 0)))
+            else:
+                flights[job.run_id] = flight(samples, job.kept, job.launch, starts)
+        return flights
 
-    def samples(self, launch: str) -> int:
-        """Those of the whole run under way."""
-        job = next(job for job in self.flying.values() if job.launch == launch)
-        return estimate(job.run.model, job.run.train, self.data, job.needs).samples
+    def cost(self, job: Job) -> Cost:
+        """As it was estimated of the whole run."""
+        return estimate(job.run.model, job.run.train, self.data, job.needs)
 
     def _decide(self) -> Decision:
         in_flight = self.in_flight()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from recscale.engine.monitor import SweepMonitor
 from recscale.engine.presence import Presence
 from recscale.engine.ready import Sweep, warm
 from recscale.engine.searcher import PlanSearcher
+from recscale.engine.signals import Signals
 from recscale.engine.tracking import tracker_callbacks
 from recscale.engine.worker import leased_trial, tune_trial
 from recscale.ledger import Ledger
@@ -155,18 +155,19 @@ def _tune(
             verbose=0,
         ),
     )
-    try:
-        with _Signals(ledger) as signals, guarded(sweep.run_dir):
-            tuner.fit()
-        if pool and not (signals.caught or allowance.spent_up):
-            pool.close()
-        return signals.caught
-    except tune.TuneError as error:
-        if watch.trouble is None:
-            raise
-        raise watch.trouble from error
-    finally:
-        ray.shutdown()
+    with Signals(ledger, presence) as signals:
+        try:
+            with guarded(sweep.run_dir):
+                tuner.fit()
+            if pool and not (signals.caught or allowance.spent_up):
+                pool.close()
+            return signals.caught
+        except tune.TuneError as error:
+            if watch.trouble is None:
+                raise
+            raise watch.trouble from error
+        finally:
+            ray.shutdown()
 
 
 def slots(resources: ResourcesSpec) -> int:
@@ -265,30 +266,3 @@ class _Watch(tune.Callback):
         except (StorageError, OtherVersion) as trouble:
             self.trouble = trouble
             raise
-
-
-class _Signals:
-    """Ctrl-C and SIGTERM end the sweep cleanly; a second one ends it at once. Tune stops cleanly
-    on SIGUSR1, and its own handling of SIGINT is turned off so that one place decides. The ledger
-    hears of it first: `ray job stop` waits three seconds only, unless the head is told otherwise,
-    before it kills."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self.ledger = ledger
-        self.caught = False
-
-    def __enter__(self) -> _Signals:
-        os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
-        self._before = {s: signal.signal(s, self._stop) for s in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _stop(self, number: int, frame: object) -> None:
-        self.caught = True
-        for other, handler in self._before.items():
-            signal.signal(other, handler)
-        os.kill(os.getpid(), signal.SIGUSR1)
-        self.ledger.append("end", interrupted=True)

@@ -87,7 +87,9 @@ def random_search(full: Sweep, seed: int, flop: float) -> None:
         p = plan[tuple(config[k] for k in AXES)]
         done = Ledger(run_dir).attempts()
         if sum(r.spent.train_flop for r in done) + p.cost.train_flop <= flop:
-            job = Job(p.config.model_dump(mode="json"), "random", run_dir, store, resources)
+            job = Job(
+                p.config.model_dump(mode="json"), p.run_id, "random", run_dir, store, resources
+            )
             run_job(job, 0, 1, tune.report, lambda: None)
 
     ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=40)
