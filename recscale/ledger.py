@@ -36,7 +36,7 @@ from pydantic import ValidationError
 
 from recscale import lines
 from recscale.run import RunRecord
-from recscale.spend import SIGNS, Start, both, heard
+from recscale.spend import BEAT, SIGNS, Start, both, heard
 from recscale.storage import StorageError, filesystem, guarded, read
 
 if TYPE_CHECKING:
@@ -154,9 +154,15 @@ class Ledger:
 
     # -- reading ----------------------------------------------------------------------------
     def entries(self) -> list[dict[str, Any]]:
-        """Every entry of every writer in order. Only what is new since the last call is read."""
+        """Every entry of every writer in order, but the beats, which `starts` has. Only what is
+        new since the last call is read."""
         self._refresh_all()
-        merged = [(e["order"], name, e) for name, f in self._files.items() for e in f.entries]
+        merged = [
+            (e["order"], name, e)
+            for name, f in self._files.items()
+            for e in f.entries
+            if e["kind"] != BEAT
+        ]
         return [e for _, _, e in sorted(merged, key=lambda t: t[:2])]
 
     def starts(self) -> list[Start]:
@@ -200,6 +206,9 @@ class Ledger:
         except StorageError:
             del self._files[path]  # nor does it read as empty the next time
             raise
+        if entries:  # of many hours of beats only what they note of other files is kept
+            told = [e for e in entries if e["kind"] != BEAT or "seen" in e]
+            file.entries[-len(entries) :] = told
         file.attempts += [(at, r) for at, r in records if r.config.is_run(r.run_id)]
         file.damage += [
             f" is damaged: its record of {r.run_id} holds the configuration of {r.config.run_id}"

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from recscale.spec import BudgetSpec
 
 ROUNDING = 1e-9  # of a limit: sums of shares of runs are off by less
-SIGNS = ("start", "beat")
+BEAT = "beat"
+SIGNS = ("start", BEAT)
 """Ledger entries by which a start speaks; the first is a `start`."""
 
 Amount = Annotated[float, Field(ge=0)]

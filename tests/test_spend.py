@@ -102,6 +102,7 @@ def test_a_start_says_what_it_spends_before_it_does(tmp_path: Path):
     heart.end(19 * 512)
     (told,) = ledger.starts()
     assert told.over and told.samples == 19 * 512 and told.worker_s == pytest.approx(2 * clock[0])
+    assert [e["kind"] for e in ledger.entries()] == ["start"]  # hours of beats are not kept
 
 
 def test_a_start_whose_checkpoint_is_gone_trains_nothing_and_says_so(tmp_path: Path):

@@ -20,7 +20,7 @@ from recscale.engine.searcher import PlanSearcher
 from recscale.planner import Stop
 from recscale.planner.journal import entry
 from recscale.spec import ResourcesSpec
-from recscale.spend import Spend, Start, flight, spent
+from recscale.spend import BEAT, Spend, Start, flight, spent
 
 LOOK_S = 1.0  # seconds between looks
 STOP_S = 2 * LOOK_S  # a run that is stopped goes on for a moment
@@ -99,7 +99,7 @@ class Allowance(tune.Stopper):
         self.spent_up = True
         under = list(self.searcher.flying.values())
         for s in live:  # what it used in silence is told for it
-            self.ledger.append("beat", **told_for(s, quiet[s.id], self.searcher.spec.resources))
+            self.ledger.append(BEAT, **told_for(s, quiet[s.id], self.searcher.spec.resources))
         begun = {s.run_id for s in self.ledger.starts()}
         for job in under:
             if job.run_id in begun:

@@ -19,7 +19,7 @@ from typing import Any
 from recscale.cost import TRAIN_OVER_FORWARD, estimate, priced
 from recscale.engine.job import Job
 from recscale.manifest import Manifest
-from recscale.spend import Start, heard
+from recscale.spend import BEAT, Start, heard
 from recscale.storage import StorageError
 
 HEARTBEAT_S = 1.0
@@ -109,7 +109,7 @@ class Heart:
             if samples is None:
                 samples = min(self.total, self.position + self.look * begun)
             self.promised = samples
-            self._tell("beat", over=True)
+            self._tell(BEAT, over=True)
 
     def _repeat(self) -> None:
         while not self.ended.wait(EARLY * self.interval()):
@@ -130,7 +130,7 @@ class Heart:
             speed = (self.position - self.origin) / took if took > 0 else 0.0
             ahead = self.look + math.ceil(speed * self.interval())
             self.promised = min(self.total, self.position + ahead)
-        self._tell("beat")
+        self._tell(BEAT)
 
     def _tell(self, kind: str, over: bool = False, **more: Any) -> None:
         now = self.now()
