@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from planted_study import DATA, record
 from test_report import Page, words
 
-from recscale.advice.families import duels
+from recscale.advice.families import duels, shared_budgets
 from recscale.cli import main
 from recscale.ledger import Ledger
 from recscale.planner import planned_runs
@@ -82,6 +82,12 @@ def test_each_family_has_its_own_law(study: Study):
         low, high = law["intervals"]["E"]
         assert low <= E <= high
     assert facts["families"]["dcnv2"]["status"] == "underdetermined"  # two sizes only
+
+
+def test_budgets_that_families_share():
+    cheap, mid, dear = np.array([1e6, 1e8]), np.array([1e7, 1e9]), np.array([1e10, 1e11])
+    assert shared_budgets([cheap, mid]) == [1e7, 1e8, 1e9]
+    assert shared_budgets([cheap, dear]) == [1e10, 1e11]  # none: from where the expensive begins
 
 
 def test_families_are_told_apart_where_they_differ(study: Study):

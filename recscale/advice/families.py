@@ -8,6 +8,7 @@ GROWN times the sizes tried and the data that there is.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -112,16 +113,26 @@ def _duel(
         laws = compare(both, "family", FOOTING, loss, form, seed="seed", most={"samples": rows})
         exponents = laws.exponents()
         spent = [_spent(both, name) for name in names]
-        low, high = max(s.min() for s in spent), min(s.max() for s in spent)
-        if not budgets:
-            budgets = [low, high, AHEAD * high] if low < high else [high, AHEAD * high]
-        better = laws.better(budgets, training_flop)
-        crossings = laws.crossings(min(low, high), AHEAD * high, training_flop)
+        asked = shared_budgets(spent)
+        better = laws.better(budgets or asked, training_flop)
+        crossings = laws.crossings(asked[0], asked[-1], training_flop)
     except LawError as error:
         return Duel(names, matched, None, study.no_law(str(error)))
     sides = zip(laws.names, (laws.first, laws.second), strict=True)
     bound = tuple(n for n, law in sides if law.status != "converged")
     return Duel(names, matched, laws, "", exponents, crossings, better, bound)
+
+
+def shared_budgets(spent: Sequence[np.ndarray]) -> list[float]:
+    """Smallest and largest budget (FLOPs) that all have spent, and AHEAD times the largest; where
+    there is none, the smallest of the family whose runs are the most expensive takes their place.
+
+    Args:
+        spent: of each family, the training FLOPs of its runs.
+    """
+    low, high = max(s.min() for s in spent), min(s.max() for s in spent)
+    top = max(low, high)
+    return [float(b) for b in dict.fromkeys((low, top, AHEAD * top))]
 
 
 def _spent(runs: pd.DataFrame, family: str) -> np.ndarray:
