@@ -33,13 +33,11 @@ def number(value: float | None, digits: int = 4) -> str:
 
 
 def listed(names: Iterable[object], most: int = 20) -> str:
-    """Names of columns in one line: the first of them, each cut to 40 letters, its line breaks and
-    other signs that do not print escaped, and how many more there are."""
+    """Names of columns in one line: the first of them, each shortened, and how many more there
+    are."""
     texts = [str(n) for n in names]
-    shown = [t if t.isprintable() else repr(t)[1:-1] for t in texts[:most]]
-    shown = [t if len(t) <= 40 else f"{t[:40]}..." for t in shown]
     rest = [f"and {len(texts) - most} more"] if len(texts) > most else []
-    return ", ".join([*shown, *rest])
+    return ", ".join([*map(shortened, texts[:most]), *rest])
 
 
 def baselines(found: Mapping[str, float]) -> str:

@@ -54,7 +54,7 @@ class Signals:
         while node and node.is_head() and not self.over.wait(LOOK_S):
             dead = bool(node.dead_processes())  # the first at once, others in ten seconds
             if dead and before:  # not in the moment in which Ray itself has just ended it
-                with suppress(Exception):
+                with suppress(Exception):  # whatever it meets, this process ends now
                     node.kill_all_processes(check_alive=False, allow_graceful=False)
                 self.presence.leave()
                 print("stopped with the Ray of this sweep; the same command goes on", flush=True)

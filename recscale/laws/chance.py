@@ -4,8 +4,8 @@ A form of k constants also follows losses that do not depend on its variables. W
 and noise, the share of their variance that k - 1 constants explain would beat F(k - 1, n - k) in
 SURE of all tables; of a form that is not linear this is approximate, and errs on the careful side:
 tests/benchmarks/laws_chance.py. A fit that is robust is judged so: a residual beyond CLIP robust
-standard deviations counts as one of that size (Huber 1981, section 7.8), or a single diverged run
-would hide any law.
+standard deviations counts as one of that size (Winsorised residuals, Huber 1981), or a single
+diverged run would hide any law.
 """
 
 from __future__ import annotations

@@ -39,9 +39,7 @@ CATALOGUE = {
     "kaplan": Kind((2,), lambda v, c, floor: Kaplan(v, c, floor=floor)),
     "repeated": Kind((3,), lambda v, c, floor: Repeated(v, c, floor=floor)),
     "saturating": Kind(
-        (1, 2, 3, 4),
-        lambda v, c, floor: Additive(v, c, name="saturating", sign=-1, floor=floor),
-        -1,
+        ANY, lambda v, c, floor: Additive(v, c, name="saturating", sign=-1, floor=floor), -1
     ),
     "growth": Kind(ANY, lambda v, c, floor: Growth(v, c), -1),
     "peaked": Kind(ANY, lambda v, c, floor: Peaked(v, c), -1),

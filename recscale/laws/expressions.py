@@ -21,7 +21,8 @@ import numpy as np
 import pandas as pd
 
 from recscale.laws.columns import cells, column
-from recscale.laws.grammar import NAME, WORDS, ExpressionError, Step, shortened, steps_of
+from recscale.laws.grammar import NAME, WORDS, ExpressionError, Step, steps_of
+from recscale.words import shown
 
 POWER = 64  # the largest exponent, of either sign
 
@@ -172,7 +173,7 @@ def _column(step: Step, columns: Columns) -> np.ndarray:
     """The values of a column; of a frame as `cells` gives them, with what is not finite missing."""
     name = step.value
     if name not in map(str, columns):
-        raise ExpressionError(f"there is no column {shortened(name)} (character {step.at})")
+        raise ExpressionError(f"there is no column {shown(name)} (character {step.at})")
     if isinstance(columns, pd.DataFrame):
         values = cells(name, column(columns, name))
     else:

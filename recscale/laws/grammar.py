@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from recscale.laws.nouns import LawError
+from recscale.words import shown
 
 LONGEST = 1000  # characters
 DEEPEST = 30  # parentheses, signs and powers within each other
-SHOWN = 60  # characters of a refused text that its error repeats
 
 GRAMMAR = (
     "allowed are + - * / // % **, == != < <= > >=, and or not, parentheses, numbers, 'text', true, "
@@ -60,11 +60,6 @@ def steps_of(text: str) -> tuple[Step, ...]:
     return tuple(_Parser(_tokens(text)).whole())
 
 
-def shortened(text: str) -> str:
-    """A text as an error repeats it: quoted, and cut where it is long."""
-    return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}...")
-
-
 def _tokens(text: str) -> list[Token]:
     out, at = [], 0
     while True:
@@ -97,7 +92,7 @@ def _unread(text: str, at: int) -> str:
         return f"the {sign} at character {at + 1} is not closed"
     if sign.isdigit() or (sign == "." and text[at + 1 : at + 2].isdigit()):
         found = re.match(r"[\w.]+", text[at:])
-        return f"{shortened(found[0] if found else sign)} at character {at + 1} is no number"
+        return f"{shown(found[0] if found else sign)} at character {at + 1} is no number"
     return f"{sign!r} at character {at + 1} is not understood; {GRAMMAR}"
 
 
@@ -105,7 +100,7 @@ def _literal(text: str, at: int) -> int | float:
     """Whole numbers stay whole, so that large ids compare exactly."""
     value = int(text) if text.isdecimal() and len(text) < 19 else float(text)
     if not np.isfinite(value):
-        raise ExpressionError(f"{shortened(text)} at character {at} is beyond 1e308")
+        raise ExpressionError(f"{shown(text)} at character {at} is beyond 1e308")
     return value
 
 
@@ -137,7 +132,7 @@ class _Parser:
         if token.kind == "end":
             return ExpressionError(f"it ends where {wanted} is expected")
         return ExpressionError(
-            f"{shortened(str(token.value))} at character {token.at} stands where {wanted} is "
+            f"{shown(str(token.value))} at character {token.at} stands where {wanted} is "
             f"expected; {GRAMMAR}"
         )
 

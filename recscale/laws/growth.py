@@ -9,9 +9,9 @@ from recscale.laws.nouns import Constant, Role
 class Growth(Form):
     """A prod_i x_i^alpha_i: a metric far below whatever it may come to.
 
-    Bansal et al. 2022 and others fit such powers to metrics of small models; above 1 a bounded
-    metric has no such law, and its predictions are to be cut there. theta = (a, alpha_1..alpha_p)
-    with a = A prod_i exp(alpha_i centre_i), what the metric is at the centre of the runs.
+    A metric that is bounded follows no such law near its bound; `saturating` is for that.
+    theta = (a, alpha_1..alpha_p) with a = A prod_i exp(alpha_i centre_i), what the metric is at the
+    centre of the runs.
     """
 
     sign = -1

@@ -12,14 +12,13 @@ from recscale.laws.columns import counted
 from recscale.laws.expressions import column_words, parse
 from recscale.laws.facts import describe, plain, predictions
 from recscale.laws.fit import fit
-from recscale.laws.grammar import shortened
 from recscale.laws.groups import per_group
 from recscale.laws.intervals import checked
 from recscale.laws.law import ScalingLaw
 from recscale.laws.nouns import LawError, Status
 from recscale.laws.points import needed
 from recscale.laws.reading import load
-from recscale.words import listed
+from recscale.words import listed, shown
 
 
 def select(frame: pd.DataFrame, text: str, option: str) -> pd.Series:
@@ -32,7 +31,7 @@ def select(frame: pd.DataFrame, text: str, option: str) -> pd.Series:
         return pd.Series(parse(text).truths(frame), frame.index)
     except LawError as error:
         raise LawError(
-            f"{option} {shortened(text)} cannot be evaluated: {error}; it is a condition on the "
+            f"{option} {shown(text)} cannot be evaluated: {error}; it is a condition on the "
             f"columns {listed(map(column_words, frame.columns))}, text in quotes"
         ) from None
 
@@ -47,7 +46,7 @@ def cost_of(text: str, variables: Sequence[str]) -> Callable[..., Any]:
 
     def refused(why: LawError | str) -> LawError:
         return LawError(
-            f"--cost {shortened(text)} is not arithmetic on the variables {listed(names)}, "
+            f"--cost {shown(text)} is not arithmetic on the variables {listed(names)}, "
             f"such as '6 * {' * '.join(names)}': {why}"
         )
 
@@ -141,13 +140,13 @@ def open_fit(
     if where:
         frame = cast(pd.DataFrame, frame[select(frame, where, "--where").to_numpy()])
         if not len(frame):
-            raise LawError(f"--where {shortened(where)} matches no row; loosen it")
+            raise LawError(f"--where {shown(where)} matches no row; loosen it")
     frame = counted(frame, needed(variables, loss, weights))
     held = select(frame, predict, "--predict") if predict else pd.Series(False, frame.index)
     if predict and not held.any():
-        raise LawError(f"--predict {shortened(predict)} matches no row; loosen it")
+        raise LawError(f"--predict {shown(predict)} matches no row; loosen it")
     if predict and held.all():
-        raise LawError(f"--predict {shortened(predict)} matches every row: nothing is left to fit")
+        raise LawError(f"--predict {shown(predict)} matches every row: nothing is left to fit")
     spend = cost_of(cost, variables) if cost else None
     if cost and spend:
         frame = frame.assign(**{cost: spend(**{v: frame[v] for v in variables})})

@@ -12,7 +12,6 @@ import pandas as pd
 from recscale.laws import FORMS, LawError, fit
 from recscale.laws.columns import counted
 from recscale.laws.expressions import column_words, parse
-from recscale.laws.grammar import shortened
 from recscale.laws.points import check, needed
 from recscale.laws.reading import load
 from recscale.laws.table import select
@@ -20,7 +19,7 @@ from recscale.planner.belief import Sample
 from recscale.planner.choose import START, WIDER, Seen, choose, start_size
 from recscale.planner.inference import believe
 from recscale.planner.value import Goal, Outlook, spread
-from recscale.words import listed
+from recscale.words import listed, shown
 
 LEAST = 1 / 2000  # of the budget: so that nearly free rows are bought for what they tell
 RANDOM_DRAWS = 9
@@ -242,7 +241,7 @@ def _market(table, variables, cost, loss, target, where, form):
     held = select(frame, target, "--target").to_numpy()
     if not held.any() or held.all():
         what = "no row" if not held.any() else "every row: none is left to buy"
-        raise LawError(f"--target {shortened(target)} matches {what}; change the query")
+        raise LawError(f"--target {shown(target)} matches {what}; change the query")
     seen = cast(pd.DataFrame, frame[~held])
     points = check(seen, variables, loss)
     wanted = check(cast(pd.DataFrame, frame[held]), variables, loss)
@@ -261,7 +260,7 @@ def _market(table, variables, cost, loss, target, where, form):
 
 
 def _costs(frame: pd.DataFrame, cost: str | Callable[[pd.DataFrame], Any]) -> np.ndarray:
-    name = f"--cost {shortened(cost)}" if isinstance(cost, str) else "--cost"
+    name = f"--cost {shown(cost)}" if isinstance(cost, str) else "--cost"
     try:
         worth = parse(cost).numbers(frame) if isinstance(cost, str) else cost(frame)
         price = np.broadcast_to(np.asarray(worth, dtype=float), len(frame)).copy()
@@ -287,6 +286,6 @@ def _reaches_beyond(points, costs, wanted, target_costs, target: str) -> None:
     inside = (wanted.logx <= points.logx.max(0)) & (wanted.logx >= points.logx.min(0))
     if inside.all() and target_costs.max() <= costs.max():
         raise LawError(
-            f"--target {shortened(target)} lies inside the data: its rows cost no more than what "
+            f"--target {shown(target)} lies inside the data: its rows cost no more than what "
             "can be bought and lie between it on every variable; ask for dearer or larger runs"
         )
