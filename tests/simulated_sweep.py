@@ -61,7 +61,8 @@ class Worker:
         self.begun, self.alive = world.clocks.now, True
         self.ledger = world.writer()
         say = world.clocks.wrong(self.ledger)
-        self.heart = Heart(say, job, workers, now=lambda: world.clocks.now)
+        resized = any(s.launch == job.launch for s in self.ledger.starts())
+        self.heart = Heart(say, job, workers, resized, now=lambda: world.clocks.now)
         self.origin = self.position = 0
         self.speed, self.looked_at = 0.0, self.begun
         self.trains = self.silent = False
@@ -81,15 +82,17 @@ class Worker:
         self.heart.opened(DATA, LOOK)
         found = self.world.disk.get(self.job.run_id, 0)
         try:
-            self.heart.began(found)
+            held = self.heart.began(found)
         except CheckpointLost:
             self.raised()
             return
         self.origin = self.position = found
-        self.trains = True
-        self.step()
+        self.trains, self.looked_at = True, self.world.clocks.now
+        self.world.after(held, self.step)
 
     def step(self) -> None:
+        if not self.alive or self.silent:
+            return
         self.speed = self.world.dice.uniform(0.4, 2.5) * self.world.speed
         self.looked_at = self.world.clocks.now
         ahead = min(LOOK, self.heart.total - self.position)

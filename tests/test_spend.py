@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from planted_study import DATA, record, start
 from simulated_sweep import play, play_search
 
-from recscale.engine.allowance import STOP_S, silent_s, told_for
-from recscale.engine.heart import HEARTBEAT_S, CheckpointLost, Heart
+from recscale.engine.allowance import LOOK_S, STOP_S, silent_s, told_for
+from recscale.engine.heart import HEARTBEAT_S, HOLD_S, CheckpointLost, Heart
 from recscale.engine.job import Job, OtherVersion, check_version, cut_record, lost
 from recscale.ledger import Ledger
 from recscale.planner import Flight, Launch, Spend, Stop, Wait, decide, held, planned_runs, spent
@@ -51,6 +51,8 @@ def job(i: int = 0, **changes) -> Job:
     phases=[Phase.explicit, Phase.generate],  # a seed has nothing to shrink to
 )
 @given(seed=st.integers(0, 2**32))
+@example(seed=534)  # resized near the end of the budget
+@example(seed=1001032)
 def test_a_sweep_spends_what_its_ledger_says_and_never_more_than_its_budget(
     tmp_path_factory, seed: int
 ):
@@ -103,6 +105,14 @@ def test_a_start_says_what_it_spends_before_it_does(tmp_path: Path):
     (told,) = ledger.starts()
     assert told.over and told.samples == 19 * 512 and told.worker_s == pytest.approx(2 * clock[0])
     assert [e["kind"] for e in ledger.entries()] == ["start"]  # hours of beats are not kept
+
+
+def test_a_resized_group_trains_no_sooner_than_the_guard_can_stop_it(tmp_path: Path):
+    clock = [0.0]
+    heart = Heart(Ledger(tmp_path).append, job(), 1, resized=True, now=lambda: clock[0])
+    heart.opened(DATA, look=512)
+    assert heart.began(0) == HOLD_S >= LOOK_S + STOP_S
+    assert Heart(Ledger(tmp_path).append, job(), 1).hold_s == 0
 
 
 def test_a_start_whose_checkpoint_is_gone_trains_nothing_and_says_so(tmp_path: Path):

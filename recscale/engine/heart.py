@@ -31,6 +31,11 @@ EARLY = 0.75
 """Share of a heartbeat after which the next is written, so that it is there in time."""
 
 
+HOLD_S = 3.0
+"""Seconds that a resized group waits before it trains. It does again, unasked, what its run did
+since the checkpoint: the budget's guard looks every second, and what it stops ends within two."""
+
+
 class CheckpointLost(RuntimeError):
     """A start that has more to train than the driver decided on: the budget is asked again."""
 
@@ -43,10 +48,13 @@ class Heart:
         say: Callable[..., None],
         job: Job,
         world: int,
+        resized: bool = False,
         now: Callable[[], float] = time.monotonic,
     ):
-        """`say` appends an entry to the ledger; `now` is this process's clock (s)."""
+        """`say` appends an entry to the ledger; `resized` says that the job was begun before;
+        `now` is this process's clock (s)."""
         self.say, self.job, self.world, self.now = say, job, world, now
+        self.hold_s = HOLD_S if resized else 0.0
         self.id = uuid.uuid4().hex[:12]
         self.total = self.look = 0
         self.flop_per_sample = 0.0
@@ -72,17 +80,19 @@ class Heart:
         """Tells of the time from a thread, until `end`."""
         threading.Thread(target=self._repeat, name="heart", daemon=True).start()
 
-    def began(self, samples: int) -> None:
-        """The checkpoint is loaded; training goes on from `samples`. Raises CheckpointLost."""
+    def began(self, samples: int) -> float:
+        """The checkpoint is loaded; training goes on from `samples` after the seconds returned.
+        Raises CheckpointLost."""
         with self.lock:
             self.origin = self.kept = self.position = self.promised = samples
-            self.began_at = self.now()
+            self.began_at = self.now() + self.hold_s
             if samples < self.job.kept:
                 raise CheckpointLost(
                     f"the checkpoint of {self.job.kept:,} samples from which this run was to go on "
                     f"is gone or damaged: what is left begins at {samples:,}"
                 )
             self._promise()
+        return self.hold_s
 
     def looked(self, samples: int, kept: int) -> None:
         """Training has come to `samples`, and a whole checkpoint holds `kept`. Raises the

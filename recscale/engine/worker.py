@@ -48,7 +48,7 @@ class RayHost:
 
     def began(self, samples: int) -> None:
         if self.heart:
-            self.heart.began(samples)
+            time.sleep(self.heart.began(samples))  # the other ranks wait at their first exchange
 
     def looked(self, samples: int, train_loss: float, kept: int) -> None:
         if self.heart:
@@ -154,7 +154,10 @@ def run_job(job: Job, rank: int, world: int, send: Any, drain: Callable[[], floa
         done = verdict[0]
     if done:
         return
-    heart = Heart(ledger.append, job, world) if rank == 0 else None
+    heart = None
+    if rank == 0:
+        resized = any(s.launch == job.launch for s in ledger.starts())
+        heart = Heart(ledger.append, job, world, resized)
     monitor = samples = None
     checkpoints = f"{job.run_dir}/checkpoints/{job.run_id}"
     tell = functools.partial(ledger.append, run_id=job.run_id)
