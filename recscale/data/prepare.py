@@ -11,6 +11,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -180,10 +181,12 @@ def _build(data: DataSpec, folder: Path, store: str, progress: Progress) -> tupl
     refuse_unlearnable(data, folder, built)
     arrange(folder, built.n_train, data.order, by_user=data.task == "next_item")
     files = {name: mapped(array_path(folder, name)) for name in present(folder)}
-    manifest = _manifest(data, folder, files, built)
-    refuse_outside(folder, files, manifest)
-    arrays = seal(folder, files, store)
-    return manifest.model_copy(update={"baselines": baselines(folder, manifest)}), arrays
+    with ThreadPoolExecutor(1) as beside:  # zlib and hashlib hold no lock of the interpreter
+        arrays = beside.submit(seal, folder, files, store)
+        manifest = _manifest(data, folder, files, built)
+        refuse_outside(folder, files, manifest)
+        manifest = manifest.model_copy(update={"baselines": baselines(folder, manifest)})
+        return manifest, arrays.result()
 
 
 def _manifest(data: DataSpec, folder: Path, files: dict[str, Mapped], built: Built) -> Manifest:

@@ -12,6 +12,7 @@ events in Parquet (and, for comparison, a synthetic world). CPU seconds, the lea
 from __future__ import annotations
 
 import argparse
+import contextlib
 import tempfile
 import time
 from collections.abc import Callable
@@ -90,27 +91,37 @@ def of_a_run(path: Path, rows: int) -> float:
 
 
 def of_prepare(data: DataSpec, root: Path, name: str) -> tuple[Path, float]:
-    spent = {"": 0.0}
+    cpu, ended = [0.0], {}
+    waited = [0.0]
 
-    def timed(work: Callable[..., object]) -> Callable[..., object]:
+    def timed(step: str) -> Callable[..., object]:
+        work = getattr(preparing, step)
+
         def wrapped(*args: object) -> object:
-            begun = time.process_time()
-            try:
-                return work(*args)
-            finally:
-                spent[""] += time.process_time() - begun
+            begun, worked = time.perf_counter(), time.thread_time()
+            result = work(*args)
+            ended[step] = time.perf_counter()
+            if step != "baselines":
+                cpu[0] += time.thread_time() - worked
+            if step == "refuse_outside":
+                waited[0] += ended[step] - begun
+            return result
 
         return wrapped
 
-    with (
-        patch.object(preparing, "seal", timed(preparing.seal)),
-        patch.object(preparing, "refuse_outside", timed(preparing.refuse_outside)),
-    ):
-        begun = time.process_time()
+    steps = ("seal", "refuse_outside", "baselines")
+    with contextlib.ExitStack() as patched:
+        for step in steps:
+            patched.enter_context(patch.object(preparing, step, timed(step)))
+        begun, worked = time.perf_counter(), time.process_time()
         path = prepare(data, root)
-        took = time.process_time() - begun
-    share = spent[""] / took
-    print(f"prepare of {name}: {took:.1f} s, of them {spent['']:.3f} s: {share:.2%}")
+        took, in_all = time.perf_counter() - begun, time.process_time() - worked
+    waited[0] += max(0.0, ended["seal"] - ended["baselines"])
+    share = waited[0] / took
+    print(
+        f"prepare of {name}: {took:.1f} s, {waited[0] * 1e3:.0f} ms of them for verification: "
+        f"{share:.2%} (limit {LIMIT_PREPARE:.0%}); of CPU seconds {cpu[0] / in_all:.2%}"
+    )
     return path, share
 
 
@@ -137,12 +148,11 @@ def main() -> None:
     rows = parser.parse_args().rows
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        _, share = of_prepare(events(root, rows), root / "a", f"{rows:,} events")
-        print(f"  limit {LIMIT_PREPARE:.0%}")
+        _, of_log = of_prepare(events(root, rows), root / "a", f"{rows:,} events")
         world = SyntheticData(source="synthetic", rows=rows)
-        path, _ = of_prepare(world, root / "b", f"a synthetic world of {rows:,} rows")
+        path, of_world = of_prepare(world, root / "b", f"a synthetic world of {rows:,} rows")
         of_run = of_a_run(path, rows)
-    assert of_run <= LIMIT_RUN and share <= LIMIT_PREPARE
+    assert of_run <= LIMIT_RUN and max(of_log, of_world) <= LIMIT_PREPARE
 
 
 if __name__ == "__main__":
