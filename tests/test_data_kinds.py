@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import lzma
 import os
+import re
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -177,6 +179,39 @@ def test_what_cannot_be_read_is_refused_by_name_in_a_sentence(tmp_path, name, co
     with pytest.raises(DataError, match=sentence) as refused:
         prepared(tmp_path, spec(tmp_path / name))
     assert name in str(refused.value) and "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("ending", ["parquet", "arrow", "csv.gz", "csv.zst", "csv.xz"])
+def test_a_damaged_file_is_told_in_words_of_ours(tmp_path, ending):
+    """Cut, flipped and followed by other bytes: no library's words, which tell a user nothing."""
+    whole, path = tmp_path / "whole", tmp_path / f"log.{ending}"
+    rows = "user,item,time\n" + "".join(f"u{i % 7},i{i % 9},{10**9 + i}\n" for i in range(400))
+    if ending == "parquet":
+        pq.write_table(table(), whole)
+    elif ending == "arrow":
+        feather.write_feather(table(), str(whole), compression="zstd")
+    elif ending == "csv.xz":
+        whole.write_bytes(lzma.compress(rows.encode()))
+    else:
+        kind = {"csv.gz": "gzip", "csv.zst": "zstd"}[ending]
+        whole.write_bytes(pa.compress(rows.encode(), kind, asbytes=True))
+    content, told = whole.read_bytes(), 0
+    n = len(content)
+    harmed = [content[: n // 3], content[: n - 9], content + b"\1" * 40]
+    for at in range(20, n, max(1, n // 25)):
+        harmed.append(content[:at] + bytes([content[at] ^ 255]) + content[at + 1 :])
+    for i, content in enumerate(harmed):
+        path.write_bytes(content)
+        try:
+            prepared(tmp_path / str(i), spec(path))
+        except DataError as refused:
+            words = str(refused).replace(str(path), "")
+            assert "cannot be read" not in words or "; " in words
+            assert not re.search(
+                r"(?i)pyarrow|inflate|magic|errno|zlib|lzma|dictionary|zstd", words
+            )
+            told += 1
+    assert told > 2
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -17,8 +17,6 @@ from recscale.planner.journal import decided, decisions, ended
 from recscale.run import RunConfig
 from recscale.specfile import parse_spec
 
-pytestmark = with_ray
-
 SWEEP = """
 name: hunt
 data: {source: synthetic, rows: 20000, users: 500, items: 300}
@@ -31,6 +29,7 @@ resources: {checkpoint_s: 0.5}
 """
 
 
+@with_ray
 def test_kill_of_the_driver_mid_search_loses_nothing_and_repeats_nothing(sweep_file, tmp_path):
     sweep = sweep_file(SWEEP.replace("FLOP", "5e8"))
     run_dir = tmp_path / "runs" / "hunt"

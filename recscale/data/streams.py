@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import lzma
+import os
 import re
 import zlib
 from collections.abc import Iterator
@@ -100,4 +101,17 @@ def readable(file: Path) -> Iterator[None]:
             raise DataError(
                 f"{file}: cannot be read: it breaks off in the middle; copy it again"
             ) from None
-        raise DataError(f"{file}: cannot be read ({said}); correct or leave out the file") from None
+        if isinstance(e, OSError) and e.errno:  # of the system; pyarrow's bear no number
+            raise DataError(
+                f"{file}: cannot be read: {os.strerror(e.errno)}; mount or copy it again, or leave "
+                "it out"
+            ) from None
+        if isinstance(e, pa.ArrowNotImplementedError):
+            raise DataError(
+                f"{file}: cannot be read: it holds what no reader here knows; write its rows anew, "
+                "for instance with pandas, or leave it out"
+            ) from None
+        raise DataError(
+            f"{file}: cannot be read: it is damaged, encrypted or not what it begins as; copy or "
+            "write it again, or leave it out"
+        ) from None
