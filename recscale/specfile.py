@@ -78,6 +78,9 @@ def expand(path: str, key: str) -> str:
         raise SpecError(
             [f"{key}: the environment variable {missing[1]} is not set; export it or write a path"]
         )
+    if expanded.startswith("~"):
+        user = expanded.split("/", 1)[0][1:]
+        raise SpecError([f"{key}: {expanded}: no user {user!r} is known here; write a whole path"])
     check_path(expanded, key)
     return expanded
 
@@ -86,6 +89,8 @@ def check_path(path: str, key: str) -> None:
     """Raises SpecError for a path that no file can have."""
     if not path.strip() or "\0" in path:
         raise SpecError([f"{key}: {'is empty' if not path.strip() else shown(path)}; write a path"])
+    if re.fullmatch(r"\w+:/*|.*:///*", path):
+        raise SpecError([f"{key}: {path}: names no bucket or folder; write s3://bucket/folder"])
     if "://" not in path:
         long = max(path.split("/"), key=lambda part: len(os.fsencode(part)))
         for what, text, most in (("name", long, LONGEST), ("path", path, LONGEST_PATH)):

@@ -52,14 +52,18 @@ def filesystem(path: str | Path) -> tuple[pafs.FileSystem, str]:
             return pafs.FileSystem.from_uri(text)
     except StorageError:
         raise
-    except ValueError:
+    except (ValueError, ImportError):  # pyarrow asks fsspec too, by another way
         import fsspec
 
         try:
-            fs, root = fsspec.core.url_to_fs(text)
-        except (ValueError, ImportError) as error:
+            with guarded(text):
+                fs, root = fsspec.core.url_to_fs(text)
+        except StorageError:
+            raise
+        except Exception as error:  # each of its filesystems raises its own
             raise StorageError(
-                f"{text}: {error}; use a local path, s3://, gs:// or another fsspec URI"
+                f"{text}: no such place can be opened ({error}); use a local path, s3://, gs:// or "
+                "another fsspec URI"
             ) from None
         return pafs.PyFileSystem(pafs.FSSpecHandler(fs)), root
 
@@ -75,6 +79,10 @@ def guarded(path: str | Path, setting: str = "storage") -> Iterator[None]:
         if sentence is None:
             raise
         raise StorageError(sentence) from error
+    except NotImplementedError as error:  # of a filesystem that is only read, such as http://
+        raise StorageError(
+            f"{path} can only be read; use a local path, s3:// or gs:// as {setting}"
+        ) from error
 
 
 def trouble(path: str | Path, error: OSError, setting: str = "storage") -> str | None:
@@ -89,7 +97,7 @@ def trouble(path: str | Path, error: OSError, setting: str = "storage") -> str |
         what = f"holds a link where a file belongs ({error.filename}); remove the link,"
     elif number in GONE:
         what = f"is gone; mount it again, or correct {setting},"
-    elif number is not None or not is_uri(path):
+    elif not is_uri(path):
         return None
     elif DENIED_WORDS.search(words):
         what = (

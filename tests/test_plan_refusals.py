@@ -224,6 +224,15 @@ def test_options_of_a_softmax_without_sampling_are_said():
         ("' '", "runs", "data.path: is empty"),
         ("a" * 300, "runs", "a name of 300 bytes; file systems take 255 at most"),
         ("log.csv", "a/" * 2100, "a path of 4,200 bytes; file systems take 4,095 at most"),
+        ("log.csv", "~nobody_of_this_name/x", "no user 'nobody_of_this_name' is known here"),
+        ("~nobody_of_this_name/x", "runs", "data.path: ~nobody_of_this_name/x: no user"),
+        ("log.csv", "'s3://'", "storage: s3://: names no bucket or folder"),
+        ("log.csv", "'data:,x://'", "names no bucket or folder"),
+        ("log.csv", "http://127.0.0.1:9/x", "can only be read; use a local path, s3:// or gs://"),
+        ("log.csv", "ftp://127.0.0.1:9/x", "storage: ftp://127.0.0.1:9/x"),
+        ("log.csv", "hf://a/b", "no such place can be opened"),
+        ("log.csv", "github://a/b", "no such place can be opened"),
+        ("log.csv", "foo://a/b", "no such place can be opened"),
     ],
     ids=lambda value: value[:20],
 )
@@ -233,6 +242,22 @@ def test_folders_within_each_other_and_names_that_no_file_can_have(path, storage
     before = sorted(here.rglob("*"))
     assert said.format(here=here) in refused(text)
     assert sorted(here.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("files", "what"),
+    [
+        (("manifest.json", "checksums.npy"), "a prepared store"),
+        (("ledger/a-1.jsonl",), "a run directory"),
+    ],
+)
+def test_storage_within_what_a_sweep_keeps_is_refused(files, what, tmp_path: Path):
+    for file in files:
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    for storage in (tmp_path, tmp_path / "deep" / "er"):
+        said = f"storage: {storage} lies in {tmp_path}, which is {what}"
+        assert said in refused(EVENTS + f"storage: {storage}\n")
 
 
 @pytest.mark.parametrize("path", ["log.csv", "lo*.csv", "folder/../log.csv", "other"])
@@ -249,6 +274,9 @@ def test_a_run_directory_that_cannot_be_is_refused(verb: str):
         ("", "is empty"),
         ("a" * 5000, "a name of 5,000 bytes"),
         ("a\0b", "a\\x00b"),
+        ("http://127.0.0.1:9/x", "cannot be reached"),
+        ("gs://", "names no bucket or folder"),
+        ("hf://a/b", "no such place can be opened"),
     ):
         shown = CliRunner().invoke(main, [verb, path])
         assert shown.exit_code == 2 and said in shown.output, shown.exc_info

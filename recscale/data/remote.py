@@ -19,7 +19,7 @@ from recscale.data.prepare import only_one, prepare, refuse_other, store_path
 from recscale.data.store import Store, StoreError
 from recscale.manifest import MANIFEST, load_manifest, load_sealed
 from recscale.spec import DataSpec
-from recscale.storage import exists, filesystem, guarded, is_uri, write
+from recscale.storage import check_room, exists, filesystem, guarded, is_uri, write
 
 CHUNK = 1 << 24  # bytes copied at once
 
@@ -43,6 +43,9 @@ def prepared(data: DataSpec, root: str, progress: Progress | None = None) -> str
         if exists(fs, f"{folder}/{MANIFEST}"):
             refuse_other(load_sealed(store)[1].store, store)
             return store
+    with guarded(root):
+        fs.create_dir(folder.rpartition("/")[0], recursive=True)
+    check_room(root)  # before the log is read, which may take hours
     with guarded(cache(), "XDG_CACHE_HOME"):
         built = prepare(data, cache(), progress)
         Store.open(built).verify()

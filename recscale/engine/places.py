@@ -7,6 +7,9 @@ import os
 import re
 from pathlib import Path
 
+from recscale.data.layout import array_path
+from recscale.ledger import SUFFIX
+from recscale.manifest import CHECKSUMS, MANIFEST
 from recscale.spec.document import SpecError
 from recscale.spec.sweep import STORE
 from recscale.storage import is_uri
@@ -22,6 +25,9 @@ def check_places(storage: str, name: str, log: str | None, warm_start: str | Non
     for place in (storage, *own):
         if file := _in_the_way(place):
             _refuse(f"storage: {place}: {file} is no folder; remove it, or choose another storage")
+    for part in (Path(root), *Path(root).parents):
+        if what := _ours(part):
+            _refuse(f"storage: {storage} lies in {part}, which is {what}; choose a folder outside")
     if warm_start and os.path.realpath(warm_start) == own[1]:
         _refuse(
             f"search.warm_start: {warm_start} is this sweep's own run directory, which goes on by "
@@ -39,6 +45,13 @@ def check_places(storage: str, name: str, log: str | None, warm_start: str | Non
             f"data.path: {log} lies in {inside}, which this sweep writes; copy the log elsewhere, "
             "or set storage elsewhere"
         )
+
+
+def _ours(folder: Path) -> str | None:
+    """What a folder is that sweeps keep for themselves; None for another one."""
+    if (folder / MANIFEST).exists() and array_path(folder, CHECKSUMS).exists():
+        return "a prepared store"
+    return "a run directory" if next(folder.glob(f"ledger/*{SUFFIX}"), None) else None
 
 
 def _in_the_way(place: str) -> str | None:
