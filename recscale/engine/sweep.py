@@ -10,7 +10,8 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -157,17 +158,40 @@ def _tune(
     )
     with Signals(ledger, presence) as signals:
         try:
-            with guarded(sweep.run_dir):
+            with guarded(sweep.run_dir), _silent("ray.tune", "ray.train"):
                 tuner.fit()
             if pool and not (signals.caught or allowance.spent_up):
                 pool.close()
             return signals.caught
         except tune.TuneError as error:
-            if watch.trouble is None:
+            trouble = watch.trouble or _of_no_run(str(error))
+            if trouble is None:
                 raise
-            raise watch.trouble from error
+            raise trouble from error
         finally:
             ray.shutdown()
+
+
+@contextmanager
+def _silent(*loggers: str) -> Iterator[None]:
+    """Their errors are not shown: what ends a sweep is raised, and what ends a run is in the
+    ledger. Where Tune's own files cannot be written it logs tracebacks and goes on."""
+    before = {name: logging.getLogger(name).level for name in loggers}
+    try:
+        for name in loggers:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
+
+
+def _of_no_run(words: str) -> StorageError | OtherVersion | None:
+    """What Tune passes on in words: the trouble that no run is to blame for and all would meet."""
+    for kind in (StorageError, OtherVersion):
+        if met := re.search(rf"\b{kind.__name__}: (.+)", words):
+            return kind(met[1])
+    return None
 
 
 def slots(resources: ResourcesSpec) -> int:
@@ -258,9 +282,8 @@ class _Watch(tune.Callback):
         # in the storage, which is there some seconds later only
         error = Path(trial.error_file).read_text()
         try:
-            for kind in (StorageError, OtherVersion):  # no run's fault, and all would meet it
-                if met := re.search(rf"\b{kind.__name__}: (.+)", error):
-                    raise kind(met[1])
+            if trouble := _of_no_run(error):
+                raise trouble
             check_room(self.searcher.run_dir)  # a full disk kills in many words
             self.searcher.fail(trial.trial_id, error)
         except (StorageError, OtherVersion) as trouble:
