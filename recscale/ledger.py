@@ -177,7 +177,14 @@ class Ledger:
     def _refresh_all(self) -> None:
         selector = pafs.FileSelector(self.root, allow_not_found=True)
         with guarded(self.place):
-            sizes = {i.path: i.size or 0 for i in self.fs.get_file_info(selector)}
+            try:
+                found = self.fs.get_file_info(selector)
+            except NotADirectoryError:
+                raise StorageError(
+                    f"{self.root} is no folder, as a ledger is; restore it from a copy, or move it "
+                    "away to begin anew"
+                ) from None
+            sizes = {i.path: i.size or 0 for i in found if i.is_file}
             for path, size in sorted(sizes.items()):
                 accepted = path.endswith(SUFFIX + ASIDE) and path.removesuffix(ASIDE) not in sizes
                 if path.endswith(SUFFIX) or accepted:
@@ -238,7 +245,9 @@ class Ledger:
         with guarded(self.place):
             try:
                 self._refresh(path, size)
-            except FileNotFoundError:
+            except OSError:
+                if self.fs.get_file_info(path).is_file:
+                    raise
                 self._files.pop(path, None)
                 return f" is missing: it held {size:,} bytes or more"
         return self._files[path].lacks(size, crc)
@@ -247,6 +256,7 @@ class Ledger:
         """Raises StorageError where anything is damaged: what is lost would be trained again, and
         its cost is missing in the spend."""
         if not (found := self.damage()):
+            self._vouch_for_none()
             return
         shown = [f"{path}{what}" for path, what in found[:SHOWN]]
         shown += [f"and {len(found) - SHOWN} more"] * (len(found) > SHOWN)
@@ -258,6 +268,19 @@ class Ledger:
             "lost, so that those runs are trained again and what they cost is not counted, by the "
             f"ending {ASIDE}: {take} {file}{ASIDE}; its good lines still count"
         )
+
+    def _vouch_for_none(self) -> None:
+        """Raises StorageError where all entries are gone: what Tune keeps beside them is made after
+        the first."""
+        if any(file.looked or path.endswith(ASIDE) for path, file in self._files.items()):
+            return
+        run_dir = self.root.rpartition("/")[0]
+        if self.fs.get_file_info(f"{run_dir}/tune").type == pafs.FileType.Directory:
+            raise StorageError(
+                f"{self.root} holds no entry, and {run_dir}/tune says that runs were trained here; "
+                f"restore it from a copy, or remove {run_dir} to begin anew, so that they are "
+                "trained again and what they cost is not counted"
+            )
 
     def attempts(self) -> list[RunRecord]:
         """Every recorded attempt, failures and repeats included, in order."""

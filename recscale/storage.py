@@ -94,7 +94,8 @@ def trouble(path: str | Path, error: OSError, setting: str = "storage") -> str |
     elif number in DENIED:
         what = f"may not be written; correct its permissions, or choose another {setting},"
     elif number == errno.ELOOP:
-        what = f"holds a link where a file belongs ({error.filename}); remove the link,"
+        which = f" ({error.filename})" if error.filename else ""
+        what = f"holds a link where a file belongs{which}; remove the link,"
     elif number in GONE:
         what = f"is gone; mount it again, or correct {setting},"
     elif not is_uri(path):

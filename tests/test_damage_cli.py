@@ -75,3 +75,52 @@ def test_a_damaged_ledger_is_told_by_every_verb_and_can_be_accepted(sweep):
     assert found is not None
     Path(found[1]).rename(found[2])
     assert call("status", run_dir).exit_code == 0 and call("plan", sweep).exit_code == 0
+
+
+def test_a_ledger_that_is_no_longer_one_is_told(sweep):
+    """A folder where a file was, a file where the folder was, all of it emptied or gone."""
+    store = Path(call("prepare", sweep).stdout.splitlines()[0])
+    run_dir = store.parents[1] / "demo"
+    spec, data = parse_spec(sweep.read_text()), load_manifest(store)
+    first = Ledger(run_dir)
+    first.append("plan", **plan_entry(spec, data, planned_runs(spec, data)))
+    Ledger(run_dir).append("session", pid=1)  # notes the first one's file
+    (run_dir / "tune").mkdir()
+    whole = run_dir.with_name("whole")
+    shutil.copytree(run_dir, whole)
+    ledger = run_dir / "ledger"
+    file = ledger / f"{first.name}.jsonl"
+
+    def into_a_folder():
+        file.unlink()
+        file.mkdir()
+
+    def into_a_link():
+        file.unlink()
+        file.symlink_to(file)
+
+    def into_a_file():
+        shutil.rmtree(ledger)
+        ledger.write_text("x")
+
+    def emptied():
+        for each in ledger.iterdir():
+            each.write_bytes(b"")
+
+    for harm, said in (
+        (into_a_folder, f"{file} is missing: it held"),
+        (into_a_link, f"{file} is missing: it held"),
+        (into_a_file, f"{ledger} is no folder, as a ledger is"),
+        (emptied, f"{ledger} holds no entry, and {run_dir}/tune says that runs were trained"),
+        (lambda: shutil.rmtree(ledger), f"{ledger} holds no entry"),
+    ):
+        harm()
+        for words in (("plan", sweep), ("status", run_dir), ("report", run_dir), ("ask", run_dir)):
+            assert said in refused(*words), (said, words)
+        shutil.rmtree(run_dir)
+        shutil.copytree(whole, run_dir)
+    assert call("plan", sweep).exit_code == 0
+    for each in ledger.iterdir():  # the way out of a lost file is open for the last one too
+        each.rename(f"{each}.damaged")
+        Path(f"{each}.damaged").write_bytes(b"")
+    assert call("plan", sweep).exit_code == 0
