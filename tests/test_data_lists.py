@@ -50,6 +50,15 @@ def test_a_history_column_shares_the_items_ids(tmp_path):
     assert store.manifest.history_mean_length == pytest.approx(np.mean(lengths))
 
 
+@pytest.mark.parametrize(("written", "warned"), [("i{}", False), ("{}", True), ("i{}0", True)])
+def test_a_history_of_other_ids_than_the_items_is_warned_of(tmp_path, written, warned):
+    log = bag_log()
+    log["item"] = [f"i{1 + i % 9}" for i in range(N)]
+    log["before"] = [[written.format(1 + (i + k) % 9) for k in range(i % 3)] for i in range(N)]
+    told = store_of(tmp_path, log, columns={"history": "before"}).manifest.warnings
+    assert any("none of its" in w and "'before'" in w for w in told) == warned
+
+
 @pytest.mark.parametrize("task", ["next_item", "click"])
 def test_rows_that_list_a_users_events_are_those_events(tmp_path, task):
     """Yambda's sequential layout: the same store as of one event a row."""

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from recscale.data.build import Built
-from recscale.data.layout import CHUNK_ROWS, DataError, open_array
-from recscale.spec import CriteoData, DataSpec, SyntheticData
+from recscale.data.layout import CHUNK_ROWS, HISTORY_ITEMS, DataError, open_array
+from recscale.spec import CriteoData, DataSpec, EventsData, SyntheticData
 
 VALUES_PER_ROW = 0.5
 """From here on a column has nearly one value a row: most are met once in training."""
@@ -102,6 +102,28 @@ def idle_warnings(folder: Path, built: Built) -> list[str]:
     return [
         f"{', '.join(idle)}: {each} in all {built.n_train:,} training rows, which teaches nothing; "
         "check what the log has there, or leave such columns out"
+    ]
+
+
+def history_warnings(data: DataSpec, folder: Path, built: Built) -> list[str]:
+    """A sentence where a history column and the item column hold nothing in common."""
+    if not isinstance(data, EventsData) or not data.columns.history:
+        return []
+    plain = [t for t in built.tables if not t.bag]
+    at = next(i for i, t in enumerate(plain) if t.name == built.history)
+    ids, past = open_array(folder, "ids"), open_array(folder, HISTORY_ITEMS)
+    taken = np.zeros(plain[at].rows, bool)
+    for rows in _training(built):
+        taken[ids[rows, at]] = True
+    taken[0] = False  # whatever is no value of the training rows
+    if not len(past) or any(
+        taken[past[begin : begin + CHUNK_ROWS]].any() for begin in range(0, len(past), CHUNK_ROWS)
+    ):
+        return []
+    return [
+        f"data.columns.history {data.columns.history!r}: none of its {len(past):,} values is an "
+        f"item of {data.columns.item!r} in the training rows, so that what a user took says "
+        "nothing of what is shown; check that both columns write items in one way"
     ]
 
 

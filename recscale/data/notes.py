@@ -102,8 +102,8 @@ def choice_notes(data: EventsData | PublishedData, clock: Settled) -> dict[str, 
         )
     if data.columns.dense:
         notes["dense"] = (
-            "sign(x) log(1 + |x|), then by mean and sd of the training rows; missing is 0, true 1 "
-            "and false 0"
+            "sign(x) log(1 + |x|), then by mean and sd of the training rows; missing and infinite "
+            "values are 0 then, true is 1 and false 0 before"
         )
     return notes
 

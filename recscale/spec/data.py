@@ -143,7 +143,7 @@ class Columns(Frozen):
     their mean, which is the same for equal weights."""
     dense: tuple[Column, ...] = ()
     """Columns of numbers x: the model sees sign(x) log(1 + |x|), standardised on the training
-    rows, and 0 where a value is missing."""
+    rows, and 0 where a value is missing or infinite."""
     history: Column | None = None
     """Of task click: a list column of the items that the user took before the row, oldest first,
     in place of the history that is made from the events themselves."""
