@@ -224,7 +224,7 @@ def test_runs_that_diverge_before_their_first_evaluation_are_records(
     """First, last and between others; then all of a sweep."""
     wild = SWEEP.replace("[4, 8, 16]", "4").replace("[16, 32]", "16")
     wild = wild.replace("rows: 60000", "rows: 8000").replace("retries: 2", f"workers: {workers}")
-    some = wild.replace("64}", "64, learning_rate: {tune: [1e30, 2, 2e30, 1, 3e30]}}")
+    some = wild.replace("64}", "64, learning_rate: {tune: [1e30, 2, 2.5e30, 3, 4e30]}}")
     sweep = sweep_file(some)
     plan = json.loads(finish("plan", sweep, "--json").stdout)
     ended = finish("run", sweep)
@@ -235,7 +235,7 @@ def test_runs_that_diverge_before_their_first_evaluation_are_records(
     assert all(r.error and not r.curve for r in records.values() if r.status == "diverged")
     assert set(starts(Ledger(tmp_path / "runs" / "kill")).values()) == {1}
 
-    every = some.replace("2, 2e30, 1, 3e30", "3e30").replace("name: kill", "name: all")
+    every = some.replace("2, 2.5e30, 3, 4e30", "4e30").replace("name: kill", "name: all")
     ended = finish("run", sweep_file(every, "all.yaml"))
     assert "Traceback" not in ended.stdout + ended.stderr, ended.stdout + ended.stderr
     records = Ledger(tmp_path / "runs" / "all").attempts()
