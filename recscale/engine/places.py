@@ -49,9 +49,10 @@ def check_places(storage: str, name: str, log: str | None, warm_start: str | Non
 
 def _ours(folder: Path) -> str | None:
     """What a folder is that sweeps keep for themselves; None for another one."""
-    if (folder / MANIFEST).exists() and array_path(folder, CHECKSUMS).exists():
+    if all(map(os.path.exists, (folder / MANIFEST, array_path(folder, CHECKSUMS)))):
         return "a prepared store"
-    return "a run directory" if next(folder.glob(f"ledger/*{SUFFIX}"), None) else None
+    entries = glob.iglob(f"{glob.escape(str(folder))}/ledger/*{SUFFIX}")
+    return "a run directory" if any(entries) else None
 
 
 def _in_the_way(place: str) -> str | None:
