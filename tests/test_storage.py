@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -233,6 +234,19 @@ def test_a_run_directory_that_vanishes_is_not_begun_anew(tmp_path):
     with pytest.raises(StorageError, match=f"{tmp_path}/runs is gone; mount it again"):
         ledger.append("alive")
     assert not (tmp_path / "runs").exists()
+
+
+def test_what_tune_passes_on_in_words_is_the_sentence_again():
+    """Whatever of ours raised it in Tune's loop: the searcher, a callback, the rule that stops."""
+    from recscale.engine.sweep import _of_no_run
+
+    try:
+        raise StorageError("/shared/runs is gone; mount it again")
+    except StorageError:
+        words = traceback.format_exc()
+    told = _of_no_run(f"Trial failed:\n{words}\n")
+    assert isinstance(told, StorageError) and str(told) == "/shared/runs is gone; mount it again"
+    assert _of_no_run("ValueError: of one run") is None
 
 
 FULL = """
