@@ -142,7 +142,7 @@ _REST = ("samples_per_s", "workers", "resumed", "reason", "error", "finished_at"
 
 
 def _row(r: RunRecord, out: str | None) -> dict[str, object]:
-    cost, final, best = r.spent, r.final, r.best
+    cost, final, best = r.trained, r.final, r.best
     row: dict[str, object] = {
         **r.config.model.model_dump(),
         **r.config.train.model_dump(),

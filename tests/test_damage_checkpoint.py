@@ -20,7 +20,7 @@ from recscale.data.store import Store
 from recscale.planner import planned_runs
 from recscale.run import RunConfig
 from recscale.train import checkpoint
-from recscale.train.checkpoint import Checkpoints
+from recscale.train.checkpoint import Checkpoints, Source
 from recscale.train.host import PlainHost
 from recscale.train.loop import _Training, train
 
@@ -54,7 +54,8 @@ def load(run, opened) -> Callable[[Path], tuple[object, list[str], list[torch.Te
     made = _Training(run, opened, PlainHost())
 
     def one(folder: Path):
-        checkpoints = Checkpoints(folder, run.fingerprint, 60, made.model, made.optimizers)
+        own = [Source(str(folder), run.fingerprint)]
+        checkpoints = Checkpoints(own, 60, made.model, made.optimizers)
         with torch.no_grad():
             for x in numbers(made.model.state_dict()):
                 x.fill_(7.0)

@@ -19,7 +19,7 @@ from recscale.planner import Flight, Launch, Spend, Stop, Wait, decide, held, pl
 from recscale.run import RunRecord
 from recscale.spec import BudgetSpec
 from recscale.specfile import SpecError, parse_spec
-from recscale.spend import flight, kept
+from recscale.spend import Resting, flight
 from recscale.study import Study, plan_entry
 
 SWEEP = """
@@ -123,7 +123,7 @@ def test_a_start_whose_checkpoint_is_gone_trains_nothing_and_says_so(tmp_path: P
         heart.began(0)
     heart.end()
     (told,) = ledger.starts()
-    assert told.flop == 0 and told.usd > 0 and kept([told]) == {PLANNED[0].run_id: 0}
+    assert told.flop == 0 and told.usd > 0 and Resting([told]).states == {PLANNED[0].run_id: ()}
 
 
 @given(quiet=st.floats(0, 1e6), next_s=st.floats(0, 1e4), workers=st.integers(1, 8))

@@ -158,8 +158,9 @@ def run_job(job: Job, rank: int, world: int, send: Any, drain: Callable[[], floa
     if rank == 0:
         resized = any(s.launch == job.launch for s in ledger.starts())
         heart = Heart(ledger.append, job, world, resized)
-    monitor = samples = None
-    checkpoints = f"{job.run_dir}/checkpoints/{job.run_id}"
+    monitor = samples = kept = None
+    anytime = run.train.schedule == "anytime"
+    checkpoints = f"{job.run_dir}/checkpoints/{run.place.trajectory}"
     tell = functools.partial(ledger.append, run_id=job.run_id)
     try:
         if heart:
@@ -173,10 +174,11 @@ def run_job(job: Job, rank: int, world: int, send: Any, drain: Callable[[], floa
             host = RayHost(rank, world, checkpoints, every_s, send, drain, monitor, heart, tell)
             outcome = train(run, store, host)
         samples = outcome.samples
+        kept = outcome.kept if anytime else None
     finally:
         if heart:
             with suppress(StorageError):  # of a place that is gone: it shows when more is written
-                heart.end(samples)
+                heart.end(samples, kept)
         if monitor:
             monitor.ended()
     if heart:
@@ -186,8 +188,9 @@ def run_job(job: Job, rank: int, world: int, send: Any, drain: Callable[[], floa
         except StorageError as error:
             kept = rescue(record, ledger.root, f"{ledger.name}{SUFFIX}")
             raise StorageError(f"{error}; {kept}") from error
-        with guarded(checkpoints):
-            remove(*filesystem(checkpoints))
+        if not anytime:
+            with guarded(checkpoints):
+                remove(*filesystem(checkpoints))
 
 
 def _starts(ledger: Ledger, heart: Heart) -> list[Start]:

@@ -124,10 +124,10 @@ def _from_ledger(key, path: str, spec: SweepSpec, data: Manifest, target: Target
     for r in records:
         if r.run_id in out or r.final is None:
             continue
-        row = values(r.config.model, r.config.train, r.spent)
+        row = values(r.config.model, r.config.train, r.trained)
         at = [row[v] for v in spec.law_variables if v in row]
         if len(at) == len(spec.law_variables) and min(at) > 0:
-            cost = in_unit(r.spent, target.unit)
+            cost = in_unit(r.trained, target.unit)
             loss = r.final.columns()[spec.law_loss]
             rows.append({"at": at, "loss": loss, "cost": cost})
     return rows, [r.run_id for r in records if r.status == "done"]

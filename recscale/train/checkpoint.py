@@ -7,7 +7,8 @@ workers. Training stops only while the state is copied to memory; a thread write
 group of its own among the ranks. A checkpoint counts once `facts.json`, written last, is in its
 folder. It vouches for every other file, by size and CRC-32, and names its run. A checkpoint of
 which anything differs is set aside, by another name of its `facts.json`, and the run goes on from
-an older one or from its start. Only the newest is kept.
+an older one or from its start. Of its folder only the newest is kept, and what lies beyond its own
+end: a trajectory's folder holds the state in which its last run left it.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ import json
 import math
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow.fs as pafs
 import torch.distributed as dist
@@ -32,6 +34,7 @@ from torch.distributed.checkpoint.staging import BlockingAsyncStager
 
 from recscale.crc import vouched, with_crc
 from recscale.storage import filesystem, guarded, read, remove, write
+from recscale.train.average import Average
 from recscale.train.dcpfiles import Reader, Writer
 from recscale.train.optim import Optimizers
 
@@ -60,17 +63,33 @@ def interval(cost_s: float, most_s: float, failure_s: float = FAILURE_S) -> floa
     return min(most_s, math.sqrt(2 * cost_s * failure_s))
 
 
+class Source(NamedTuple):
+    """A folder of checkpoints, a path or URI that all ranks share."""
+
+    root: str
+    name: str
+    """Of the run or trajectory whose checkpoints they are; they bear it."""
+    most: int | None = None
+    """Steps of the latest that is of use, where others than this run write here."""
+
+
 class Checkpoints:
-    """The checkpoints of one run in the folder `root`, a path or URI that all ranks share. Every
+    """The checkpoints of one run, written to the first of its sources and read from all. Every
     rank makes one and calls its methods together with the others."""
 
     def __init__(
-        self, root: str | Path, run: str, most_s: float, model: Any, optimizers: Optimizers
+        self,
+        sources: Sequence[Source],
+        most_s: float,
+        model: Any,
+        optimizers: Optimizers,
+        average: Average | None = None,
     ):
-        """run: fingerprint of the run whose checkpoints they are."""
-        self.place, self.run, self.most_s = str(root), run, most_s
-        self.fs, self.root = filesystem(root)
-        self.model, self.optimizers = model, optimizers
+        self.place, self.name, _ = sources[0]
+        self.fs, self.root = filesystem(self.place)
+        self.sources = [s._replace(root=filesystem(s.root)[1]) for s in sources]
+        self.most_s = most_s
+        self.model, self.optimizers, self.average = model, optimizers, average
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
         self.group = _gloo(dist.group.WORLD) if self.world > 1 else None  # type: ignore[arg-type]
         self.cost_s = FIRST_COST_S
@@ -104,10 +123,10 @@ class Checkpoints:
     def _newest(self) -> tuple[str | None, dict[str, Any]]:
         """The newest checkpoint of which nothing differs, and its facts, on every rank."""
         while True:
-            newest = self._same(_latest(self.fs, self.root))
+            newest, name = self._same(self._latest())
             if newest is None:
                 return None, {}
-            facts, wrong = self._same(self._facts(newest) if self.rank == 0 else ({}, ""))
+            facts, wrong = self._same(self._facts(newest, name) if self.rank == 0 else ({}, ""))
             if not wrong:
                 mine = sorted(facts.pop("files").items())[self.rank :: self.world]
                 wrong = "".join(self._each(self._differing(newest, mine)))
@@ -118,13 +137,21 @@ class Checkpoints:
                 self.fs.move(f"{newest}/{FACTS}", f"{newest}/{DAMAGED}")
             self._each("")  # nobody looks again before it is done
 
-    def _facts(self, folder: str) -> tuple[dict[str, Any], str]:
-        """Facts of a checkpoint, or what is wrong with them: the file's name first."""
+    def _latest(self) -> tuple[str | None, str]:
+        """The newest complete checkpoint of any source, and the source's name."""
+        each = [(_latest(self.fs, s.root, s.most), s.name) for s in self.sources]
+        return max(each, key=lambda e: -1 if e[0] is None else _step(e[0]))
+
+    def _facts(self, folder: str, name: str) -> tuple[dict[str, Any], str]:
+        """Facts of a checkpoint of `name`, or what is wrong with them: the file's name first."""
         facts = vouched(_read_or(self.fs, f"{folder}/{FACTS}"))
         if facts is None or "files" not in facts:
             return {}, f"{FACTS} is damaged, or of an earlier version"
-        if facts.pop("run", None) != self.run:
+        if facts.pop("run", None) != name:
             return {}, f"{FACTS} is of another run"
+        made = facts.pop("recscale", None)
+        if self.average and made != version("recscale"):
+            return {}, f"{FACTS} is of recscale {made}, and this is {version('recscale')}"
         return facts, ""
 
     def _differing(self, folder: str, files: list[tuple[str, list[int]]]) -> str:
@@ -206,17 +233,19 @@ class Checkpoints:
             files = {name: s for sums in self._each(writer.sums) for name, s in sums.items()}
             if self.rank == 0:
                 # beside the tensors: a dict without tensors breaks loading on another world size
-                whole = with_crc({**facts, "run": self.run, "files": files})
+                about = {"run": self.name, "recscale": version("recscale")}
+                whole = with_crc({**facts, **about, "files": files})
                 write(self.fs, f"{folder}/{FACTS}", json.dumps(whole).encode())
                 self.kept = step
-                for old in _checkpoints(self.fs, self.root):
-                    if old != folder:
+                for old, complete in _checkpoints(self.fs, self.root).items():
+                    if old < folder or not complete:
                         remove(self.fs, old)
         self.write_s = time.monotonic() - begun
 
     def _state(self) -> dict[str, Any]:
         model, optimizers = self.model.state_dict(), self.optimizers.both.state_dict()
-        return {"model": model, "optimizers": optimizers}
+        mean = {"average": self.average.state} if self.average else {}
+        return {"model": model, "optimizers": optimizers, **mean}
 
 
 def latest(root: str | Path) -> str | None:
@@ -224,9 +253,13 @@ def latest(root: str | Path) -> str | None:
     return _latest(*filesystem(root))
 
 
-def _latest(fs: pafs.FileSystem, root: str) -> str | None:
-    complete = _checkpoints(fs, root)
-    return max((path for path in complete if complete[path]), default=None)
+def _latest(fs: pafs.FileSystem, root: str, most: int | None = None) -> str | None:
+    complete = [path for path, whole in _checkpoints(fs, root).items() if whole]
+    return max((p for p in complete if most is None or _step(p) <= most), default=None)
+
+
+def _step(path: str) -> int:
+    return int(path.rpartition(PREFIX)[2])
 
 
 def _read_or(fs: pafs.FileSystem, path: str) -> bytes:
@@ -261,7 +294,8 @@ def _checkpoints(fs: pafs.FileSystem, root: str) -> dict[str, bool]:
     complete: dict[str, bool] = {}
     for info in found:
         step, _, name = info.path[below:].partition("/")
-        if info.type == pafs.FileType.File and step.startswith(PREFIX):
+        digits = step.removeprefix(PREFIX)
+        if info.type == pafs.FileType.File and digits != step and digits.isdigit():
             path = info.path[:below] + step
             complete[path] = complete.get(path, False) or name == FACTS
     return complete
