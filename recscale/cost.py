@@ -123,6 +123,13 @@ def estimate(
     )
 
 
+def portion(cost: Cost, share: float) -> Cost:
+    """The cost of a share of a run."""
+    scaled = ("train_flop", "eval_flop", "lookup_bytes", "time_s", "gpu_hours", "usd")
+    amounts = {k: share * getattr(cost, k) for k in scaled}
+    return cost.model_copy(update={"samples": round(share * cost.samples), **amounts})
+
+
 def priced(worker_s: float, resources: ResourcesSpec) -> tuple[float, float]:
     """(GPU-hours, $) of `worker_s` seconds of one worker."""
     hours = worker_s / 3600

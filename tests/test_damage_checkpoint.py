@@ -16,6 +16,7 @@ from harm import harms, put
 from test_train import Killed, Mortal, quality
 from workers import spawn
 
+from recscale import states
 from recscale.data.store import Store
 from recscale.planner import planned_runs
 from recscale.run import RunConfig
@@ -87,7 +88,7 @@ def test_every_byte_of_a_checkpoint(kept, load, tmp_path):
                 gone = name == "facts.json" and harmed is None  # as if it had never been whole
                 assert bool(aside) != gone and all(f"{name} is" in told for told in aside), what
                 assert all(bool((x == 7).all()) for x in found), "a damaged state was loaded"
-                assert checkpoint.latest(case) is None and load(case)[1] == []  # once, not for ever
+                assert states.latest(case) is None and load(case)[1] == []  # once, not for ever
             else:
                 assert facts == truth and not aside, (name, what)
                 assert all(torch.equal(a, b) for a, b in zip(found, sound, strict=True)), what

@@ -86,36 +86,77 @@ def users_of(rows: Split) -> tuple[np.ndarray, np.ndarray]:
 class TrainStream:
     """The targets of a training split in the order in which they are learnt."""
 
-    def __init__(self, rows: Split, length: int, seed: int):
-        """length: positions of a window, S."""
-        users, events = users_of(rows)
-        pieces = -(-events // length)
-        user = np.repeat(users, pieces)
-        nth = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-        size = np.minimum(np.repeat(events, pieces) - nth * length, length)
-        self._windows = Windows(user + nth * length, size, user, size)
-        self._seed = seed
+    def __init__(self, rows: Split, length: int, seed: int, nested: bool = False):
+        """length: positions of a window, S. nested: the first pass is that over all training rows,
+        as far as the split goes; see `nested_windows`."""
+        self._rows, self._length, self._seed, self._nested = rows, length, seed, nested
         self._epoch = -1
 
     def __len__(self) -> int:
         """Targets: the rows of the split."""
-        return int(self._windows.length.sum())
+        return len(self._rows)
 
     def windows(self, epoch: int, begin: int, end: int) -> Windows:
         """The windows that hold targets [begin, end) of an epoch, cut and scored accordingly.
         Each epoch has an order of its own."""
         if epoch != self._epoch:
-            rng = np.random.default_rng([self._seed, epoch])
-            self._shuffled = self._windows.take(rng.permutation(len(self._windows.length)))
-            self._ends = np.cumsum(self._shuffled.length)
+            self._ordered = self._order(epoch)
+            self._ends = np.cumsum(self._ordered.length)
             self._epoch = epoch
         first, last = np.searchsorted(self._ends, [begin, end - 1], side="right")
-        cut = self._shuffled.take(slice(first, last + 1))
+        cut = self._ordered.take(slice(first, last + 1))
         ends = self._ends[first : last + 1]
         starts = ends - cut.length
         length = np.minimum(ends, end) - starts
         scored = np.minimum(ends, end) - np.maximum(starts, begin)
         return Windows(cut.begin, length, cut.user, scored)
+
+    def _order(self, epoch: int) -> Windows:
+        if self._nested and epoch == 0:
+            return nested_windows(self._rows.store, self._length, self._seed)
+        users, events = users_of(self._rows)
+        windows = _pieces(users, np.zeros_like(events), events, self._length)
+        rng = np.random.default_rng([self._seed, epoch])
+        return windows.take(rng.permutation(len(windows.length)))
+
+
+def nested_windows(store: Store, length: int, seed: int) -> Windows:
+    """All training targets in an order of which every data fraction is the beginning, so that a
+    run over a larger one can go on with a smaller one's.
+
+    In hash order rows lie user by user, and so do the windows. In time order, windows of all rows
+    at once would show a fraction the future of its users: windows end at the moments up to which
+    1, 1/2, 1/4, ... of the rows lie, and are shuffled between two such moments alone. So a fraction
+    sees no row later than those of the next power of 1/2; at such a power it is the past exactly.
+    """
+    n = store.manifest.n_train
+    if store.manifest.order == "hash":
+        begin = store.arrays["history_begin"][:n]
+        users, first, events = np.unique(begin, return_index=True, return_counts=True)
+        by_row = np.argsort(first)
+        return _pieces(users[by_row], np.zeros_like(events), events[by_row], length)
+    edges = [0, *sorted({n >> k for k in range(n.bit_length())} - {0})]
+    known, before = np.empty(0, np.int64), np.empty(0, np.int64)
+    blocks = []
+    for nth, edge in enumerate(edges[1:]):
+        users, events = users_of(Split(store, 0, edge))
+        done = np.zeros_like(events)
+        done[np.searchsorted(users, known)] = before
+        block = _pieces(users, done, events, length)
+        rng = np.random.default_rng([seed, 0, nth])
+        blocks.append(block.take(rng.permutation(len(block.length))))
+        known, before = users, events
+    return Windows(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
+
+
+def _pieces(users: np.ndarray, done: np.ndarray, events: np.ndarray, length: int) -> Windows:
+    """Each user's events from the `done`-th up to `events` in pieces of `length`."""
+    left = events - done
+    pieces = -(-left // length)
+    nth = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    user = np.repeat(users, pieces)
+    size = np.minimum(np.repeat(left, pieces) - nth * length, length)
+    return Windows(user + np.repeat(done, pieces) + nth * length, size, user, size)
 
 
 def eval_windows(store: Store, length: int) -> Windows:

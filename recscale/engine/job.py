@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from recscale.cost import TRAIN_OVER_FORWARD, estimate, priced
+from recscale.cost import TRAIN_OVER_FORWARD, estimate, portion, priced
 from recscale.manifest import Manifest
 from recscale.planner import PlanError
 from recscale.run import Cost, RunConfig, RunRecord, Status, Way
@@ -86,7 +86,7 @@ def finished_record(job: Job, data: Manifest, outcome: Any, starts: Sequence[Sta
         status=outcome.status,
         reason=job.reason,
         curve=tuple(outcome.curve),
-        estimated=part(planned, to_train(planned.samples, took_over.samples)),
+        estimated=portion(planned, to_train(planned.samples, took_over.samples)),
         measured=_measured(run, data, needs, planned, outcome, took_over),
         trajectory="" if place.trajectory == job.run_id else place.trajectory,
         whole=_measured(run, data, needs, planned, outcome, Way()) if took_over.samples else None,
@@ -156,13 +156,6 @@ def cut_record(
         hardware=hardware(),
         error=error,
     )
-
-
-def part(cost: Cost, share: float) -> Cost:
-    """The cost of a share of a run."""
-    scaled = ("train_flop", "eval_flop", "lookup_bytes", "time_s", "gpu_hours", "usd")
-    amounts = {k: share * getattr(cost, k) for k in scaled}
-    return cost.model_copy(update={"samples": round(share * cost.samples), **amounts})
 
 
 def _measured(

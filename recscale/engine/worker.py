@@ -22,11 +22,12 @@ from recscale.engine.drain import NodeDrain
 from recscale.engine.heart import Heart
 from recscale.engine.job import Job, check_version, finished_record
 from recscale.engine.monitor import RunMonitor
+from recscale.engine.rests import folder, make_room
 from recscale.ledger import SUFFIX, Ledger, finished
 from recscale.manifest import StoreError
 from recscale.rescue import rescue
 from recscale.run import CurvePoint
-from recscale.spend import Start
+from recscale.spend import BEAT, Start, found
 from recscale.storage import StorageError, filesystem, guarded, remove
 
 
@@ -160,7 +161,7 @@ def run_job(job: Job, rank: int, world: int, send: Any, drain: Callable[[], floa
         heart = Heart(ledger.append, job, world, resized)
     monitor = samples = kept = None
     anytime = run.train.schedule == "anytime"
-    checkpoints = f"{job.run_dir}/checkpoints/{run.place.trajectory}"
+    checkpoints = folder(job.run_dir, run.place.trajectory)
     tell = functools.partial(ledger.append, run_id=job.run_id)
     try:
         if heart:
@@ -188,9 +189,12 @@ def run_job(job: Job, rank: int, world: int, send: Any, drain: Callable[[], floa
         except StorageError as error:
             kept = rescue(record, ledger.root, f"{ledger.name}{SUFFIX}")
             raise StorageError(f"{error}; {kept}") from error
-        if not anytime:
-            with guarded(checkpoints):
-                remove(*filesystem(checkpoints))
+        if anytime:
+            for trajectory in make_room(job.run_dir, job.needs.resting_bytes):
+                ledger.append(BEAT, **found(trajectory, 0))
+            return
+        with guarded(checkpoints):
+            remove(*filesystem(checkpoints))
 
 
 def _starts(ledger: Ledger, heart: Heart) -> list[Start]:

@@ -9,11 +9,11 @@ import heapq
 import itertools
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from recscale.cost import estimate
+from recscale.cost import estimate, portion
 from recscale.families import ModelConfig, Rates
 from recscale.manifest import Manifest
 from recscale.planner.checks import PlanError, check, check_memory, idle_values, wild_rates
@@ -135,7 +135,8 @@ def decide(
     if not free:
         return Wait("the runs that are left go on with trainings that are under way")
     resting = Resting(starts)
-    following, needs = min(((p, rest(p, resting, slower)) for p in free), key=lambda n: n[1].flop)
+    each = [(p, expected(p.cost, slower).times(rest(p, resting))) for p in free]
+    following, needs = min(each, key=lambda n: n[1].flop)
     if (committed + needs).within(budget):
         return Launch((following,), following.reason)
     if in_flight:
@@ -160,36 +161,35 @@ def held(
     settled = {r.run_id for r in attempts if r.settled}
     open_runs = [p for p in planned if p.run_id not in settled]
     committed, found = spent(attempts, starts), []
-    for run, need in ahead(open_runs, starts, max(1.0, pace(attempts))):
-        committed += need
+    slower = max(1.0, pace(attempts))
+    for run, share in ahead(open_runs, starts):
+        committed += expected(run.cost, slower).times(share)
         if not committed.within(budget):
             break
         found.append(run.run_id)
     return found
 
 
-def ahead(
-    runs: Iterable[Planned], starts: Sequence[Start] = (), slower: float = 1.0
-) -> Iterator[tuple[Planned, Spend]]:
-    """Runs in the order in which `decide` launches them one by one, each with what is still to
-    spend on it by then: from its checkpoint, or from the state that the last run of its training
-    leaves."""
+def ahead(runs: Iterable[Planned], starts: Sequence[Start] = ()) -> Iterator[tuple[Planned, float]]:
+    """Runs in the order in which `decide` launches them one by one, each with the share of it that
+    is still to train by then: from its checkpoint, or from the state that the last run of its
+    training leaves."""
     resting, of = Resting(starts), defaultdict[str, list[Planned]](list)
     places: dict[str, int] = {}
     for p in runs:
         of[p.place.trunk].append(p)
         places[p.run_id] = len(places)
 
-    def cheapest(trunk: str) -> tuple[float, int, Planned, Spend]:
-        each = [(p, rest(p, resting, slower)) for p in of[trunk]]
-        p, need = min(each, key=lambda n: n[1].flop)
-        return need.flop, places[p.run_id], p, need
+    def cheapest(trunk: str) -> tuple[float, int, Planned, float]:
+        each = [(p, rest(p, resting)) for p in of[trunk]]
+        p, share = min(each, key=lambda n: n[1] * n[0].cost.train_flop)
+        return share * p.cost.train_flop, places[p.run_id], p, share
 
     heads = [cheapest(trunk) for trunk in of]
     heapq.heapify(heads)
     while heads:
-        _, _, p, need = heapq.heappop(heads)
-        yield p, need
+        _, _, p, share = heapq.heappop(heads)
+        yield p, share
         trunk = p.place.trunk
         of[trunk].remove(p)
         resting.leave(p.place.trajectory, p.cost.samples, p.cost.samples)
@@ -197,10 +197,19 @@ def ahead(
             heapq.heappush(heads, cheapest(trunk))
 
 
-def rest(run: Planned, resting: Resting, slower: float = 1.0) -> Spend:
-    """What is still to spend on a run that goes on from the newest state on its way."""
-    share = to_train(run.cost.samples, resting.of(run.place, run.cost.samples))
-    return expected(run.cost, slower).times(share)
+def rest(run: Planned, resting: Resting) -> float:
+    """The share that is still to train of a run, which goes on from the newest state on its way;
+    what it costs is that share of `run.cost`."""
+    return to_train(run.cost.samples, resting.of(run.place, run.cost.samples))
+
+
+def increments(planned: Iterable[Planned]) -> list[Planned]:
+    """Runs that nobody has begun, in the order of `decide`, each with what it adds to the cost of
+    those before it; its samples stay those at its end. A decayed run adds all that it costs."""
+    return [
+        replace(p, cost=portion(p.cost, share).model_copy(update={"samples": p.cost.samples}))
+        for p, share in ahead(planned)
+    ]
 
 
 def pace(attempts: Iterable[RunRecord]) -> float:

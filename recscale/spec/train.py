@@ -35,7 +35,7 @@ below 175 on the click world, and 0.01 to 0.03 on a Markov chain."""
 
 WARMUP = 0.05
 """Share of the steps of a decayed run in which its rate rises, where the sweep does not say."""
-WARMUP_STEPS = 100
+WARMUP_STEPS = 25
 """Steps for which the rate rises under schedule `anytime`, likewise."""
 
 RATES = (1e-9, 1e4)
@@ -86,7 +86,7 @@ class TrainSpec(Frozen):
     """Share of the steps in which the rate rises; after them it falls linearly to zero. Left out:
     0.05. Of schedule `decayed` alone."""
     warmup_samples: Whole | None = None
-    """Samples in which the rate rises under schedule `anytime`. Left out: 100 batches."""
+    """Samples in which the rate rises under schedule `anytime`. Left out: 25 batches."""
     eval_points: Annotated[Count, Field(le=64)] = 6
     """Evaluations along the run: at the end and at halvings of its samples before it."""
     sgd_after: Fraction | None = None
@@ -183,6 +183,10 @@ class ResourcesSpec(Frozen):
     checkpoint_s: Positive = 60
     """The most seconds between checkpoints, hence of work that a kill can cost. Within it the
     interval follows from what a checkpoint costs; see `recscale.train.checkpoint.interval`."""
+    resting_bytes: Positive = 20e9
+    """Bytes that the states of trainings at rest may take together under `storage`, of schedule
+    `anytime`: a later run goes on from there. Beyond that those are removed whose training costs
+    least for their bytes; what they hold would be trained again."""
     concurrent: Count | None = None
     """Runs side by side at most. A cluster that scales itself is asked for room for all of them
     at once; left out, for one more than it holds now."""

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch.distributed._shard.sharded_tensor import Shard, ShardedTensor
 
-POWER = 3.0
-MOVES = 16
+POWER = 8.0
+MOVES = 32
 """Moves between two powers of two, at least; then twice as many until the next."""
 BLOCK = 1 << 20  # weights exchanged at once
 

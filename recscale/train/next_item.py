@@ -36,7 +36,10 @@ class NextItemTask:
         self.below = np.cumsum(self.share)
         self.catalogue = np.arange(len(self.share))
         self.stream = TrainStream(
-            store.train(train.data_fraction), model.sequence_length, train.seed
+            store.train(train.data_fraction),
+            model.sequence_length,
+            train.seed,
+            nested=train.schedule == "anytime",
         )
         self.steps_per_epoch = steps(train, store.manifest) // train.epochs
         self.eval_batches = _batches(store, model.sequence_length)
