@@ -75,6 +75,10 @@ class Start(Frozen):
     """Of the run, where it is a point of one; see `recscale.run.Place`."""
     end: int = 0
     """Samples at which it ends, likewise."""
+    trunk: str = ""
+    """From which its trajectory branches off, if it does."""
+    fork: int = 0
+    """Samples at which it does."""
     origin: int | None
     """Samples of the checkpoint that it went on from; None while it loads."""
     kept: int | None
@@ -142,7 +146,12 @@ class Resting:
         """Name of a run or trajectory -> samples of each state."""
         told = [s for s in starts if s.kept is not None]
         for s in sorted(told, key=lambda s: s.order):  # it may find less than an earlier one left
-            self.leave(s.trajectory or s.run_id, s.kept or 0, s.end if s.trajectory else None)
+            name, origin, kept = s.trajectory or s.run_id, s.origin or 0, s.kept or 0
+            if s.trunk:
+                there = self.states.get(s.trunk, ())
+                self.states[s.trunk] = tuple(x for x in there if x <= origin or x > s.fork)
+                kept = kept if kept > s.fork or kept > origin else 0  # else it lies on the trunk
+            self.leave(name, kept, s.end if s.trajectory else None)
 
     def leave(self, name: str, samples: int, end: int | None) -> None:
         """A run that ends at `end` has left a state; what was there up to its end is gone."""

@@ -63,6 +63,28 @@ def test_a_sweep_spends_what_its_ledger_says_and_never_more_than_its_budget(
     play(tmp_path_factory.mktemp("sim"), SPEC, PLANNED, seed)
 
 
+POINTS = parse_spec(
+    SWEEP.replace("[4, 8, 16]", "[4, 8]").replace(
+        "[0.02, 0.06], batch_size: 512",
+        "[0.02, 0.04, 0.08], epochs: [1, 2], batch_size: 512, schedule: anytime",
+    )
+)
+TRAJECTORIES = planned_runs(POINTS, DATA)
+
+
+@settings(
+    max_examples=10_000 if LONG else 60,
+    deadline=None,
+    derandomize=not LONG,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    phases=[Phase.explicit, Phase.generate],
+)
+@given(seed=st.integers(0, 2**32))
+def test_points_of_a_training_that_go_on_from_each_other_do_so_too(tmp_path_factory, seed: int):
+    """Likewise, of runs that share trainings, whose states are lost and branch off."""
+    play(tmp_path_factory.mktemp("sim"), POINTS, TRAJECTORIES, seed)
+
+
 HUNT = """
 name: hunt
 data: {source: synthetic}

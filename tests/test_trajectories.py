@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -15,13 +14,14 @@ from test_engine import checkpointed, done, finish, started, starts, until
 from recscale.ledger import Ledger
 from recscale.run import RunRecord
 from recscale.spend import spent
+from recscale.study import Study
 
 pytestmark = with_ray
 
 SWEEP = """
 name: way
 data: {source: synthetic, rows: 60000, users: 500, items: 300}
-model: {family: dlrm, embedding_dim: [4, 8], mlp_width: 16, sequence_length: 6}
+model: {family: dlrm, embedding_dim: 4, mlp_width: 16, sequence_length: 6}
 train: {data_fraction: [0.1, 0.5, 1.0], batch_size: 64, schedule: anytime}
 budget: {flop: 1e15}
 resources: {checkpoint_s: 0.2, retries: 3}
@@ -59,19 +59,20 @@ def test_kills_of_workers_and_the_driver_on_the_way_change_no_loss(sweep_file, t
     sweep = sweep_file(SWEEP)
     run_dir = tmp_path / "runs" / "way"
     ledger = Ledger(run_dir)
-
-    for _ in range(2):
+    for wanted in (0, 1):
         with started("run", sweep) as driver:
-            victim = until(lambda: done(ledger) and checkpointed(run_dir, ledger), driver)
+            victim = until(
+                lambda: len(done(ledger)) > wanted and checkpointed(run_dir, ledger),  # noqa: B023
+                driver,
+            )
             os.kill(victim["pid"], signal.SIGKILL)
             until(lambda: starts(ledger)[victim["run_id"]] > 1, driver)  # noqa: B023
-            until(lambda: checkpointed(run_dir, ledger), driver)
             driver.send_signal(signal.SIGKILL)
             driver.wait()
     again = finish("run", sweep)
     assert again.returncode in (0, 3), again.stdout + again.stderr
-    facts = json.loads(finish("status", run_dir, "--json").stdout)
-    assert facts["planned"] == facts["done"] == 6 and not facts["failed"]
+    study = Study.open(str(run_dir))
+    assert study.count("done") == len(study.planned) == 3 and not study.count("failed")
     check(ledger)
 
     calm = sweep_file(SWEEP.replace("name: way", "name: calm"), "calm.yaml")
@@ -81,17 +82,13 @@ def test_kills_of_workers_and_the_driver_on_the_way_change_no_loss(sweep_file, t
     assert losses(done(undisturbed)) == losses(done(ledger))
     # nobody trains a sample twice
     used, records = spent(undisturbed.attempts(), undisturbed.starts()), done(undisturbed)
-    assert used.flop == pytest.approx(sum(r.spent.train_flop for r in records))
-    last = {points[-1].run_id for points in by_trajectory(records).values()}
-    assert used.flop == pytest.approx(
-        sum(r.trained.train_flop for r in records if r.run_id in last)
-    )
+    assert used.flop == pytest.approx(max(r.trained.train_flop for r in records))
 
 
 def test_a_larger_fraction_goes_on_and_a_lost_state_is_said(sweep_file, tmp_path):
     """Asked for later; then with its state gone, and cut."""
-    short = SWEEP.replace("[0.1, 0.5, 1.0]", "[0.1, 0.5]").replace("[4, 8]", "4")
-    whole = SWEEP.replace("[4, 8]", "4")
+    short = SWEEP.replace("[0.1, 0.5, 1.0]", "[0.1, 0.5]")
+    whole = SWEEP
     run_dir = tmp_path / "runs" / "way"
     finish("run", sweep_file(short))
     (place,) = (run_dir / "checkpoints").iterdir()
@@ -130,14 +127,14 @@ def test_states_at_rest_take_no_more_than_they_may(sweep_file, tmp_path):
     ended = finish("run", sweep_file(little))
     assert ended.returncode in (0, 3), ended.stdout
     ledger = Ledger(tmp_path / "runs" / "way")
-    assert len(done(ledger)) == 4
+    assert len(done(ledger)) == 2
     assert not list((tmp_path / "runs" / "way").glob("checkpoints/*/step-*"))
     assert all(r.whole is None for r in done(ledger))
 
 
 @slow
 def test_a_trajectory_on_two_workers(sweep_file, tmp_path):
-    two = SWEEP.replace("[4, 8]", "4").replace("retries: 3", "retries: 3, workers: 2")
+    two = SWEEP.replace("retries: 3", "retries: 3, workers: 2")
     assert finish("run", sweep_file(two)).returncode in (0, 3)
     ledger = Ledger(tmp_path / "runs" / "way")
     check(ledger)

@@ -57,7 +57,7 @@ class Heart:
         self.hold_s = HOLD_S if resized else 0.0
         self.id = uuid.uuid4().hex[:12]
         place = job.run.place
-        self.trajectory = place.trajectory if place.trajectory != job.run_id else ""
+        self.place = place if place.trajectory != job.run_id else None
         self.total = self.look = 0
         self.flop_per_sample = 0.0
         self.origin: int | None = None
@@ -146,6 +146,15 @@ class Heart:
             self.promised = min(self.total, self.position + ahead)
         self._tell(BEAT)
 
+    def _where(self) -> dict[str, Any]:
+        """On which training the run lies, if others do as well."""
+        if self.place is None:
+            return {}
+        found = {"trajectory": self.place.trajectory, "end": self.total}
+        if self.place.trunk == self.place.trajectory:
+            return found
+        return {**found, "trunk": self.place.trunk, "fork": self.total // self.place.epochs}
+
     def _tell(self, kind: str, over: bool = False, **more: Any) -> None:
         now = self.now()
         next_s = 0.0 if over else self.interval()
@@ -158,7 +167,7 @@ class Heart:
             "launch": self.job.launch,
             "workers": self.world,
             "next_s": next_s,
-            **({"trajectory": self.trajectory, "end": self.total} if self.trajectory else {}),
+            **self._where(),
             "origin": self.origin,
             "kept": self.kept,
             "samples": samples,

@@ -120,6 +120,13 @@ def _from_ledger(key, path: str, spec: SweepSpec, data: Manifest, target: Target
             f"sweep's is {data.fingerprint[:12]}): losses on different data follow different "
             "laws; leave it out, or use the data it was made with"
         )
+    now = spec.train.schedule
+    records = [r for r in records if r.config.train.schedule == now]
+    if not records:
+        raise PlanError(
+            f"{key}: its runs are of another schedule than {now}, and follow another law; leave "
+            "it out, or take their train.schedule"
+        )
     out, rows = left_out(records, spec.law.below_baseline), []
     for r in records:
         if r.run_id in out or r.final is None:
@@ -138,6 +145,9 @@ def _from_table(path: str, spec: SweepSpec, target: Target) -> list[dict[str, An
     if "enters_law" in frame:  # a table that `recscale report` wrote
         frame = frame[frame["enters_law"].astype(bool)]
     frame = pd.DataFrame(frame)
+    if "protocol" in frame:
+        own = frame["protocol"].isna() | (frame["protocol"] == spec.train.schedule)
+        frame = pd.DataFrame(frame[own])
     points = check(frame, spec.law_variables, spec.law_loss, cost=FIELDS[target.unit])
     x, cost = np.exp(points.logx), np.exp(points.rank)
     return [
