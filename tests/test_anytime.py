@@ -18,7 +18,7 @@ from recscale.specfile import SpecError, parse_spec
 from recscale.train import average
 from recscale.train.average import share, stride
 from recscale.train.host import PlainHost
-from recscale.train.loop import Outcome, _Training, train
+from recscale.train.loop import _Training, train
 from recscale.train.optim import schedule
 
 SWEEP = """
@@ -152,6 +152,7 @@ def test_each_run_goes_on_where_the_one_before_rests(runs, opened, tmp_path):
     points = [train(run, opened, Mortal(tmp_path)) for run in runs]
     for run, one, other in zip(runs, alone, points, strict=True):
         assert quality(other) == quality(one)
+        assert [p.metrics for p in other.curve] == [p.metrics for p in one.curve]
         assert other.whole.samples == one.whole.samples == other.kept
         assert other.resumed == 0 and run.place == runs[0].place
     ends = [0, *(o.whole.samples for o in points)]
@@ -227,8 +228,21 @@ def test_passes_over_a_fraction_branch_off_the_first_one(opened, data, tmp_path)
     assert came == {(0.25, 1): 0, (0.25, 2): 1, (0.5, 1): 1, (0.25, 3): 2, (0.5, 3): 2}
 
 
-def quality_of(outcome: Outcome) -> list[tuple]:
-    return [(p.samples, p.eval_loss) for p in outcome.curve]
+def test_progressive_validation_is_the_loss_of_batches_before_they_are_learnt(runs, opened):
+    outcome = train(runs[1], opened, PlainHost())
+    training = _Training(runs[1], opened, PlainHost())
+    before = []
+    for step in range(training.total):
+        with torch.no_grad():
+            part = training.task.loss(training.model, step)
+        before.append((float(part.loss), part.untrained))
+        training._step(step)
+    last = outcome.curve[-1]
+    power = 1 << (training.total.bit_length() - 1)
+    lost, untrained = (sum(b[i] for b in before[power // 2 :]) for i in (0, 1))
+    n = training.total - power // 2
+    assert last.metrics["progressive_loss"] == pytest.approx(lost / n, rel=1e-5)
+    assert last.metrics["progressive_ne"] == pytest.approx(lost / untrained, rel=1e-5)
 
 
 def test_a_trajectory_goes_on_on_another_number_of_workers(runs, opened, store, tmp_path):

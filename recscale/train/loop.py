@@ -9,9 +9,8 @@ from __future__ import annotations
 import math
 import time
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -19,99 +18,17 @@ import torch.distributed as dist
 from recscale.cost import TRAIN_OVER_FORWARD, eval_schedule, steps
 from recscale.data.store import Store
 from recscale.models.contract import build
-from recscale.run import CurvePoint, RunConfig, Spectrum, Way
+from recscale.run import CurvePoint, RunConfig, Way
 from recscale.train.average import Average
 from recscale.train.checkpoint import Checkpoints, Source
-from recscale.train.divergence import Judgement
 from recscale.train.host import Host
 from recscale.train.optim import Optimizers, schedule
+from recscale.train.progress import Outcome, Progress
 from recscale.train.sharding import ensure_process_group, shard
 from recscale.train.spectrum import spectra
 from recscale.train.task import task_of
 
 WATCH_STEPS = 50  # steps between looks at the loss and the clock: each look waits for the device
-
-
-@dataclass
-class Outcome:
-    """What a training came to; the same on every rank."""
-
-    status: Literal["done", "diverged"]
-    curve: list[CurvePoint]
-    before: Way
-    """Where this run took over the training of another; nowhere, where it began it."""
-    whole: Way
-    """Where it has ended."""
-    workers: int
-    """At the end."""
-    resumed: int
-    peak_bytes: int
-    kept: int = 0
-    """Samples of the state from which the training can go on; rank 0 knows."""
-    error: str | None = None
-    probes: dict[str, float | None] = field(default_factory=dict)
-    spectra: dict[str, Spectrum] = field(default_factory=dict)
-
-    @property
-    def samples(self) -> int:
-        return self.whole.samples
-
-    @property
-    def time_s(self) -> float:
-        """Of this run alone, as the next."""
-        return self.whole.time_s - self.before.time_s
-
-    @property
-    def worker_s(self) -> float:
-        return self.whole.worker_s - self.before.worker_s
-
-
-@dataclass
-class _Progress:
-    """The part of a checkpoint that is plain facts."""
-
-    step: int = 0
-    time_s: float = 0.0
-    worker_s: float = 0.0
-    resumed: int = 0
-    curve: list[CurvePoint] = field(default_factory=list)
-    """Of all runs of the training so far."""
-    loss_sum: float = 0.0
-    loss_samples: int = 0
-    judgement: Judgement = Judgement()
-    run_id: str = ""
-    """Whose state it is; of a decayed run empty: nobody else goes on with it."""
-    ended: bool = False
-    """Whether that run has come to its end."""
-    error: str | None = None
-    """Why the training has diverged, if it has."""
-    before: Way = Way()
-    """Where that run took over the training of another."""
-    unjudged: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Of the samples since the last regular look: nats lost, those of the untrained model, and how
-    many they are."""
-
-    def facts(self) -> dict[str, Any]:
-        return {**vars(self), "curve": [p.model_dump() for p in self.curve]}
-
-    @classmethod
-    def restore(cls, facts: dict[str, Any], run_id: str, batch: int) -> _Progress:
-        """The progress of `run_id`, whose own state or another's the facts are of."""
-        curve = [CurvePoint.model_validate(p) for p in facts["curve"]]
-        restored = {
-            "curve": curve,
-            "judgement": Judgement(*facts["judgement"]),
-            "before": Way(*facts.get("before", ())),
-            "resumed": facts["resumed"] + 1,
-        }
-        found = cls(**{**facts, **restored})
-        if found.run_id == run_id:
-            return found
-        if found.ended:
-            done = found.step * batch
-            found.before = Way(done, found.time_s, found.worker_s, len(curve))
-        found.run_id, found.ended, found.resumed = run_id, False, 0
-        return found
 
 
 def train(config: RunConfig, store: Store, host: Host) -> Outcome:
@@ -155,9 +72,7 @@ class _Training:
             if self.checkpoints.set_aside:
                 host.damaged(self.checkpoints.set_aside)
         run_id = config.run_id if self.anytime else ""
-        self.progress = (
-            _Progress.restore(facts, run_id, batch) if facts else _Progress(run_id=run_id)
-        )
+        self.progress = Progress.restore(facts, run_id, batch) if facts else Progress(run_id=run_id)
         host.began(self.progress.step * batch)
         self.earlier = self.progress.time_s, self.progress.worker_s
         # what was summed since the last look; what a checkpoint has of it is all ranks'
@@ -189,7 +104,9 @@ class _Training:
             if error is None and evaluates:
                 error = self._evaluate()
             if self.anytime and is_power(progress.step):
-                progress.loss_sum, progress.loss_samples = 0.0, 0
+                loss, untrained, samples = self.seen
+                progress.octave = loss, untrained, samples
+                progress.loss_sum, progress.untrained_sum, progress.loss_samples = 0.0, 0.0, 0
             if error:
                 progress.error = error
             elif self.checkpoints and progress.step < self.total and self._due(self.checkpoints):
@@ -258,14 +175,18 @@ class _Training:
         loss, untrained, samples = sums.tolist()
         batch, kept = self.config.train.batch_size, self.checkpoints.kept if self.checkpoints else 0
         self.host.looked(progress.step * batch, loss / samples, kept * batch)
-        self.seen = progress.loss_sum + loss, progress.loss_samples + round(samples)
+        self.seen = (
+            progress.loss_sum + loss,
+            progress.untrained_sum + untrained,
+            progress.loss_samples + round(samples),
+        )
         if self.anytime and not self._regular(progress.step):
             progress.unjudged = loss, untrained, samples
             return None  # where a run ends, one that goes on does not look
         progress.unjudged = 0.0, 0.0, 0.0
         self.pending.zero_()
         self.pending_untrained = self.pending_samples = 0.0
-        progress.loss_sum, progress.loss_samples = self.seen
+        progress.loss_sum, progress.untrained_sum, progress.loss_samples = self.seen
         progress.judgement = progress.judgement.hear(loss, untrained)
         limit = self.config.train.diverge_above
         if not progress.judgement.diverged(limit):
@@ -289,15 +210,26 @@ class _Training:
             samples=samples,
             train_flop=samples * self.flop_per_sample,
             time_s=self._elapsed()[0],
-            train_loss=self.seen[0] / self.seen[1],
+            train_loss=self.seen[0] / self.seen[2],
             eval_loss=found.loss,
-            metrics=found.metrics,
+            metrics={**found.metrics, **self._progressive()},
         )
         progress.curve.append(point)
         if not self.anytime:  # there a mean is over the samples since a power of two
-            progress.loss_sum, progress.loss_samples = 0.0, 0
+            progress.loss_sum, progress.untrained_sum, progress.loss_samples = 0.0, 0.0, 0
         self.host.report(point)
         return None
+
+    def _progressive(self) -> dict[str, float]:
+        """Progressive validation: the loss of the batches since the last power of two of the steps
+        but one, a half to three quarters of the way, each before it was learnt. Of the weights as
+        they were, and not of their mean; of the first pass alone."""
+        first = self.progress.step * self.config.train.epochs <= self.total
+        if not (self.anytime and first):
+            return {}
+        each = zip(self.progress.octave, self.seen, strict=True)
+        loss, untrained, samples = (before + since for before, since in each)
+        return self.task.progressive(loss / samples, untrained / samples)
 
     def _evaluated(self) -> AbstractContextManager[None]:
         """The model with the weights that are evaluated."""

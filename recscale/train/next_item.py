@@ -107,6 +107,11 @@ class NextItemTask:
         metrics[f"eval_coverage{COVERAGE_AT}"] = float(coverage.double().mean())
         return Evaluated(float(loss.mean()), metrics)
 
+    def progressive(self, loss: float, untrained: float) -> dict[str, float]:
+        model = self.model
+        other = model.negatives or model.dropout or model.dropout_top
+        return {} if other else {"progressive_loss": loss}
+
     @torch.no_grad()
     def probe(self, model: Any) -> dict[str, float | None]:
         def answer(batch: Positions) -> torch.Tensor:
