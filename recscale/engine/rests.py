@@ -56,12 +56,14 @@ def missing(run_dir: str, open_runs: Iterable[Planned], starts: Sequence[Start])
             for p in runs
             if now.of(p.place, p.cost.samples) < resting.of(p.place, p.cost.samples)
         ]
+        if not which:  # it had written more than it came to tell
+            continue
         lost = ", ".join(f"{n:,}" for n in told if n not in there)
         what = "; ".join(wrong) or f"{place}: the state of {lost} samples is gone"
         begin = f"from {max(there):,} samples on" if there else "from the start"
         more = f" and {len(which) - SHOWN} more" if len(which) > SHOWN else ""
-        runs_ = ", ".join(which[:SHOWN]) + more
-        said.append(f"{what}: {runs_ or 'what goes on there'} will be trained again {begin}")
+        named = ", ".join(which[:SHOWN]) + more
+        said.append(f"{what}: {named} will be trained again {begin}")
     return Missing(tuple(entries), tuple(said))
 
 

@@ -27,12 +27,14 @@ from recscale.cost import TRAIN_OVER_FORWARD
 from recscale.data.prepare import prepare
 from recscale.data.store import Store
 from recscale.families import AnyModelSpec
-from recscale.planner import training
+from recscale.planner import planned_runs, training
 from recscale.run import RunConfig
 from recscale.spec import DataSpec, SweepSpec
+from recscale.train import average
 from recscale.train.average import Average
 from recscale.train.host import PlainHost
-from recscale.train.loop import Outcome, train
+from recscale.train.loop import _Training, train
+from recscale.train.progress import Outcome
 
 FRACTIONS = (0.05, 0.1, 0.2, 0.5, 1.0)
 CLICK, NEXT = ("dlrm", "dcnv2", "wukong"), ("decoder", "hstu")
@@ -76,8 +78,7 @@ def grid(store: Store, data: dict, family: str, schedule: str, seed: int, share:
 
 
 def compare(asked: argparse.Namespace) -> None:
-    work = Path(tempfile.mkdtemp()) if asked.work is None else asked.work
-    work.mkdir(exist_ok=True)
+    work = asked.work
     named = asked.logs.split(",")
     for log, (data, fraction) in logs(asked.retail, Path(asked.bandit), work, named).items():
         store = Store.open(prepare(TypeAdapter(DataSpec).validate_python(data), work / "stores"))
@@ -100,33 +101,46 @@ def compare(asked: argparse.Namespace) -> None:
                       flush=True)  # fmt: skip
 
 
-def overhead() -> None:
-    """Of the mean, amortised over the first 1,000 and 10,000 steps."""
+def overhead(work: Path) -> None:
+    """What the mean takes beside a step of a dlrm, in CPU time of this process, and its memory."""
     torch.set_num_threads(1)
-    from recscale.train import average
-
-    for rows, dim, widths in ((10_000, 8, (64, 32)), (1_000_000, 16, (512, 256))):
-        table = torch.nn.Embedding(rows, dim)
-        dense = [torch.nn.Linear(a, b) for a, b in ((13, widths[0]), widths, (widths[1], dim))]
-        model = torch.nn.ModuleList([table, *dense])
-        size = sum(p.numel() for p in model.parameters()) * 4
-        gc.collect()
-        before = _resident()
-        mean = Average(model)
-        with mean.in_place():
-            pass
-        grown = _resident() - before
-        times = []
-        for _ in range(5):
-            begun = time.perf_counter()
+    world = {"source": "synthetic", "rows": 100_000}
+    for users, items, dim, width, batch in (
+        (2000, 1000, 8, 32, 128), (2000, 1000, 16, 256, 1024), (200_000, 50_000, 16, 256, 1024),
+    ):  # fmt: skip
+        data = {**world, "users": users, "items": items}
+        store = Store.open(prepare(TypeAdapter(DataSpec).validate_python(data), work / "stores"))
+        model = {"family": "dlrm", "embedding_dim": dim, "mlp_width": width}
+        made = SweepSpec.model_validate(
+            {"name": "bench", "data": data, "model": model, "budget": {"flop": 1e30},
+             "train": {"schedule": "anytime", "batch_size": batch}}
+        )  # fmt: skip
+        (planned,) = planned_runs(made, store.manifest)
+        run = _Training(planned.config, store, PlainHost())
+        mean, run.average = run.average, None
+        assert mean
+        steps, moves = [], []
+        for step in range(40):
+            begun = time.process_time()
+            run._step(step)
+            middle = time.process_time()
             mean.after(1)
-            times.append(time.perf_counter() - begun)
-        move = sorted(times)[2]
-        for steps in (1000, 10_000):
-            moves = sum(average.share(s) is not None for s in range(1, steps + 1))
-            each = 1e3 * move * moves / steps
-            print(f"{rows} rows x {dim}: a move {1e3 * move:.2f} ms, {moves} in {steps} steps, "
-                  f"{each:.3f} ms a step; memory {grown / size:.3f} x one copy")  # fmt: skip
+            steps.append(middle - begun)
+            moves.append(time.process_time() - middle)
+        weights = sum(m.numel() for _, m in mean._pairs)
+        took, move = (sorted(each)[len(each) // 2] for each in (steps, moves))
+        shares = []
+        for n in (500, 2000, 10_000):
+            count = sum(average.share(s) is not None for s in range(1, n + 1))
+            shares.append(f"{100 * count * move / n / took:.2f} % of {n} steps")
+        print(f"{weights:,} weights, batch {batch}: a step {1e3 * took:.2f} ms, a move "
+              f"{1e3 * move:.3f} ms: {', '.join(shares)}", flush=True)  # fmt: skip
+    model = torch.nn.Embedding(1_000_000, 32)  # so large that its memory is not taken from a pool
+    gc.collect()
+    before = _resident()
+    with Average(model).in_place():
+        grown = (_resident() - before) / (4 * model.weight.numel())
+    print(f"{model.weight.numel():,} weights: memory {grown:.3f} x one copy")
 
 
 def _resident() -> int:
@@ -147,7 +161,12 @@ def main() -> None:
     parse.add_argument("--work", type=Path, default=None)
     parse.add_argument("--overhead", action="store_true")
     asked = parse.parse_args()
-    overhead() if asked.overhead else compare(asked)
+    asked.work = asked.work or Path(tempfile.mkdtemp())
+    asked.work.mkdir(exist_ok=True)
+    if asked.overhead:
+        overhead(asked.work)
+    else:
+        compare(asked)
 
 
 if __name__ == "__main__":
