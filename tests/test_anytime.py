@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from planted_study import DATA
+from planted_study import SWEEP as PLANTED
 from test_train import Killed, Mortal, group, quality
 
 from recscale.cost import estimate, eval_schedule, steps
@@ -261,12 +263,24 @@ def test_a_trajectory_goes_on_on_another_number_of_workers(runs, opened, store, 
 
 
 # -- identity, cost and refusals -------------------------------------------------------------------
-def test_ids_of_decayed_runs_are_as_they_were(small, data):
-    """Literals without what is new, and the digits that they gave on 2026-11-29."""
-    for p in planned_runs(small, data):
-        literals = p.config.model_dump(exclude_defaults=True)["train"]
-        assert not {"schedule", "warmup_samples"} & literals.keys()
-        assert p.config.place == (p.run_id, p.run_id, 1)
+SEQUENCE = """
+name: s
+data: {source: synthetic, task: next_item}
+model: {family: decoder, sequence_width: 16, dropout: 0.1}
+train: {batch_size: 64, sgd_after: 0.5, precision: bfloat16, warmup: 0.2}
+budget: {flop: 1e18}
+"""
+
+
+def test_ids_of_decayed_runs_are_as_they_were():
+    """Before there was another schedule, on 2026-11-29."""
+    before = {
+        PLANTED: "dlrm-d16-rall-w128-s1-f0.02-x1-seed0-74805ee5",
+        SEQUENCE: "decoder-l2-d16-h1-s50-f1-x1-seed0-2a8ece95",
+    }
+    for text, run_id in before.items():
+        first = planned_runs(parse_spec(text), DATA)[0]
+        assert first.run_id == run_id and first.place == (run_id, run_id, first.place.epochs)
 
 
 def test_an_anytime_run_is_another_run(data):

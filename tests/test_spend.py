@@ -73,7 +73,7 @@ TRAJECTORIES = planned_runs(POINTS, DATA)
 
 
 @settings(
-    max_examples=10_000 if LONG else 60,
+    max_examples=10_000 if LONG else 30,
     deadline=None,
     derandomize=not LONG,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],

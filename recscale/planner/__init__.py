@@ -18,6 +18,7 @@ from recscale.planner.fixed import (
     pace,
     planned_runs,
     remarks,
+    rest,
     training,
 )
 from recscale.planner.idle import idle_options
@@ -25,7 +26,7 @@ from recscale.planner.lawful import misnamed
 from recscale.planner.replay import replay
 from recscale.planner.search import decide_search
 from recscale.planner.state import Progress, Warm
-from recscale.spend import Flight, Spend, Start, spent
+from recscale.spend import Flight, Resting, Spend, Start, spent
 
 __all__ = [
     "Decision",
@@ -35,6 +36,7 @@ __all__ = [
     "Planned",
     "Problem",
     "Progress",
+    "Resting",
     "Spend",
     "Start",
     "Stop",
@@ -55,6 +57,7 @@ __all__ = [
     "problem",
     "remarks",
     "replay",
+    "rest",
     "spent",
     "training",
 ]

@@ -83,7 +83,9 @@ class TrainSpec(Frozen):
     """`decayed`: the rate falls to zero at the planned end of each run. `anytime`: it stays, and
     what is evaluated is a mean of the weights, so that nothing depends on where a run ends: all
     data fractions and epochs of one architecture, rate and seed are points of one training, which
-    each later one goes on with. Runs of both never enter one law."""
+    each later one goes on with. Runs of both never enter one law. A fraction is the same rows under
+    both, but of next-item models under `data.order` time: there a fraction of one training is drawn
+    from the rows up to the next of 1, 1/2, 1/4, ... of the log."""
     warmup: Probability | None = None
     """Share of the steps in which the rate rises; after them it falls linearly to zero. Left out:
     0.05. Of schedule `decayed` alone."""
