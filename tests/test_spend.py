@@ -66,7 +66,8 @@ def test_a_sweep_spends_what_its_ledger_says_and_never_more_than_its_budget(
 POINTS = parse_spec(
     SWEEP.replace("[4, 8, 16]", "[4, 8]").replace(
         "[0.02, 0.06], batch_size: 512",
-        "[0.02, 0.04, 0.08], epochs: [1, 2], batch_size: 512, schedule: anytime",
+        "[0.02, 0.04, 0.08], epochs: [1, 2], batch_size: 512, schedule: anytime, "
+        "warmup_samples: 512",
     )
 )
 TRAJECTORIES = planned_runs(POINTS, DATA)
@@ -99,7 +100,9 @@ budget: {flop: FLOP}
 @pytest.mark.parametrize("seed", range(40 if LONG else 2))
 def test_a_search_that_is_extended_twice_never_crosses_its_budget(tmp_path: Path, seed: int):
     """Every second one of schedule `anytime`, whose runs go on with each other's trainings."""
-    text = HUNT.replace("batch_size: 512", "batch_size: 512, schedule: anytime")
+    text = HUNT.replace(
+        "batch_size: 512", "batch_size: 512, schedule: anytime, warmup_samples: 512"
+    )
     assert play_search(tmp_path, (text, HUNT)[seed % 2], seed) >= 8
 
 
