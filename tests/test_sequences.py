@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from data_files import events_spec, prepared, sequence_log
 
-from recscale.data.sequences import TrainStream, Windows, eval_windows, positions
+from recscale.data.sequences import TrainStream, Windows, edges, eval_windows, positions
 from recscale.data.store import Store
 
 S = 6
@@ -150,13 +150,18 @@ def test_the_first_pass_of_a_nested_stream_is_the_start_of_that_over_all_rows(ma
         p = positions(store, mine)
         seen += p.event[p.scored].tolist()
     assert len(set(seen)) == len(seen)
-    # every one is a row, and none is later than the next power of 1/2
+    # every one is a row, and none lies beyond the next edge
     place = {event: row for row, event in enumerate(events_of(store))}
     last = max(place[event] for event in seen)
-    if store.manifest.order == "hash":
-        assert last < len(rows)
-    else:
-        assert last < min(e for e in (n >> k for k in range(9)) if e >= len(seen))
+    assert last < min(e for e in edges(n, store.manifest.order) if e >= len(seen))
+
+
+@pytest.mark.parametrize("order", ["time", "hash"])
+@pytest.mark.parametrize("n", [1, 2, 7, 1000, 999_983])
+def test_edges_are_at_powers_of_a_half_and_end_with_the_rows(n, order):
+    found = edges(n, order)
+    assert found[-1] == n and found[0] >= 1 and len(set(found)) == len(found)
+    assert {n >> k for k in range(n.bit_length())} <= {*found}
 
 
 def events_of(store: Store) -> list[int]:
@@ -175,10 +180,10 @@ def test_a_nested_stream_has_every_training_event_once(made):
     p = positions(store, TrainStream(store.train(), S, 0, nested=True).windows(0, 0, n))
     assert sorted(p.event[p.scored].tolist()) == sorted(events_of(store))
     assert p.lengths.max() <= S
-    if store.manifest.order == "time":
-        orders = [TrainStream(store.train(), S, seed, nested=True).windows(0, 0, n).begin
-                  for seed in (0, 1)]  # fmt: skip
-        assert not np.array_equal(*orders)
+    orders = [
+        TrainStream(store.train(), S, seed, nested=True).windows(0, 0, n).begin for seed in (0, 1)
+    ]
+    assert not np.array_equal(*orders)
 
 
 def test_further_passes_are_over_the_fraction_alone(made):

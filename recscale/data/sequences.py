@@ -124,29 +124,32 @@ def nested_windows(store: Store, length: int, seed: int) -> Windows:
     """All training targets in an order of which every data fraction is the beginning, so that a
     run over a larger one can go on with a smaller one's.
 
-    In hash order rows lie user by user, and so do the windows. In time order, windows of all rows
-    at once would show a fraction the future of its users: windows end at the moments up to which
-    1, 1/2, 1/4, ... of the rows lie, and are shuffled between two such moments alone. So a fraction
-    sees no row later than those of the next power of 1/2; at such a power it is the past exactly.
+    Windows end at some places of the store's order, `edges`, and are shuffled between two of them
+    alone: all at once would show a fraction the future of its users, and none would fill batches
+    with one user. A fraction that ends at an edge is the store's first rows exactly; another one is
+    drawn from those up to the next edge.
     """
-    n = store.manifest.n_train
-    if store.manifest.order == "hash":
-        begin = store.arrays["history_begin"][:n]
-        users, first, events = np.unique(begin, return_index=True, return_counts=True)
-        by_row = np.argsort(first)
-        return _pieces(users[by_row], np.zeros_like(events), events[by_row], length)
-    edges = [0, *sorted({n >> k for k in range(n.bit_length())} - {0})]
-    known, before = np.empty(0, np.int64), np.empty(0, np.int64)
-    blocks = []
-    for nth, edge in enumerate(edges[1:]):
-        users, events = users_of(Split(store, 0, edge))
-        done = np.zeros_like(events)
-        done[np.searchsorted(users, known)] = before
-        block = _pieces(users, done, events, length)
+    begin = store.arrays["history_begin"][: store.manifest.n_train]
+    every = np.unique(begin)
+    done = np.zeros(len(every), np.int64)
+    blocks, top = [], 0
+    for nth, edge in enumerate(edges(len(begin), store.manifest.order)):
+        users, events = np.unique(begin[top:edge], return_counts=True)
+        at = np.searchsorted(every, users)
+        block = _pieces(users, done[at], done[at] + events, length)
+        done[at] += events
         rng = np.random.default_rng([seed, 0, nth])
         blocks.append(block.take(rng.permutation(len(block.length))))
-        known, before = users, events
+        top = edge
     return Windows(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
+
+
+def edges(n: int, order: str) -> list[int]:
+    """Where windows end in a store of n training rows: at 1, 1/2, 1/4, ... of them in time order,
+    where each end cuts users' pasts, and four times as often in hash order, where users are whole.
+    """
+    often = 4 if order == "hash" else 1
+    return sorted({int(n * 2 ** (-k / often)) for k in range(often * n.bit_length())} - {0})
 
 
 def _pieces(users: np.ndarray, done: np.ndarray, events: np.ndarray, length: int) -> Windows:

@@ -84,8 +84,8 @@ class TrainSpec(Frozen):
     what is evaluated is a mean of the weights, so that nothing depends on where a run ends: all
     data fractions and epochs of one architecture, rate and seed are points of one training, which
     each later one goes on with. Runs of both never enter one law. A fraction is the same rows under
-    both, but of next-item models under `data.order` time: there a fraction of one training is drawn
-    from the rows up to the next of 1, 1/2, 1/4, ... of the log."""
+    both, but of next-item models: there a fraction of one training is drawn from the rows up to the
+    next of 1, 1/2, 1/4, ... of the log in `data.order` time, of 1, .84, .71, ... in order hash."""
     warmup: Probability | None = None
     """Share of the steps in which the rate rises; after them it falls linearly to zero. Left out:
     0.05. Of schedule `decayed` alone."""
