@@ -31,7 +31,7 @@ train: {data_fraction: 1.0, batch_size: 64}
 budget: {flop: 1e15}
 resources: {checkpoint_s: 0.5, retries: 2}
 """
-PATIENCE_S = 900
+PATIENCE_S = 400
 
 
 def recscale(*words: str | Path) -> list[str]:
