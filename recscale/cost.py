@@ -16,7 +16,7 @@ from recscale.families import ModelConfig
 from recscale.manifest import Manifest
 from recscale.run import Cost, TrainConfig
 from recscale.spec import ResourcesSpec
-from recscale.values import Frozen
+from recscale.values import Frozen, Schedule
 
 FLOAT = 4  # bytes; weights, activations and optimiser state are float32
 TRAIN_OVER_FORWARD = 3  # backward computes two products of the forward's size
@@ -51,9 +51,15 @@ def steps(train: TrainConfig, data: Manifest) -> int:
     return train.epochs * (rows // train.batch_size)
 
 
-def eval_schedule(total: int, points: int) -> list[int]:
-    """Steps at which a run evaluates: the last, and halvings before it, each once."""
-    return sorted({max(1, total >> k) for k in range(points)}) if total else []
+def eval_schedule(total: int, points: int, schedule: Schedule = "decayed") -> list[int]:
+    """Steps at which a run evaluates: the last, and before it halvings of it or, under `anytime`,
+    powers of two, which the points of a trajectory share; each once."""
+    if not total:
+        return []
+    if schedule == "anytime":
+        top = (total - 1).bit_length()  # 2**top is the first power of two that is no smaller
+        return [1 << k for k in range(max(0, top - points + 1), top)] + [total]
+    return sorted({max(1, total >> k) for k in range(points)})
 
 
 def estimate(
@@ -72,7 +78,7 @@ def estimate(
     n_steps = steps(train, data)
     samples = n_steps * train.batch_size
     train_flop = TRAIN_OVER_FORWARD * forward.total * samples
-    evaluations = len(eval_schedule(n_steps, train.eval_points))
+    evaluations = len(eval_schedule(n_steps, train.eval_points, train.schedule))
     eval_flop = forward.total * data.n_eval * evaluations
 
     # read forward; read and write weight and Adagrad state in the update
@@ -86,6 +92,8 @@ def estimate(
     # row-wise Adagrad keeps one number a row (fbgemm EXACT_ROWWISE_ADAGRAD), Adam two a weight
     optimizer_bytes = FLOAT * (rows + 2 * (dense + head))
     peak_bytes = FLOAT * (table + 2 * (dense + head)) + optimizer_bytes
+    if train.schedule == "anytime":
+        peak_bytes += FLOAT * (table + dense + head)  # their mean
     peak_bytes += FLOAT * train.batch_size * model.activations(data)
     read = ((tables[name].dim, n) for name, n in model.step_lookups(data).items())
     peak_bytes += FLOAT * 2 * sum(dim * n for dim, n in read)  # and their gradients
@@ -113,6 +121,13 @@ def estimate(
         gpu_hours=gpu_hours,
         usd=usd,
     )
+
+
+def portion(cost: Cost, share: float) -> Cost:
+    """The cost of a share of a run."""
+    scaled = ("train_flop", "eval_flop", "lookup_bytes", "time_s", "gpu_hours", "usd")
+    amounts = {k: share * getattr(cost, k) for k in scaled}
+    return cost.model_copy(update={"samples": round(share * cost.samples), **amounts})
 
 
 def priced(worker_s: float, resources: ResourcesSpec) -> tuple[float, float]:

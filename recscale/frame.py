@@ -55,7 +55,9 @@ def left_out(records: Sequence[RunRecord], below_baseline: bool = False) -> dict
     was better for the same architecture and data (lowest final loss, mean over the seeds that all
     factors have finished); or, unless `below_baseline` lets it in, its final loss is no better
     than a baseline. The factor is chosen first, among all that are done: a choice among those that
-    beat a baseline would take the factor with the luckiest seed."""
+    beat a baseline would take the factor with the luckiest seed. Of runs of both schedules those
+    enter of which one ended last: a decayed loss and the loss of a mean of the weights follow laws
+    of their own."""
     out = {r.run_id: r.status for r in records if r.status != "done"}
     groups: dict[str, dict[float, dict[int, RunRecord]]] = defaultdict(lambda: defaultdict(dict))
     for r in records:
@@ -69,7 +71,30 @@ def left_out(records: Sequence[RunRecord], below_baseline: bool = False) -> dict
                 reason = f"learning-rate factor {best:g} was better than {factor:g}"
                 out |= {r.run_id: reason for r in by_seed.values()}
     lost = {} if below_baseline else {r.run_id: below_words(r) for r in records if r.worse_than}
-    return lost | out
+    return lost | _of_the_other_schedule(records) | out
+
+
+def _of_the_other_schedule(records: Sequence[RunRecord]) -> dict[str, str]:
+    done = [r for r in records if r.status == "done"]
+    if not done:
+        return {}
+    now = max(done, key=lambda r: r.finished_at).config.train.schedule
+    reason = f"of another schedule than {now}, of which the newest run is: both never enter one law"
+    return {r.run_id: reason for r in done if r.config.train.schedule != now}
+
+
+def mixed_words(frame: pd.DataFrame) -> str:
+    """Why a table of runs is of no one law: what it says of both schedules that it holds; empty
+    where it holds one, or does not say."""
+    found = frame["protocol"].dropna().astype(str).value_counts() if "protocol" in frame else {}
+    if len(found) < 2:
+        return ""
+    each = " and ".join(f"{n} of {name}" for name, n in sorted(found.items()))
+    first = min(found)
+    return (
+        f"protocol: the table holds runs of several schedules ({each}), whose losses follow laws "
+        f"of their own; keep one, such as --where \"protocol == '{first}'\""
+    )
 
 
 def below_words(record: RunRecord) -> str:
@@ -128,7 +153,7 @@ def _columns(records: Sequence[RunRecord], wanted: Sequence[str]) -> list[str]:
             *probes, *_REST]  # fmt: skip
 
 
-_IDENTITY = ("run_id", "status", "enters_law", "left_out", "worse_than", "family")
+_IDENTITY = ("run_id", "status", "enters_law", "left_out", "worse_than", "family", "protocol")
 _TRAINING = ("epochs", "data_fraction", "batch_size", "rate_factor", "seed")
 _COSTS = (
     "table_params", "dense_params", "head_params", "non_embedding_params", "table_rows", "samples",
@@ -138,17 +163,29 @@ _COSTS = (
 )  # fmt: skip
 FORESEEN = (*_TRAINING, *_COSTS)
 """Columns of every run that are known before it runs; the sizes of its family besides."""
-_REST = ("samples_per_s", "workers", "resumed", "reason", "error", "finished_at")
+_REST = (
+    "trajectory",
+    "increment_flop",
+    "samples_per_s",
+    "workers",
+    "resumed",
+    "reason",
+    "error",
+    "finished_at",
+)
 
 
 def _row(r: RunRecord, out: str | None) -> dict[str, object]:
-    cost, final, best = r.spent, r.final, r.best
+    cost, final, best = r.trained, r.final, r.best
     row: dict[str, object] = {
         **r.config.model.model_dump(),
         **r.config.train.model_dump(),
         **cost.model_dump(exclude={"forward"}),
         "forward_flop": cost.forward.total,
         "unique_samples": unique_samples(cost, r.config.train),
+        "protocol": r.config.train.schedule,
+        "trajectory": r.trajectory or None,
+        "increment_flop": r.spent.train_flop,
         "run_id": r.run_id,
         "status": r.status,
         "enters_law": out is None,

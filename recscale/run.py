@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from recscale.families import AnyModelConfig, Flop
-from recscale.values import Frozen, Precision
+from recscale.values import Frozen, Precision, Schedule
 
 START = 2
 """Of how models start and draw their first weights: an equal config with another start is another
@@ -25,6 +25,11 @@ MASKS = 1
 """Of how dropout's masks are drawn, likewise; of runs with dropout. 1: by sample and step."""
 
 
+ANYTIME = 1
+"""Of schedule `anytime`, likewise: which mean of the weights is evaluated, and in which order rows
+are learnt. 1: `recscale.train.average` and `recscale.data.sequences`."""
+
+
 class TrainConfig(Frozen):
     data_fraction: float
     batch_size: int
@@ -34,14 +39,31 @@ class TrainConfig(Frozen):
     rate_factor: float
     """On both rates: the value of `learning_rate.tune` that this run tries."""
     warmup: float
+    """Share of the steps; 0 under schedule `anytime`, which has `warmup_samples`."""
     eval_points: int
     diverge_above: float
     sgd_after: float | None = None
     """Share of the steps after which SGD takes over from Adam; None: never."""
     sgd_rate: float | None = None
     precision: Precision = "float32"
+    schedule: Schedule = "decayed"
+    warmup_samples: int | None = None
+    """Under `anytime`; None under `decayed`."""
     probes: tuple[str, ...] = ()
     seed: int
+
+
+class Place(NamedTuple):
+    """Where a run lies: under schedule `anytime` all data fractions and epochs of one architecture,
+    rates and seed are points of one training. All have the first pass in common; what passes over
+    a fraction again branches off at its end. A decayed run is a training of its own."""
+
+    trajectory: str
+    """Name of the part on which it ends: the trunk, or its branch."""
+    trunk: str
+    """Name of the training."""
+    epochs: int
+    """Passes at its end."""
 
 
 class RunConfig(Frozen):
@@ -60,10 +82,22 @@ class RunConfig(Frozen):
         `dlrm-d16-rall-w64-s2-f0.1-x1-seed0-1f0c9a3e`."""
         t = self.train
         passes = f"-e{t.epochs}" if t.epochs > 1 else ""
-        return (
-            f"{self.model.name}{passes}-f{t.data_fraction:g}-x{t.rate_factor:g}-seed{t.seed}"
-            f"-{self.fingerprint[:8]}"
-        )
+        return self._named(f"{passes}-f{t.data_fraction:g}")
+
+    @property
+    def place(self) -> Place:
+        t = self.train
+        if t.schedule == "decayed":
+            return Place(self.run_id, self.run_id, t.epochs)
+        at = {"data_fraction": 1.0, "epochs": 1}
+        trunk = self.model_copy(update={"train": t.model_copy(update=at)})._named("")
+        own = trunk if t.epochs == 1 else f"{trunk}-f{t.data_fraction:g}"
+        return Place(own, trunk, t.epochs)
+
+    def _named(self, point: str) -> str:
+        t = self.train
+        ends = f"-x{t.rate_factor:g}-seed{t.seed}-{self.fingerprint[:8]}"
+        return f"{self.model.name}{point}{ends}"
 
     def is_run(self, run_id: str) -> bool:
         """Whether the id is this config's, by this version or an earlier one."""
@@ -79,7 +113,8 @@ class RunConfig(Frozen):
         drops = any(literals["model"].get(rate) for rate in ("dropout", "dropout_top"))
         before: list[object] = [[start, literals] for start in range(START, 1, -1)]
         before.append(literals)
-        said = [[START, MASKS, literals], *before] if drops else before
+        versions = [MASKS] * drops + [ANYTIME] * (self.train.schedule == "anytime")
+        said = [[START, *versions, literals], *before] if versions else before
         digests = (hashlib.sha256(json.dumps(s, sort_keys=True).encode()) for s in said)
         return [digest.hexdigest() for digest in digests]
 
@@ -133,6 +168,17 @@ class CurvePoint(Frozen):
         return {**self.model_dump(exclude={"metrics"}), **self.metrics}
 
 
+class Way(NamedTuple):
+    """How far a training has come, and what it has taken: of all attempts, up to the checkpoint
+    for those that were interrupted."""
+
+    samples: int = 0
+    time_s: float = 0.0
+    worker_s: float = 0.0
+    """Seconds, times the workers that each attempt had."""
+    evaluations: int = 0
+
+
 class Spectrum(Frozen):
     """Singular values of a table at the end of its training, the largest first, over the rows that
     training has moved. A table whose values fall off fast uses few of its dimensions: it has
@@ -182,9 +228,14 @@ class RunRecord(Frozen):
     """Why the run was launched, in the planner's words."""
     curve: tuple[CurvePoint, ...]
     estimated: Cost
+    """Of a run that went on with another's training: of the rest alone, as `measured`."""
     measured: Cost | None
     """Of a run that did not come to its end: what all its starts used. None where an older
     version of recscale did not measure it."""
+    trajectory: str = ""
+    """Of which training it is a point, under schedule `anytime`; see `Place`."""
+    whole: Cost | None = None
+    """Measured of that training from its start to this point."""
     workers: int
     threads: int | None = None
     """Of each worker's processor; None of an earlier version."""
@@ -227,3 +278,9 @@ class RunRecord(Frozen):
     def spent(self) -> Cost:
         """What it used of the budget: measured, and where nothing was measured, as estimated."""
         return self.measured or self.estimated
+
+    @property
+    def trained(self) -> Cost:
+        """What its weights have cost from their start, in this run and those before it: what laws
+        are of."""
+        return self.whole or self.spent

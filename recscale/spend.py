@@ -7,16 +7,17 @@ died therefore costs what it last said, whoever died with it; no two machines' c
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from recscale.values import Frozen
+from recscale.values import LARGEST, Frozen
 
 if TYPE_CHECKING:
-    from recscale.run import RunRecord
+    from recscale.run import Place, RunRecord
     from recscale.spec import BudgetSpec
 
 ROUNDING = 1e-9  # of a limit: sums of shares of runs are off by less
@@ -70,6 +71,14 @@ class Start(Frozen):
     workers: int
     next_s: Amount
     """Seconds after its last sign of life in which the next one was due."""
+    trajectory: str = ""
+    """Of the run, where it is a point of one; see `recscale.run.Place`."""
+    end: int = 0
+    """Samples at which it ends, likewise."""
+    trunk: str = ""
+    """From which its trajectory branches off, if it does."""
+    fork: int = 0
+    """Samples at which it does."""
     origin: int | None
     """Samples of the checkpoint that it went on from; None while it loads."""
     kept: int | None
@@ -128,11 +137,44 @@ def spent(records: Iterable[RunRecord], starts: Iterable[Start] = ()) -> Spend:
     return total
 
 
-def kept(starts: Iterable[Start]) -> dict[str, int]:
-    """run id -> samples that its next start need not train again: those in the checkpoint of
-    which its latest start told. That one may have found less than an earlier one left."""
-    told = [s for s in starts if s.kept is not None]
-    return {s.run_id: s.kept or 0 for s in sorted(told, key=lambda s: s.order)}
+class Resting:
+    """The states from which trainings can go on, by what their starts told: of a run its newest
+    checkpoint, of a trajectory what its last run left, and what lies beyond that one's end."""
+
+    def __init__(self, starts: Iterable[Start]):
+        self.states: dict[str, tuple[int, ...]] = {}
+        """Name of a run or trajectory -> samples of each state."""
+        told = [s for s in starts if s.kept is not None]
+        for s in sorted(told, key=lambda s: s.order):  # it may find less than an earlier one left
+            name, origin, kept = s.trajectory or s.run_id, s.origin or 0, s.kept or 0
+            if s.trunk:
+                there = self.states.get(s.trunk, ())
+                self.states[s.trunk] = tuple(x for x in there if x <= origin or x > s.fork)
+                kept = kept if kept > s.fork or kept > origin else 0  # else it lies on the trunk
+            self.leave(name, kept, s.end if s.trajectory else None)
+
+    def leave(self, name: str, samples: int, end: int | None) -> None:
+        """A run that ends at `end` has left a state; what was there up to its end is gone."""
+        beyond = () if end is None else (x for x in self.states.get(name, ()) if x > end)
+        self.states[name] = (*([samples] if samples else ()), *beyond)
+
+    def of(self, place: Place, samples: int) -> int:
+        """Samples that a run need not train again, of those at whose end it lies: the state that
+        it goes on from is the newest on its way."""
+        on_trunk = self.newest(place.trunk, samples // place.epochs)
+        return max(self.newest(place.trajectory, samples), on_trunk)
+
+    def newest(self, name: str, most: int) -> int:
+        return max((x for x in self.states.get(name, ()) if x <= most), default=0)
+
+
+def found(trajectory: str, samples: int) -> dict[str, Any]:
+    """Facts of a BEAT of nobody's, which costs nothing: of a trajectory's states that the ledger
+    tells of, only the one of so many `samples` is there; 0 for none."""
+    nothing = dict.fromkeys(("next_s", "samples", "flop", "worker_s", "gpu_hours", "usd"), 0)
+    names = {"start": uuid.uuid4().hex[:12], "run_id": trajectory, "launch": ""}
+    at = {"trajectory": trajectory, "end": LARGEST, "origin": samples, "kept": samples}
+    return {**names, **at, **nothing, "workers": 1, "over": True}
 
 
 @dataclass(frozen=True)
@@ -156,7 +198,9 @@ def flight(samples: int, from_samples: int, launch: str, starts: Collection[Star
     last = max(own, key=lambda s: s.order)
     origin = last.origin
     if origin is None:  # it loads a checkpoint, at worst the one that was decided on
-        origin = kept(starts).get(last.run_id, from_samples)
+        name = last.trajectory or last.run_id
+        left = Resting(s for s in starts if name == (s.trajectory or s.run_id))
+        origin = left.newest(name, samples) if name in left.states else from_samples
     return Flight(to_train(samples, origin), last.spend)
 
 

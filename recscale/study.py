@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from recscale.ledger import Ledger, of_this_version
 from recscale.manifest import Manifest
-from recscale.planner import Planned, Spend, pace, spent
+from recscale.planner import Planned, Spend, ahead, pace, spent
 from recscale.planner.journal import decided, decisions, plan_of, planned_of
 from recscale.run import RunConfig, RunRecord
 from recscale.spec import SweepSpec
@@ -177,7 +177,9 @@ class Study:
             return None
         settled = {r.run_id for r in self.records if r.settled}
         slower = pace(self.attempts)
-        left = sum(p.cost.time_s * slower for p in self.planned if p.run_id not in settled)
+        open_runs = [p for p in self.planned if p.run_id not in settled]
+        shares = ahead(open_runs, self.starts)
+        left = sum(share * p.cost.time_s * slower for p, share in shares)
         return left / max(1, len(self.running))
 
     def facts(self) -> dict[str, Any]:

@@ -67,6 +67,7 @@ Count = Annotated[int, BeforeValidator(whole_number), Field(ge=1)]
 Positive = Annotated[float, BeforeValidator(plain_number), Field(gt=0)]
 Probability = Annotated[float, BeforeValidator(plain_number), Field(ge=0, lt=1)]
 Fraction = Annotated[float, BeforeValidator(plain_number), Field(gt=0, le=1)]
+Schedule = Literal["decayed", "anytime"]
 Precision = Literal["float32", "bfloat16"]
 
 CountAxis = Annotated[tuple[Count, ...], BeforeValidator(as_axis)]

@@ -6,7 +6,7 @@ from __future__ import annotations
 import heapq
 import random
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from recscale.engine.job import Job, lost
 from recscale.engine.searcher import PlanSearcher
 from recscale.ledger import Ledger
 from recscale.planner import Planned, Problem, problem
+from recscale.run import Place
 from recscale.spec import SweepSpec
 from recscale.specfile import parse_spec
 from recscale.spend import spent
@@ -68,6 +69,8 @@ class Worker:
         self.trains = self.silent = False
         self.silent_at = self.begun
         run = job.run
+        self.place = run.place
+        assert all(w.place.trunk != self.place.trunk or w.job is job for w in world.workers)
         self.flop_per_sample = TRAIN_OVER_FORWARD * run.model.forward_flop(DATA).total
         world.after(dice.uniform(0, 1.5), self.load)
         world.after(EARLY * self.heart.interval(), self.beat)
@@ -80,7 +83,7 @@ class Worker:
         if not self.alive or self.silent:
             return
         self.heart.opened(DATA, LOOK)
-        found = self.world.disk.get(self.job.run_id, 0)
+        found = self.world.newest(self.place, self.heart.total)
         try:
             held = self.heart.began(found)
         except CheckpointLost:
@@ -102,7 +105,7 @@ class Worker:
         if not self.alive or self.silent:
             return
         self.position = min(self.heart.total, self.position + LOOK)
-        kept = self.world.disk.get(self.job.run_id, 0)
+        kept = self.world.newest(self.place, self.heart.total)
         self.heart.looked(self.position, kept)
         if self.position == self.heart.total:
             self.finish()
@@ -114,7 +117,8 @@ class Worker:
 
     def keep(self, samples: int) -> None:
         if self.alive:
-            self.world.disk[self.job.run_id] = samples
+            beyond = {x for x in self.world.disk[self.place.trajectory] if x > self.heart.total}
+            self.world.disk[self.place.trajectory] = {samples} | beyond
 
     def beat(self) -> None:
         if self.alive and not self.silent:
@@ -165,13 +169,17 @@ class Worker:
             self.world.workers.add(Worker(self.world, self.job, 3 - self.workers))
 
     def finish(self) -> None:
-        self.heart.end(self.position)
+        if self.place.trajectory == self.job.run_id:
+            self.world.disk.pop(self.job.run_id, None)
+            self.heart.end(self.position)
+        else:
+            self.keep(self.position)
+            self.heart.end(self.position, self.position)
         self.die()
         starts = [s for s in self.ledger.starts() if s.run_id == self.job.run_id]
         assert lost(starts, max(s.worker_s for s in starts)) >= 0
         made = record(self.world.planned[self.job.run_id], start=self.heart.id)
         self.ledger.record(made)
-        self.world.disk.pop(self.job.run_id, None)
         self.world.landed(self.job)
 
 
@@ -189,8 +197,8 @@ class World:
         self.reader = Ledger(folder)
         self.writers = [Ledger(folder) for _ in range(4)]
         self.workers: set[Worker] = set()
-        self.disk: dict[str, int] = {}
-        """Samples in each run's checkpoint."""
+        self.disk: dict[str, set[int]] = defaultdict(set)
+        """Samples in the states of each run or trajectory."""
         self.flop = self.usd = self.slack_flop = self.slack_usd = 0.0
         self.mortality = self.dice.choice([0.0, 0.2, 0.5, 0.8])
         self.by_time = spec.budget.usd is not None
@@ -204,6 +212,11 @@ class World:
         ledger = self.dice.choice(self.writers)
         ledger.records()
         return ledger
+
+    def newest(self, place: Place, samples: int) -> int:
+        """Samples of the state from which a run that ends at `samples` goes on."""
+        ways = ((place.trajectory, samples), (place.trunk, samples // place.epochs))
+        return max((x for name, most in ways for x in self.disk[name] if x <= most), default=0)
 
     def after(self, delay: float, then: Callable[[], None]) -> None:
         self.count += 1
@@ -349,7 +362,7 @@ def play(folder: Path, spec: SweepSpec, planned: list[Planned], seed: int) -> Co
                 now = spec.budget.model_copy(update=budget)
                 part = spec.model_copy(update={"budget": now, "resources": retries})
                 if dice.random() < 0.2 and world.disk:  # damage
-                    world.disk[dice.choice(list(world.disk))] = 0
+                    world.disk[dice.choice(list(world.disk))] = set()
                 ends[how := world.drive(part, dice.choice([4.0, 40.0, 1e9]))] += 1
                 if how != "killed":
                     break

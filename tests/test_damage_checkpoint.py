@@ -16,11 +16,12 @@ from harm import harms, put
 from test_train import Killed, Mortal, quality
 from workers import spawn
 
+from recscale import states
 from recscale.data.store import Store
 from recscale.planner import planned_runs
 from recscale.run import RunConfig
 from recscale.train import checkpoint
-from recscale.train.checkpoint import Checkpoints
+from recscale.train.checkpoint import Checkpoints, Source
 from recscale.train.host import PlainHost
 from recscale.train.loop import _Training, train
 
@@ -54,7 +55,8 @@ def load(run, opened) -> Callable[[Path], tuple[object, list[str], list[torch.Te
     made = _Training(run, opened, PlainHost())
 
     def one(folder: Path):
-        checkpoints = Checkpoints(folder, run.fingerprint, 60, made.model, made.optimizers)
+        own = [Source(str(folder), run.fingerprint)]
+        checkpoints = Checkpoints(own, 60, made.model, made.optimizers)
         with torch.no_grad():
             for x in numbers(made.model.state_dict()):
                 x.fill_(7.0)
@@ -86,7 +88,7 @@ def test_every_byte_of_a_checkpoint(kept, load, tmp_path):
                 gone = name == "facts.json" and harmed is None  # as if it had never been whole
                 assert bool(aside) != gone and all(f"{name} is" in told for told in aside), what
                 assert all(bool((x == 7).all()) for x in found), "a damaged state was loaded"
-                assert checkpoint.latest(case) is None and load(case)[1] == []  # once, not for ever
+                assert states.latest(case) is None and load(case)[1] == []  # once, not for ever
             else:
                 assert facts == truth and not aside, (name, what)
                 assert all(torch.equal(a, b) for a, b in zip(found, sound, strict=True)), what

@@ -85,10 +85,11 @@ def starts(ledger: Ledger) -> Counter[str]:
 def checkpointed(run_dir: Path, ledger: Ledger) -> dict | None:
     """The start of a run that has a checkpoint and is not done."""
     over = {r.run_id for r in done(ledger)}
+    kept = {s.id: s.kept for s in ledger.starts() if not s.over and s.kept != s.origin}
     for entry in reversed(ledger.entries()):
         if entry["kind"] == "start" and entry["run_id"] not in over:
             folder = run_dir / "checkpoints" / entry["run_id"]
-            if any(folder.glob("step-*/facts.json")):  # written last
+            if kept.get(entry["start"]) or any(folder.glob("step-*/facts.json")):  # written last
                 return entry
     return None
 

@@ -178,6 +178,8 @@ def test_the_key_of_too_little_memory_is_named():
     [
         ("batch_size: 32", "batch_size: 32, sgd_rate: 0.5", "train.sgd_rate: has no effect"),
         ("batch_size: 32", "batch_size: 32, sgd_after: 1.0", "train.sgd_after: has no effect"),
+        ("budget:", "resources: {resting_bytes: 1e9}\nbudget:",
+         "resources.resting_bytes: has no effect: no training rests"),
         ("[8, 32, 128]", "[8, 32, 128], sequence_width: 64",
          "model.sequence_width: has no effect: sequence_depth is 0"),
         ("[8, 32, 128]", "[8, 32, 128], sequence_width: [16, 64]",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from data_files import events_spec, prepared, sequence_log
 
-from recscale.data.sequences import TrainStream, Windows, eval_windows, positions
+from recscale.data.sequences import TrainStream, Windows, edges, eval_windows, positions
 from recscale.data.store import Store
 
 S = 6
@@ -134,3 +134,61 @@ def test_evaluation_events_are_targets_once_with_half_a_window_of_past(made):
     seen = np.arange(len(p.item)) - first + 1
     there = p.event - p.user + 1
     assert (seen[p.scored] >= np.minimum(there[p.scored], S // 2)).all()
+
+
+@pytest.mark.parametrize("fraction", [0.07, 0.25, 0.6, 1.0])
+def test_the_first_pass_of_a_nested_stream_is_the_start_of_that_over_all_rows(made, fraction):
+    """Batch by batch, so that a run over more rows can go on with it."""
+    store, _, _ = made
+    n = store.manifest.n_train
+    rows = store.train(fraction)
+    part, whole = (TrainStream(r, S, 3, nested=True) for r in (rows, store.train()))
+    seen: list[int] = []
+    for begin in range(0, len(rows) - 32, 32):
+        mine, all_ = (s.windows(0, begin, begin + 32) for s in (part, whole))
+        assert all(np.array_equal(a, b) for a, b in zip(mine, all_, strict=True))
+        p = positions(store, mine)
+        seen += p.event[p.scored].tolist()
+    assert len(set(seen)) == len(seen)
+    # every one is a row, and none lies beyond the next edge
+    place = {event: row for row, event in enumerate(events_of(store))}
+    last = max(place[event] for event in seen)
+    assert last < min(e for e in edges(n, store.manifest.order) if e >= len(seen))
+
+
+@pytest.mark.parametrize("order", ["time", "hash"])
+@pytest.mark.parametrize("n", [1, 2, 7, 1000, 999_983])
+def test_edges_are_at_powers_of_a_half_and_end_with_the_rows(n, order):
+    found = edges(n, order)
+    assert found[-1] == n and found[0] >= 1 and len(set(found)) == len(found)
+    assert {n >> k for k in range(n.bit_length())} <= {*found}
+
+
+def events_of(store: Store) -> list[int]:
+    """Place of each training row's event."""
+    begin, nth = store.arrays["history_begin"][: store.manifest.n_train], Counter()
+    found = []
+    for first in begin.tolist():
+        found.append(first + nth[first])
+        nth[first] += 1
+    return found
+
+
+def test_a_nested_stream_has_every_training_event_once(made):
+    store, _, _ = made
+    n = store.manifest.n_train
+    p = positions(store, TrainStream(store.train(), S, 0, nested=True).windows(0, 0, n))
+    assert sorted(p.event[p.scored].tolist()) == sorted(events_of(store))
+    assert p.lengths.max() <= S
+    one, other = (
+        TrainStream(store.train(), S, seed, nested=True).windows(0, 0, n).begin for seed in (0, 1)
+    )
+    assert not np.array_equal(one, other)
+
+
+def test_further_passes_are_over_the_fraction_alone(made):
+    store, _, _ = made
+    rows = store.train(0.3)
+    nested, plain = (TrainStream(rows, S, 0, nested=n) for n in (True, False))
+    for a, b in zip(nested.windows(1, 0, 99), plain.windows(1, 0, 99), strict=True):
+        assert np.array_equal(a, b)

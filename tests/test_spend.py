@@ -19,7 +19,7 @@ from recscale.planner import Flight, Launch, Spend, Stop, Wait, decide, held, pl
 from recscale.run import RunRecord
 from recscale.spec import BudgetSpec
 from recscale.specfile import SpecError, parse_spec
-from recscale.spend import flight, kept
+from recscale.spend import Resting, flight
 from recscale.study import Study, plan_entry
 
 SWEEP = """
@@ -63,6 +63,29 @@ def test_a_sweep_spends_what_its_ledger_says_and_never_more_than_its_budget(
     play(tmp_path_factory.mktemp("sim"), SPEC, PLANNED, seed)
 
 
+POINTS = parse_spec(
+    SWEEP.replace("[4, 8, 16]", "[4, 8]").replace(
+        "[0.02, 0.06], batch_size: 512",
+        "[0.02, 0.04, 0.08], epochs: [1, 2], batch_size: 512, schedule: anytime, "
+        "warmup_samples: 512",
+    )
+)
+TRAJECTORIES = planned_runs(POINTS, DATA)
+
+
+@settings(
+    max_examples=10_000 if LONG else 30,
+    deadline=None,
+    derandomize=not LONG,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    phases=[Phase.explicit, Phase.generate],
+)
+@given(seed=st.integers(0, 2**32))
+def test_points_of_a_training_that_go_on_from_each_other_do_so_too(tmp_path_factory, seed: int):
+    """Likewise, of runs that share trainings, whose states are lost and branch off."""
+    play(tmp_path_factory.mktemp("sim"), POINTS, TRAJECTORIES, seed)
+
+
 HUNT = """
 name: hunt
 data: {source: synthetic}
@@ -74,9 +97,13 @@ budget: {flop: FLOP}
 """
 
 
-@pytest.mark.parametrize("seed", range(40 if LONG else 1))
+@pytest.mark.parametrize("seed", range(40 if LONG else 2))
 def test_a_search_that_is_extended_twice_never_crosses_its_budget(tmp_path: Path, seed: int):
-    assert play_search(tmp_path, HUNT, seed) >= 8
+    """Every second one of schedule `anytime`, whose runs go on with each other's trainings."""
+    text = HUNT.replace(
+        "batch_size: 512", "batch_size: 512, schedule: anytime, warmup_samples: 512"
+    )
+    assert play_search(tmp_path, (text, HUNT)[seed % 2], seed) >= 8
 
 
 # -- one start ------------------------------------------------------------------------------
@@ -123,7 +150,7 @@ def test_a_start_whose_checkpoint_is_gone_trains_nothing_and_says_so(tmp_path: P
         heart.began(0)
     heart.end()
     (told,) = ledger.starts()
-    assert told.flop == 0 and told.usd > 0 and kept([told]) == {PLANNED[0].run_id: 0}
+    assert told.flop == 0 and told.usd > 0 and Resting([told]).states == {PLANNED[0].run_id: ()}
 
 
 @given(quiet=st.floats(0, 1e6), next_s=st.floats(0, 1e4), workers=st.integers(1, 8))

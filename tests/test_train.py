@@ -18,6 +18,7 @@ from architectures import architecture
 from fsspec.implementations.local import LocalFileSystem
 from workers import spawn
 
+from recscale import states
 from recscale.data.store import Split, Store
 from recscale.models.contract import features
 from recscale.planner import planned_runs
@@ -122,7 +123,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(which, runs, opened, tm
     whole = train(runs[which], opened, PlainHost())
     with pytest.raises(Killed):
         train(runs[which], opened, Mortal(tmp_path, dies_at=5))
-    assert checkpoint.latest(tmp_path) is not None
+    assert states.latest(tmp_path) is not None
     host = Mortal(tmp_path)
     resumed = train(runs[which], opened, host)
     assert resumed.resumed == 1
@@ -156,7 +157,7 @@ def test_a_store_without_folders_keeps_the_newest_checkpoint_and_resumes_from_it
 
 def test_a_half_written_checkpoint_is_not_used(runs, opened, tmp_path):
     (tmp_path / "step-000000000010").mkdir()
-    assert checkpoint.latest(tmp_path) is None
+    assert states.latest(tmp_path) is None
     outcome = train(runs[0], opened, Mortal(tmp_path))
     assert outcome.resumed == 0
     assert outcome.status == "done"
@@ -167,7 +168,7 @@ def test_a_drain_notice_is_answered_by_a_checkpoint_at_once(runs, opened, tmp_pa
     for notice in (None, 30.0):
         with pytest.raises(Killed):
             train(runs[0], opened, Mortal(tmp_path, dies_at=3, checkpoint_s=1e6, notice=notice))
-        assert (checkpoint.latest(tmp_path) is not None) == (notice is not None)
+        assert (states.latest(tmp_path) is not None) == (notice is not None)
 
 
 def test_the_interval_wastes_the_least_time(tmp_path):
@@ -182,7 +183,7 @@ def test_the_interval_wastes_the_least_time(tmp_path):
 def test_a_description_that_would_run_code_is_refused(runs, opened, tmp_path):
     with pytest.raises(Killed):
         train(runs[0], opened, Mortal(tmp_path, dies_at=4))
-    newest = checkpoint.latest(tmp_path)
+    newest = states.latest(tmp_path)
     assert newest is not None
     (Path(newest) / ".metadata").write_bytes(pickle.dumps(os.getcwd))
     with pytest.raises(pickle.UnpicklingError, match="getcwd has no place"):
@@ -359,6 +360,6 @@ def test_a_run_resized_from_one_worker_to_two_and_back_ends_as_one_left_alone(
 
 
 def facts(folder: Path, run: RunConfig) -> dict:
-    newest = checkpoint.latest(folder / run.run_id)
+    newest = states.latest(folder / run.run_id)
     assert newest is not None
     return json.loads((Path(newest) / "facts.json").read_text())

@@ -144,7 +144,7 @@ def advise(study: Study, compute: str) -> Advice:
     budget = budget_of(study, compute)
     law = study.law()
     law.require()
-    largest = max(r.spent.train_flop for r in entering(study))
+    largest = max(r.trained.train_flop for r in entering(study))
     if budget > FURTHEST * largest:
         raise ValueError(
             f"--compute {compute}: more than {FURTHEST:.0e} times the largest run; no law of "
@@ -188,7 +188,7 @@ def budget_of(study: Study, compute: str) -> float:
     found = entering(study)
     if not found:
         raise LawError(study.no_law())
-    return amount * max(r.spent.train_flop for r in found)
+    return amount * max(r.trained.train_flop for r in found)
 
 
 def entering(study: Study) -> list[RunRecord]:
@@ -199,8 +199,8 @@ def entering(study: Study) -> list[RunRecord]:
 
 def largest_option(study: Study) -> Option:
     """The finished run with the most training FLOPs, of those that enter the law."""
-    top = max(entering(study), key=lambda r: (r.spent.train_flop, r.run_id))
-    return Option(top.config.model, top.config.train, top.spent)
+    top = max(entering(study), key=lambda r: (r.trained.train_flop, r.run_id))
+    return Option(top.config.model, top.config.train, top.trained)
 
 
 def _parsed(compute: str) -> tuple[bool, float]:

@@ -51,9 +51,10 @@ def plan(sweep: str, as_json: bool) -> None:
 
     Example: recscale plan sweeps/demo.yaml
     """
+    from recscale.engine.rests import missing, right
     from recscale.ledger import Ledger, finished
     from recscale.manifest import load_manifest
-    from recscale.planner import held, spent
+    from recscale.planner import held, increments, spent
     from recscale.specfile import with_lines
 
     spec = load(sweep)
@@ -65,7 +66,10 @@ def plan(sweep: str, as_json: bool) -> None:
         return
     ledger = Ledger(ready.run_dir)
     settled = set(finished(ledger.records())) & {p.run_id for p in ready.planned}
-    within = held(ready.planned, ledger.attempts(), ledger.starts(), ready.spec.budget)
+    open_runs = [p for p in ready.planned if p.run_id not in settled]
+    gone = missing(ready.run_dir, open_runs, ledger.starts())
+    starts, charged = right(ledger.starts(), gone), increments(ready.planned)
+    within = held(ready.planned, ledger.attempts(), starts, ready.spec.budget)
     if as_json:
         keys = ("table_params", "dense_params", "head_params", "train_flop", "samples")
         more = ("lookup_bytes", "peak_bytes", "time_s", "gpu_hours", "usd")
@@ -73,22 +77,25 @@ def plan(sweep: str, as_json: bool) -> None:
             {"run_id": p.run_id}
             | {k: getattr(p.cost, k) for k in keys + more}
             | {"done": p.run_id in settled, "held": p.run_id in within}
-            | {"reason": p.reason, "warnings": data.warnings, "remarks": remarks}
-            for p in ready.planned
+            | {"trajectory": p.place.trajectory, "reason": p.reason}
+            | {"warnings": data.warnings, "remarks": [*remarks, *gone.said]}
+            for p in charged
         ]
         click.echo(json.dumps(runs, indent=1))
         return
     from rich.console import Console
 
-    from recscale.report.terminal import held_line, plan_table, training_line
+    from recscale.report.terminal import held_line, plan_table, training_line, trajectory_lines
 
     console = Console()
     console = console if console.is_terminal else Console(width=200)
-    console.print(plan_table(ready.planned, settled))
+    console.print(plan_table(charged, settled))
     click.echo(training_line(spec.train, ready.planned))
-    used, open_runs = spent(ledger.attempts(), ledger.starts()), len(ready.planned) - len(settled)
-    click.echo(held_line(used, ready.spec.budget, len(within), open_runs))
-    _warn([*remarks, *data.warnings])
+    for line in trajectory_lines(ready.planned, charged):
+        click.echo(line)
+    used = spent(ledger.attempts(), starts)
+    click.echo(held_line(used, ready.spec.budget, len(within), len(open_runs)))
+    _warn([*remarks, *gone.said, *data.warnings])
 
 
 def _plan_search(

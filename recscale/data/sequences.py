@@ -86,36 +86,80 @@ def users_of(rows: Split) -> tuple[np.ndarray, np.ndarray]:
 class TrainStream:
     """The targets of a training split in the order in which they are learnt."""
 
-    def __init__(self, rows: Split, length: int, seed: int):
-        """length: positions of a window, S."""
-        users, events = users_of(rows)
-        pieces = -(-events // length)
-        user = np.repeat(users, pieces)
-        nth = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-        size = np.minimum(np.repeat(events, pieces) - nth * length, length)
-        self._windows = Windows(user + nth * length, size, user, size)
-        self._seed = seed
+    def __init__(self, rows: Split, length: int, seed: int, nested: bool = False):
+        """length: positions of a window, S. nested: the first pass is that over all training rows,
+        as far as the split goes; see `nested_windows`."""
+        self._rows, self._length, self._seed, self._nested = rows, length, seed, nested
         self._epoch = -1
 
     def __len__(self) -> int:
         """Targets: the rows of the split."""
-        return int(self._windows.length.sum())
+        return len(self._rows)
 
     def windows(self, epoch: int, begin: int, end: int) -> Windows:
         """The windows that hold targets [begin, end) of an epoch, cut and scored accordingly.
         Each epoch has an order of its own."""
         if epoch != self._epoch:
-            rng = np.random.default_rng([self._seed, epoch])
-            self._shuffled = self._windows.take(rng.permutation(len(self._windows.length)))
-            self._ends = np.cumsum(self._shuffled.length)
+            self._ordered = self._order(epoch)
+            self._ends = np.cumsum(self._ordered.length)
             self._epoch = epoch
         first, last = np.searchsorted(self._ends, [begin, end - 1], side="right")
-        cut = self._shuffled.take(slice(first, last + 1))
+        cut = self._ordered.take(slice(first, last + 1))
         ends = self._ends[first : last + 1]
         starts = ends - cut.length
         length = np.minimum(ends, end) - starts
         scored = np.minimum(ends, end) - np.maximum(starts, begin)
         return Windows(cut.begin, length, cut.user, scored)
+
+    def _order(self, epoch: int) -> Windows:
+        if self._nested and epoch == 0:
+            return nested_windows(self._rows.store, self._length, self._seed)
+        users, events = users_of(self._rows)
+        windows = _pieces(users, np.zeros_like(events), events, self._length)
+        rng = np.random.default_rng([self._seed, epoch])
+        return windows.take(rng.permutation(len(windows.length)))
+
+
+def nested_windows(store: Store, length: int, seed: int) -> Windows:
+    """All training targets in an order of which every data fraction is the beginning, so that a
+    run over a larger one can go on with a smaller one's.
+
+    Windows end at some places of the store's order, `edges`, and are shuffled between two of them
+    alone: all at once would show a fraction the future of its users, and none would fill batches
+    with one user. A fraction that ends at an edge is the store's first rows exactly; another one is
+    drawn from those up to the next edge.
+    """
+    begin = store.arrays["history_begin"][: store.manifest.n_train]
+    every = np.unique(begin)
+    done = np.zeros(len(every), np.int64)
+    blocks, top = [], 0
+    for nth, edge in enumerate(edges(len(begin), store.manifest.order)):
+        users, events = np.unique(begin[top:edge], return_counts=True)
+        at = np.searchsorted(every, users)
+        block = _pieces(users, done[at], done[at] + events, length)
+        done[at] += events
+        rng = np.random.default_rng([seed, 0, nth])
+        blocks.append(block.take(rng.permutation(len(block.length))))
+        top = edge
+    return Windows(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
+
+
+def edges(n: int, order: str) -> list[int]:
+    """Where windows end in a store of n training rows: at 1, 1/2, 1/4, ... of them in time order,
+    where each end cuts users' pasts, and four times as often in hash order, where users are whole.
+    """
+    often = 4 if order == "hash" else 1
+    return sorted({int(n * 2 ** (-k / often)) for k in range(often * n.bit_length())} - {0})
+
+
+def _pieces(users: np.ndarray, done: np.ndarray, events: np.ndarray, length: int) -> Windows:
+    """Each user's events from the `done`-th up to `events` in pieces of `length`."""
+    left = events - done
+    pieces = -(-left // length)
+    nth = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    user = np.repeat(users, pieces)
+    size = np.minimum(np.repeat(left, pieces) - nth * length, length)
+    return Windows(user + np.repeat(done, pieces) + nth * length, size, user, size)
 
 
 def eval_windows(store: Store, length: int) -> Windows:

@@ -56,6 +56,8 @@ class Heart:
         self.say, self.job, self.world, self.now = say, job, world, now
         self.hold_s = HOLD_S if resized else 0.0
         self.id = uuid.uuid4().hex[:12]
+        place = job.run.place
+        self.place = place if place.trajectory != job.run_id else None
         self.total = self.look = 0
         self.flop_per_sample = 0.0
         self.origin: int | None = None
@@ -111,10 +113,12 @@ class Heart:
             if not self.ended.is_set():
                 self._promise()
 
-    def end(self, samples: int | None = None) -> None:
-        """After the training came to `samples`; None: to somewhere before the next look."""
+    def end(self, samples: int | None = None, kept: int | None = None) -> None:
+        """After the training came to `samples`, and left a state of so many `kept`; None: to
+        somewhere before the next look, and what was kept by the last."""
         self.ended.set()
         with self.lock:
+            self.kept = self.kept if kept is None else kept
             begun = self.origin is not None and self.promised > self.origin
             if samples is None:
                 samples = min(self.total, self.position + self.look * begun)
@@ -142,6 +146,15 @@ class Heart:
             self.promised = min(self.total, self.position + ahead)
         self._tell(BEAT)
 
+    def _where(self) -> dict[str, Any]:
+        """On which training the run lies, if others do as well."""
+        if self.place is None:
+            return {}
+        found = {"trajectory": self.place.trajectory, "end": self.total}
+        if self.place.trunk == self.place.trajectory:
+            return found
+        return {**found, "trunk": self.place.trunk, "fork": self.total // self.place.epochs}
+
     def _tell(self, kind: str, over: bool = False, **more: Any) -> None:
         now = self.now()
         next_s = 0.0 if over else self.interval()
@@ -154,6 +167,7 @@ class Heart:
             "launch": self.job.launch,
             "workers": self.world,
             "next_s": next_s,
+            **self._where(),
             "origin": self.origin,
             "kept": self.kept,
             "samples": samples,

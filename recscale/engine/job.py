@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from recscale.cost import TRAIN_OVER_FORWARD, estimate, priced
+from recscale.cost import TRAIN_OVER_FORWARD, estimate, portion, priced
 from recscale.manifest import Manifest
 from recscale.planner import PlanError
-from recscale.run import Cost, RunConfig, RunRecord, Status
+from recscale.run import Cost, RunConfig, RunRecord, Status, Way
 from recscale.spec import ResourcesSpec
-from recscale.spend import Spend, Start
+from recscale.spend import Spend, Start, to_train
 
 PACKAGES = ("recscale", "torch", "torchrec", "fbgemm-gpu", "fbgemm-gpu-cpu", "ray", "numpy")
 ON_HEAD = {"node:__internal_head__": 1e-3}
@@ -77,7 +77,8 @@ def finished_record(job: Job, data: Manifest, outcome: Any, starts: Sequence[Sta
     """The record of a training that came to its end; `outcome` is a `train.loop.Outcome`, and
     `starts` are those of the run, the last of which came through."""
     run, needs = job.run, job.needs
-    estimated = estimate(run.model, run.train, data, needs)
+    planned = estimate(run.model, run.train, data, needs)
+    took_over, place = outcome.before, run.place
     final = outcome.curve[-1].eval_loss if outcome.status == "done" else None
     return RunRecord(
         run_id=job.run_id,
@@ -85,8 +86,10 @@ def finished_record(job: Job, data: Manifest, outcome: Any, starts: Sequence[Sta
         status=outcome.status,
         reason=job.reason,
         curve=tuple(outcome.curve),
-        estimated=estimated,
-        measured=_measured(run, data, needs, estimated, outcome),
+        estimated=portion(planned, to_train(planned.samples, took_over.samples)),
+        measured=_measured(run, data, needs, planned, outcome, took_over),
+        trajectory="" if place.trajectory == job.run_id else place.trajectory,
+        whole=_measured(run, data, needs, planned, outcome, Way()) if took_over.samples else None,
         probes=outcome.probes,
         spectra=outcome.spectra,
         worse_than={} if final is None else unbeaten(data.baselines, final),
@@ -111,7 +114,7 @@ def unbeaten(baselines: Mapping[str, float], loss: float) -> dict[str, float]:
 def lost(starts: Sequence[Start], worker_s: float) -> float:
     """Worker time that `starts` took beyond the `worker_s` seconds that count, as a share of
     them; 0 of a run that started once."""
-    if len(starts) < 2:
+    if len(starts) < 2 or not worker_s:
         return 0.0
     return max(0.0, sum(s.worker_s for s in starts) / worker_s - 1)
 
@@ -156,19 +159,21 @@ def cut_record(
 
 
 def _measured(
-    run: RunConfig, data: Manifest, needs: ResourcesSpec, estimated: Cost, outcome: Any
+    run: RunConfig, data: Manifest, needs: ResourcesSpec, planned: Cost, outcome: Any, since: Way
 ) -> Cost:
-    gpu_hours, usd = priced(outcome.worker_s, needs)
-    share = outcome.samples / estimated.samples
+    """From `since` to the end; `planned` is of the whole."""
+    whole = outcome.whole
+    gpu_hours, usd = priced(whole.worker_s - since.worker_s, needs)
+    samples = whole.samples - since.samples
     flop = run.model.forward_flop(data).total
-    return estimated.model_copy(
+    return planned.model_copy(
         update={
-            "samples": outcome.samples,
-            "train_flop": TRAIN_OVER_FORWARD * flop * outcome.samples,
-            "eval_flop": flop * data.n_eval * len(outcome.curve),
-            "lookup_bytes": estimated.lookup_bytes * share,
+            "samples": samples,
+            "train_flop": TRAIN_OVER_FORWARD * flop * samples,
+            "eval_flop": flop * data.n_eval * (whole.evaluations - since.evaluations),
+            "lookup_bytes": planned.lookup_bytes * samples / planned.samples,
             "peak_bytes": outcome.peak_bytes,
-            "time_s": outcome.time_s,
+            "time_s": whole.time_s - since.time_s,
             "gpu_hours": gpu_hours,
             "usd": usd,
         }

@@ -31,7 +31,7 @@ from recscale.planner import (
 from recscale.planner.journal import decided, decisions, entry, warm_of
 from recscale.run import Cost, Status
 from recscale.spec import SweepSpec
-from recscale.spend import Flight, flight, kept, to_train
+from recscale.spend import Flight, Resting, flight, to_train
 
 
 class PlanSearcher(Searcher):
@@ -79,18 +79,23 @@ class PlanSearcher(Searcher):
             self._record_cut(decision.reason)
             return Searcher.FINISHED
         assert isinstance(decision, Launch)
-        job = self.flying[trial_id] = self._job(decision.runs[0])
+        following = decision.runs[0]
+        if any(job.run.place.trunk == following.place.trunk for job in self.flying.values()):
+            self.waiting = state  # it goes on with a training that is under way
+            return None
+        job = self.flying[trial_id] = self._job(following)
         return {"job": job.payload()}
 
     def in_flight(self) -> dict[str, Flight]:
         """What is under way, by run id. A run that may be resized at any moment, and then goes on
         from its checkpoint unasked, counts with all that it would do from there."""
         starts = self.ledger.starts()
-        had, flights = kept(starts), {}
+        resting, flights = Resting(starts), {}
         for job in self.flying.values():
             samples = self.cost(job).samples
             if job.needs.elastic:
-                flights[job.run_id] = Flight(to_train(samples, had.get(job.run_id, 0)))
+                had = resting.of(job.run.place, samples)
+                flights[job.run_id] = Flight(to_train(samples, had))
             else:
                 flights[job.run_id] = flight(samples, job.kept, job.launch, starts)
         return flights
@@ -120,7 +125,7 @@ class PlanSearcher(Searcher):
             run_dir=self.run_dir,
             store=self.store,
             resources=self.spec.resources.model_dump(mode="json"),
-            kept=kept(self.ledger.starts()).get(planned.run_id, 0),
+            kept=Resting(self.ledger.starts()).of(planned.place, planned.cost.samples),
         )
 
     def _search(self, problem: Problem, in_flight: dict[str, Flight]) -> Decision:

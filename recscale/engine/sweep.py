@@ -25,15 +25,17 @@ from recscale.engine.job import ON_HEAD, OtherVersion
 from recscale.engine.monitor import SweepMonitor
 from recscale.engine.presence import Presence
 from recscale.engine.ready import Sweep, warm
+from recscale.engine.rests import missing
 from recscale.engine.searcher import PlanSearcher
 from recscale.engine.signals import Signals
 from recscale.engine.tracking import tracker_callbacks
 from recscale.engine.worker import leased_trial, tune_trial
-from recscale.ledger import Ledger
+from recscale.ledger import Ledger, finished
 from recscale.manifest import load_manifest
 from recscale.planner import PlanError
-from recscale.planner.journal import ended
+from recscale.planner.journal import decided, ended
 from recscale.spec import ResourcesSpec
+from recscale.spend import BEAT
 from recscale.storage import StorageError, check_room, guarded
 from recscale.study import Study, plan_entry
 
@@ -76,6 +78,7 @@ def _run(
         ledger.append("warm", **known)
     if presence.followed:
         _outlive(ledger)
+    _put_right(ledger, sweep)
     searcher = PlanSearcher(
         sweep.spec, data, sweep.planned, ledger, sweep.run_dir, sweep.store, sweep.problem
     )
@@ -87,6 +90,18 @@ def _run(
     if not interrupted:
         ledger.append("end", interrupted=False)
     return _ended(ledger, searcher, interrupted)
+
+
+def _put_right(ledger: Ledger, sweep: Sweep) -> None:
+    """Notes which states at rest are gone or damaged, before anything is decided on them."""
+    settled = finished(ledger.records())
+    runs = [*sweep.planned, *decided(ledger.entries())]
+    open_runs = [p for p in runs if p.run_id not in settled]
+    gone = missing(sweep.run_dir, open_runs, ledger.starts())
+    for facts in gone.entries:
+        ledger.append(BEAT, **facts)
+    if gone.said:
+        ledger.append("damage", found=list(gone.said))
 
 
 def _outlive(ledger: Ledger) -> None:

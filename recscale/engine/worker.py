@@ -22,11 +22,12 @@ from recscale.engine.drain import NodeDrain
 from recscale.engine.heart import Heart
 from recscale.engine.job import Job, check_version, finished_record
 from recscale.engine.monitor import RunMonitor
+from recscale.engine.rests import folder, make_room
 from recscale.ledger import SUFFIX, Ledger, finished
 from recscale.manifest import StoreError
 from recscale.rescue import rescue
 from recscale.run import CurvePoint
-from recscale.spend import Start
+from recscale.spend import BEAT, Start, found
 from recscale.storage import StorageError, filesystem, guarded, remove
 
 
@@ -158,8 +159,9 @@ def run_job(job: Job, rank: int, world: int, send: Any, drain: Callable[[], floa
     if rank == 0:
         resized = any(s.launch == job.launch for s in ledger.starts())
         heart = Heart(ledger.append, job, world, resized)
-    monitor = samples = None
-    checkpoints = f"{job.run_dir}/checkpoints/{job.run_id}"
+    monitor = samples = kept = None
+    anytime = run.train.schedule == "anytime"
+    checkpoints = folder(job.run_dir, run.place.trajectory)
     tell = functools.partial(ledger.append, run_id=job.run_id)
     try:
         if heart:
@@ -173,10 +175,11 @@ def run_job(job: Job, rank: int, world: int, send: Any, drain: Callable[[], floa
             host = RayHost(rank, world, checkpoints, every_s, send, drain, monitor, heart, tell)
             outcome = train(run, store, host)
         samples = outcome.samples
+        kept = outcome.kept if anytime else None
     finally:
         if heart:
             with suppress(StorageError):  # of a place that is gone: it shows when more is written
-                heart.end(samples)
+                heart.end(samples, kept)
         if monitor:
             monitor.ended()
     if heart:
@@ -186,6 +189,10 @@ def run_job(job: Job, rank: int, world: int, send: Any, drain: Callable[[], floa
         except StorageError as error:
             kept = rescue(record, ledger.root, f"{ledger.name}{SUFFIX}")
             raise StorageError(f"{error}; {kept}") from error
+        if anytime:
+            for trajectory in make_room(job.run_dir, job.needs.resting_bytes):
+                ledger.append(BEAT, **found(trajectory, 0))
+            return
         with guarded(checkpoints):
             remove(*filesystem(checkpoints))
 

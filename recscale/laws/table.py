@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from recscale.frame import mixed_words
 from recscale.laws.columns import counted
 from recscale.laws.expressions import column_words, parse
 from recscale.laws.facts import describe, plain, predictions
@@ -141,6 +142,8 @@ def open_fit(
         frame = cast(pd.DataFrame, frame[select(frame, where, "--where").to_numpy()])
         if not len(frame):
             raise LawError(f"--where {shown(where)} matches no row; loosen it")
+    if why := mixed_words(frame):
+        raise LawError(why)
     frame = counted(frame, needed(variables, loss, weights))
     held = select(frame, predict, "--predict") if predict else pd.Series(False, frame.index)
     if predict and not held.any():

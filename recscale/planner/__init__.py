@@ -8,14 +8,17 @@ from recscale.planner.fixed import (
     Planned,
     Stop,
     Wait,
+    ahead,
     base_epochs,
     base_value,
     decide,
     expected,
     held,
+    increments,
     pace,
     planned_runs,
     remarks,
+    rest,
     training,
 )
 from recscale.planner.idle import idle_options
@@ -23,7 +26,7 @@ from recscale.planner.lawful import misnamed
 from recscale.planner.replay import replay
 from recscale.planner.search import decide_search
 from recscale.planner.state import Progress, Warm
-from recscale.spend import Flight, Spend, Start, spent
+from recscale.spend import Flight, Resting, Spend, Start, spent
 
 __all__ = [
     "Decision",
@@ -33,11 +36,13 @@ __all__ = [
     "Planned",
     "Problem",
     "Progress",
+    "Resting",
     "Spend",
     "Start",
     "Stop",
     "Wait",
     "Warm",
+    "ahead",
     "base_epochs",
     "base_value",
     "decide",
@@ -45,12 +50,14 @@ __all__ = [
     "expected",
     "held",
     "idle_options",
+    "increments",
     "misnamed",
     "pace",
     "planned_runs",
     "problem",
     "remarks",
     "replay",
+    "rest",
     "spent",
     "training",
 ]

@@ -38,8 +38,10 @@ def check(spec: SweepSpec, data: Manifest) -> None:
 
 
 def _fractions(spec: SweepSpec, data: Manifest) -> list[str]:
-    """Data fractions that hold no batch, or as many batches as another one."""
+    """Data fractions that hold no batch, or end in the warm-up, or hold as many batches as another
+    one."""
     out, batch = [], spec.train.batch_size or 1
+    rise = spec.train.usual_warmup_samples if spec.train.schedule == "anytime" else 0
     same: dict[int, list[float]] = defaultdict(list)
     for fraction in spec.train.data_fraction:
         rows = int(fraction * data.n_train)
@@ -47,6 +49,12 @@ def _fractions(spec: SweepSpec, data: Manifest) -> list[str]:
             out.append(
                 f"train.data_fraction: {fraction:g} of {data.n_train:,} training rows is less than "
                 f"one batch of {batch:,}; take a larger fraction or a smaller batch_size"
+            )
+        elif rows < rise:
+            out.append(
+                f"train.data_fraction: {fraction:g} of {data.n_train:,} training rows ends within "
+                f"the warm-up of {rise:,} samples (train.warmup_samples); take a larger fraction "
+                "or a shorter warm-up"
             )
         else:
             same[rows // batch].append(fraction)

@@ -5,21 +5,23 @@ Nothing here launches anything. `decide` is called again after every result.
 
 from __future__ import annotations
 
+import heapq
 import itertools
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from recscale.cost import estimate
+from recscale.cost import estimate, portion
 from recscale.families import ModelConfig, Rates
 from recscale.manifest import Manifest
 from recscale.planner.checks import PlanError, check, check_memory, idle_values, wild_rates
 from recscale.planner.lawful import no_law, outlook, rows_of
-from recscale.run import Cost, RunConfig, RunRecord, TrainConfig
+from recscale.run import Cost, Place, RunConfig, RunRecord, TrainConfig
 from recscale.schemes import BASE, scheme_points
 from recscale.spec import BudgetSpec, LearningRate, SweepSpec, middle
-from recscale.spend import Flight, Spend, Start, kept, spent, to_train
+from recscale.spend import Flight, Resting, Spend, Start, spent, to_train
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,10 @@ class Planned:
     @cached_property  # a search asks for that of every run at each decision
     def run_id(self) -> str:
         return self.config.run_id
+
+    @cached_property
+    def place(self) -> Place:
+        return self.config.place
 
 
 @dataclass(frozen=True)
@@ -111,9 +117,9 @@ def decide(
     budget: BudgetSpec,
     starts: Sequence[Start] = (),
 ) -> Decision:
-    """The next run of a fixed plan: of those that are neither done, running nor given up, the one
-    with the least still to train, as long as the budget holds it with all that was spent and all
-    that is under way."""
+    """The next run of a fixed plan: of those that are neither done, running nor given up, and are
+    points of no training under way, the one with the least still to train, as long as the budget
+    holds it with all that was spent and all that is under way."""
     attempts = list(attempts)
     settled = {r.run_id for r in attempts if r.settled} | set(given_up)
     open_runs = [p for p in planned if p.run_id not in settled and p.run_id not in in_flight]
@@ -124,7 +130,13 @@ def decide(
     for p in planned:
         if p.run_id in in_flight:
             committed += in_flight[p.run_id].owed(expected(p.cost, slower))
-    following, needs = min(_needs(open_runs, starts, slower), key=lambda n: n[1].flop)
+    busy = {p.place.trunk for p in planned if p.run_id in in_flight}
+    free = [p for p in open_runs if p.place.trunk not in busy]
+    if not free:
+        return Wait("the runs that are left go on with trainings that are under way")
+    resting = Resting(starts)
+    each = [(p, expected(p.cost, slower).times(rest(p, resting))) for p in free]
+    following, needs = min(each, key=lambda n: n[1].flop)
     if (committed + needs).within(budget):
         return Launch((following,), following.reason)
     if in_flight:
@@ -149,23 +161,55 @@ def held(
     settled = {r.run_id for r in attempts if r.settled}
     open_runs = [p for p in planned if p.run_id not in settled]
     committed, found = spent(attempts, starts), []
-    needs = _needs(open_runs, starts, max(1.0, pace(attempts)))
-    for run, need in sorted(needs, key=lambda n: n[1].flop):
-        committed += need
+    slower = max(1.0, pace(attempts))
+    for run, share in ahead(open_runs, starts):
+        committed += expected(run.cost, slower).times(share)
         if not committed.within(budget):
             break
         found.append(run.run_id)
     return found
 
 
-def _needs(
-    runs: Iterable[Planned], starts: Sequence[Start], slower: float
-) -> Iterator[tuple[Planned, Spend]]:
-    """Runs with what is still to spend on each, from the checkpoint that it has."""
-    had = kept(starts)
+def ahead(runs: Iterable[Planned], starts: Sequence[Start] = ()) -> Iterator[tuple[Planned, float]]:
+    """Runs in the order in which `decide` launches them one by one, each with the share of it that
+    is still to train by then: from its checkpoint, or from the state that the last run of its
+    training leaves."""
+    resting, of = Resting(starts), defaultdict[str, list[Planned]](list)
+    places: dict[str, int] = {}
     for p in runs:
-        share = to_train(p.cost.samples, had.get(p.run_id, 0))
-        yield p, expected(p.cost, slower).times(share)
+        of[p.place.trunk].append(p)
+        places[p.run_id] = len(places)
+
+    def cheapest(trunk: str) -> tuple[float, int, Planned, float]:
+        each = [(p, rest(p, resting)) for p in of[trunk]]
+        p, share = min(each, key=lambda n: n[1] * n[0].cost.train_flop)
+        return share * p.cost.train_flop, places[p.run_id], p, share
+
+    heads = [cheapest(trunk) for trunk in of]
+    heapq.heapify(heads)
+    while heads:
+        _, _, p, share = heapq.heappop(heads)
+        yield p, share
+        trunk = p.place.trunk
+        of[trunk].remove(p)
+        resting.leave(p.place.trajectory, p.cost.samples, p.cost.samples)
+        if of[trunk]:
+            heapq.heappush(heads, cheapest(trunk))
+
+
+def rest(run: Planned, resting: Resting) -> float:
+    """The share that is still to train of a run, which goes on from the newest state on its way;
+    what it costs is that share of `run.cost`."""
+    return to_train(run.cost.samples, resting.of(run.place, run.cost.samples))
+
+
+def increments(planned: Iterable[Planned]) -> list[Planned]:
+    """Runs that nobody has begun, in the order of `decide`, each with what it adds to the cost of
+    those before it; its samples stay those at its end. A decayed run adds all that it costs."""
+    return [
+        replace(p, cost=portion(p.cost, share).model_copy(update={"samples": p.cost.samples}))
+        for p, share in ahead(planned)
+    ]
 
 
 def pace(attempts: Iterable[RunRecord]) -> float:
@@ -229,7 +273,10 @@ def training(
     """The training of one point of the axes, of a sweep whose batch is settled (`SweepSpec.on`)."""
     t = spec.train
     assert t.batch_size
-    rates = learning_rates(t.learning_rate, model, model.usual_rates(data, fraction))
+    anytime = t.schedule == "anytime"
+    # no rate may depend on where a run ends, nor on which other ends the sweep has
+    usual = model.usual_rates(data, 1.0 if anytime else fraction)
+    rates = learning_rates(t.learning_rate, model, usual)
     return TrainConfig(
         data_fraction=fraction,
         batch_size=t.batch_size,
@@ -237,7 +284,9 @@ def training(
         dense_rate=rates.dense,
         sparse_rate=rates.sparse,
         rate_factor=factor,
-        warmup=t.warmup,
+        schedule=t.schedule,
+        warmup=0.0 if anytime else t.warmup_share,
+        warmup_samples=t.usual_warmup_samples if anytime else None,
         eval_points=t.eval_points,
         diverge_above=t.diverge_above,
         sgd_after=t.sgd_after,

@@ -17,6 +17,9 @@ def idle_options(spec: SweepSpec, data: Manifest) -> Iterator[str]:
         yield from _idle("train", train, "sgd_rate", "train.sgd_after is not given")
     elif train.sgd_after == 1:
         yield from _idle("train", train, "sgd_after", "1 is the end of every run")
+    if train.schedule == "decayed":
+        why = "no training rests under schedule decayed"
+        yield from _idle("resources", spec.resources, "resting_bytes", why)
     if search.strategy != "frontier":
         yield from _idle("search", search, "goal", "it belongs to strategy frontier")
     if search.strategy != "schemes":

@@ -120,14 +120,21 @@ def _from_ledger(key, path: str, spec: SweepSpec, data: Manifest, target: Target
             f"sweep's is {data.fingerprint[:12]}): losses on different data follow different "
             "laws; leave it out, or use the data it was made with"
         )
+    now = spec.train.schedule
+    records = [r for r in records if r.config.train.schedule == now]
+    if not records:
+        raise PlanError(
+            f"{key}: its runs are of another schedule than {now}, and follow another law; leave "
+            "it out, or take their train.schedule"
+        )
     out, rows = left_out(records, spec.law.below_baseline), []
     for r in records:
         if r.run_id in out or r.final is None:
             continue
-        row = values(r.config.model, r.config.train, r.spent)
+        row = values(r.config.model, r.config.train, r.trained)
         at = [row[v] for v in spec.law_variables if v in row]
         if len(at) == len(spec.law_variables) and min(at) > 0:
-            cost = in_unit(r.spent, target.unit)
+            cost = in_unit(r.trained, target.unit)
             loss = r.final.columns()[spec.law_loss]
             rows.append({"at": at, "loss": loss, "cost": cost})
     return rows, [r.run_id for r in records if r.status == "done"]
@@ -138,6 +145,9 @@ def _from_table(path: str, spec: SweepSpec, target: Target) -> list[dict[str, An
     if "enters_law" in frame:  # a table that `recscale report` wrote
         frame = frame[frame["enters_law"].astype(bool)]
     frame = pd.DataFrame(frame)
+    if "protocol" in frame:
+        own = frame["protocol"].isna() | (frame["protocol"] == spec.train.schedule)
+        frame = pd.DataFrame(frame[own])
     points = check(frame, spec.law_variables, spec.law_loss, cost=FIELDS[target.unit])
     x, cost = np.exp(points.logx), np.exp(points.rank)
     return [

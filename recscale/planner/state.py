@@ -18,7 +18,7 @@ from recscale.planner.pace import Throughput, features
 from recscale.planner.value import Goal, Outlook
 from recscale.run import Cost, RunRecord
 from recscale.spec import BudgetSpec
-from recscale.spend import Flight, Spend, Start, kept, spent, to_train
+from recscale.spend import Flight, Resting, Spend, Start, spent, to_train
 
 LEAST = 1 / 400  # of the budget: what any run costs in starting it and in waiting for it
 
@@ -64,7 +64,7 @@ class SearchState:
         self.settled = {r.run_id for r in records} | set(progress.given_up)
         self.throughput = Throughput(progress.attempts)
         self.used = spent(progress.attempts, progress.starts)
-        self.kept = kept(progress.starts)
+        self.resting = Resting(progress.starts)
         waiting = {p.run_id: p for p in progress.decided if p.run_id not in self.settled}
         self.pending = [p for i, p in waiting.items() if i not in progress.in_flight]
         self._sample(records, waiting)
@@ -103,13 +103,13 @@ class SearchState:
                 self.seed[at] = max(self.seed[at], train.seed + 1)
             if r.run_id in unusable or key in flying or r.final is None:
                 continue
-            row = values(r.config.model, train, r.spent)
+            row = values(r.config.model, train, r.trained)
             place = [row[v] for v in spec.law_variables]
             measured = r.final.columns().get(spec.law_loss)
             if min(place) > 0 and measured is not None:
                 x.append(np.log(place))
                 loss.append(measured)
-                cost.append(in_unit(r.spent, problem.target.unit))
+                cost.append(in_unit(r.trained, problem.target.unit))
                 enters.append(r.run_id not in out)
             if at is not None:
                 self.factor[at] = train.rate_factor
@@ -169,7 +169,7 @@ class SearchState:
 
     def share(self, run: Planned) -> float:
         """What is still to train of a run, as a share of it."""
-        return to_train(run.cost.samples, self.kept.get(run.run_id, 0))
+        return to_train(run.cost.samples, self.resting.of(run.place, run.cost.samples))
 
     def holds(self, run: Planned) -> bool:
         needs = self.upper(run.cost).times(self.share(run))

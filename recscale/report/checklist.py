@@ -11,7 +11,7 @@ from recscale.laws import Role
 from recscale.report.findings import Findings
 from recscale.report.sentences import noise_sentence
 from recscale.run import TrainConfig
-from recscale.spec import LearningRate, ResourcesSpec
+from recscale.spec import LearningRate, ResourcesSpec, TrainSpec
 from recscale.words import baselines, number, quantity, time
 
 Rows = list[tuple[str, str]]
@@ -118,6 +118,15 @@ def _between(ends: tuple[str, str] | None) -> str:
     return f" from {ends[0]} to {ends[1]}" if ends else ""
 
 
+def _schedule(t: TrainSpec) -> str:
+    if t.schedule == "anytime":
+        return (f"warm-up over {t.usual_warmup_samples:,} samples, then constant; a mean of the "
+                "weights is evaluated, and all fractions of one architecture, rate and seed are "
+                "points of one training")  # fmt: skip
+    return (f"warm-up over {100 * t.warmup_share:g} % of the steps, then linear to zero at the "
+            "planned end of each run")  # fmt: skip
+
+
 def _training(f: Findings) -> Rows:
     t, runs = f.study.spec.train, [r.config.train for r in f.study.records]
     model = f.study.spec.model
@@ -130,8 +139,7 @@ def _training(f: Findings) -> Rows:
         ("precision", PRECISION[t.precision]),
         ("learning rates", f"{_rates(t.learning_rate, runs)}; factors tried for every "
          f"configuration: {', '.join(f'{x:g}' for x in t.learning_rate.tune)}; the best enters"),
-        ("schedule", f"warm-up over {100 * t.warmup:g} % of the steps, then linear to zero at the "
-         "planned end of each run"),
+        ("schedule", _schedule(t)),
         ("seeds", f"{t.seeds}. {noise_sentence(f)}"),
         ("divergence", "a loss that is not finite, or a training loss above "
          f"{t.diverge_above:g} x the untrained model's on the same samples, ends a run"),

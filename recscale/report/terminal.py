@@ -99,6 +99,21 @@ def training_line(asked: TrainSpec, planned: Sequence[Planned]) -> str:
     return f"{batch}; learning rates: {'; '.join(rates)}{usual}"
 
 
+def trajectory_lines(planned: Sequence[Planned], charged: Sequence[Planned]) -> list[str]:
+    """How many trainings the runs of schedule `anytime` are, and what that saves; `charged` are
+    those of `recscale.planner.increments`."""
+    runs = [p for p in planned if p.config.train.schedule == "anytime"]
+    if not runs:
+        return []
+    trainings = len({p.place.trunk for p in runs})
+    alone, together = (sum(p.cost.train_flop for p in each) for each in (planned, charged))
+    return [
+        f"anytime: these {len(runs)} runs are points of {trainings} trainings; each is charged "
+        f"what it adds to the one before it, together {quantity(together)} FLOP; trained apart "
+        f"they would take {quantity(alone)}"
+    ]
+
+
 def _range(values: Sequence[float]) -> str:
     low, high = min(values), max(values)
     return f"{low:g}" if low == high else f"{low:g} to {high:g}"

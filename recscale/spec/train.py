@@ -20,6 +20,7 @@ from recscale.values import (
     Positive,
     Precision,
     Probability,
+    Schedule,
     Whole,
     plain_number,
 )
@@ -31,6 +32,13 @@ STEPS = 512
 allow. Source: tests/benchmarks/defaults.py, 2026-11-29: of 45,000 rows, 700 steps end 0.004 nats
 below 175 on the click world, and 0.01 to 0.03 on a Markov chain."""
 
+
+WARMUP = 0.05
+"""Share of the steps of a decayed run in which its rate rises, where the sweep does not say."""
+WARMUP_STEPS = 50
+"""Steps for which the rate rises under schedule `anytime`, likewise. 25 and 100 of them end at
+.5545 and .5624 nats after 87 steps, .5230 and .5234 after 351, .4815 and .4796 after 2,812 (dlrm,
+the world of `recscale.train.average`, 2026-11-30)."""
 
 RATES = (1e-9, 1e4)
 """Learning rates, factors counted, below which no weight of float32 moves and above which none
@@ -71,8 +79,18 @@ class TrainSpec(Frozen):
     """Runs of each point, alike but for their random start and order."""
     learning_rate: LearningRate = LearningRate()
     """The highest rates of a run, and factors on them to try."""
-    warmup: Probability = 0.05
-    """Share of the steps in which the rate rises; after them it falls linearly to zero."""
+    schedule: Schedule = "decayed"
+    """`decayed`: the rate falls to zero at the planned end of each run. `anytime`: it stays, and
+    what is evaluated is a mean of the weights, so that nothing depends on where a run ends: all
+    data fractions and epochs of one architecture, rate and seed are points of one training, which
+    each later one goes on with. Runs of both never enter one law. A fraction is the same rows under
+    both, but of next-item models: there a fraction of one training is drawn from the rows up to the
+    next of 1, 1/2, 1/4, ... of the log in `data.order` time, of 1, .84, .71, ... in order hash."""
+    warmup: Probability | None = None
+    """Share of the steps in which the rate rises; after them it falls linearly to zero. Left out:
+    0.05. Of schedule `decayed` alone."""
+    warmup_samples: Whole | None = None
+    """Samples in which the rate rises under schedule `anytime`. Left out: 50 batches."""
     eval_points: Annotated[Count, Field(le=64)] = 6
     """Evaluations along the run: at the end and at halvings of its samples before it."""
     sgd_after: Fraction | None = None
@@ -91,6 +109,37 @@ class TrainSpec(Frozen):
     and marked as such. Rare clicks in small batches can double it for the first hundred steps of a
     run that then learns (2.04 times: dcnv2, usual rates, batch 32, open bandit, 2026-11-30); rates
     that a run does not recover from reach 50 times and more."""
+
+    @model_validator(mode="after")
+    def _nothing_depends_on_an_end(self) -> TrainSpec:
+        if self.schedule == "decayed":
+            if self.warmup_samples is not None:
+                raise ValueError(
+                    f"warmup_samples: {self.warmup_samples} belongs to schedule anytime; under "
+                    "decayed give warmup, a share of the steps"
+                )
+            return self
+        without = "a share of the steps up to an end, which schedule anytime does not have"
+        if self.warmup is not None:
+            raise ValueError(
+                f"warmup: {self.warmup:g} is {without}; give warmup_samples, or leave it out"
+            )
+        if self.sgd_after is not None:
+            raise ValueError(
+                f"sgd_after: {self.sgd_after:g} is {without}; leave it out, or take schedule "
+                "decayed"
+            )
+        return self
+
+    @property
+    def warmup_share(self) -> float:
+        return WARMUP if self.warmup is None else self.warmup
+
+    @property
+    def usual_warmup_samples(self) -> int:
+        """`warmup_samples`, or what it stands for where it is left out and the batch is settled."""
+        usual = WARMUP_STEPS * (self.batch_size or 1)
+        return usual if self.warmup_samples is None else self.warmup_samples
 
     def usual_batch(self, n_train: int, workers: int) -> int:
         """What `batch_size` left out stands for on a log of `n_train` training rows."""
@@ -138,6 +187,10 @@ class ResourcesSpec(Frozen):
     checkpoint_s: Positive = 60
     """The most seconds between checkpoints, hence of work that a kill can cost. Within it the
     interval follows from what a checkpoint costs; see `recscale.train.checkpoint.interval`."""
+    resting_bytes: Positive = 20e9
+    """Bytes that the states of trainings at rest may take together under `storage`, of schedule
+    `anytime`: a later run goes on from there. Beyond that those are removed whose training costs
+    least for their bytes; what they hold would be trained again."""
     concurrent: Count | None = None
     """Runs side by side at most. A cluster that scales itself is asked for room for all of them
     at once; left out, for one more than it holds now."""

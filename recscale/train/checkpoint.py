@@ -7,22 +7,22 @@ workers. Training stops only while the state is copied to memory; a thread write
 group of its own among the ranks. A checkpoint counts once `facts.json`, written last, is in its
 folder. It vouches for every other file, by size and CRC-32, and names its run. A checkpoint of
 which anything differs is set aside, by another name of its `facts.json`, and the run goes on from
-an older one or from its start. Only the newest is kept.
+an older one or from its start. Of its folder only the newest is kept, and what lies beyond its own
+end: a trajectory's folder holds the state in which its last run left it.
 """
 
 from __future__ import annotations
 
 import concurrent.futures as futures
-import errno
 import json
 import math
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
-from typing import Any
+from importlib.metadata import version
+from typing import Any, NamedTuple
 
 import pyarrow.fs as pafs
 import torch.distributed as dist
@@ -30,13 +30,13 @@ import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.staging import BlockingAsyncStager
 
-from recscale.crc import vouched, with_crc
-from recscale.storage import filesystem, guarded, read, remove, write
+from recscale.crc import with_crc
+from recscale.states import FACTS, UNREADABLE, checkpoints, facts_of, folder, newest, step_of
+from recscale.storage import filesystem, guarded, remove, write
+from recscale.train.average import Average
 from recscale.train.dcpfiles import Reader, Writer
 from recscale.train.optim import Optimizers
 
-PREFIX = "step-"
-FACTS = "facts.json"
 DAMAGED = "damaged.json"
 """What `facts.json` is called in a checkpoint that was set aside."""
 CHUNK = 1 << 22  # bytes read at once
@@ -44,8 +44,6 @@ FAILURE_S = 3600.0
 """Assumed mean time between losses of a run's workers: an hour, a bad day of spot machines."""
 FIRST_COST_S = 0.01
 """Assumed cost of a checkpoint before one was measured."""
-UNREADABLE = {errno.ENOENT, errno.EIO, errno.EISDIR, errno.ENOTDIR}
-"""A file that is gone, on a bad part of a disk, or none."""
 LAST_WAIT_S = 10
 """What a training that fails waits for the checkpoint under way."""
 
@@ -60,17 +58,33 @@ def interval(cost_s: float, most_s: float, failure_s: float = FAILURE_S) -> floa
     return min(most_s, math.sqrt(2 * cost_s * failure_s))
 
 
+class Source(NamedTuple):
+    """A folder of checkpoints, a path or URI that all ranks share."""
+
+    root: str
+    name: str
+    """Of the run or trajectory whose checkpoints they are; they bear it."""
+    most: int | None = None
+    """Steps of the latest that is of use, where others than this run write here."""
+
+
 class Checkpoints:
-    """The checkpoints of one run in the folder `root`, a path or URI that all ranks share. Every
+    """The checkpoints of one run, written to the first of its sources and read from all. Every
     rank makes one and calls its methods together with the others."""
 
     def __init__(
-        self, root: str | Path, run: str, most_s: float, model: Any, optimizers: Optimizers
+        self,
+        sources: Sequence[Source],
+        most_s: float,
+        model: Any,
+        optimizers: Optimizers,
+        average: Average | None = None,
     ):
-        """run: fingerprint of the run whose checkpoints they are."""
-        self.place, self.run, self.most_s = str(root), run, most_s
-        self.fs, self.root = filesystem(root)
-        self.model, self.optimizers = model, optimizers
+        self.place, self.name, _ = sources[0]
+        self.fs, self.root = filesystem(self.place)
+        self.sources = [s._replace(root=filesystem(s.root)[1]) for s in sources]
+        self.most_s = most_s
+        self.model, self.optimizers, self.average = model, optimizers, average
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
         self.group = _gloo(dist.group.WORLD) if self.world > 1 else None  # type: ignore[arg-type]
         self.cost_s = FIRST_COST_S
@@ -104,28 +118,27 @@ class Checkpoints:
     def _newest(self) -> tuple[str | None, dict[str, Any]]:
         """The newest checkpoint of which nothing differs, and its facts, on every rank."""
         while True:
-            newest = self._same(_latest(self.fs, self.root))
-            if newest is None:
+            path, name = self._same(self._latest())
+            if path is None:
                 return None, {}
-            facts, wrong = self._same(self._facts(newest) if self.rank == 0 else ({}, ""))
+            told = {}, ""
+            if self.rank == 0:
+                told = facts_of(self.fs, path, name, resting=self.average is not None)
+            facts, wrong = self._same(told)
             if not wrong:
                 mine = sorted(facts.pop("files").items())[self.rank :: self.world]
-                wrong = "".join(self._each(self._differing(newest, mine)))
+                wrong = "".join(self._each(self._differing(path, mine)))
             if not wrong:
-                return newest, facts
-            self.set_aside.append(f"{newest}/{wrong}: this checkpoint was set aside")
+                return path, facts
+            self.set_aside.append(f"{path}/{wrong}: this checkpoint was set aside")
             if self.rank == 0:
-                self.fs.move(f"{newest}/{FACTS}", f"{newest}/{DAMAGED}")
+                self.fs.move(f"{path}/{FACTS}", f"{path}/{DAMAGED}")
             self._each("")  # nobody looks again before it is done
 
-    def _facts(self, folder: str) -> tuple[dict[str, Any], str]:
-        """Facts of a checkpoint, or what is wrong with them: the file's name first."""
-        facts = vouched(_read_or(self.fs, f"{folder}/{FACTS}"))
-        if facts is None or "files" not in facts:
-            return {}, f"{FACTS} is damaged, or of an earlier version"
-        if facts.pop("run", None) != self.run:
-            return {}, f"{FACTS} is of another run"
-        return facts, ""
+    def _latest(self) -> tuple[str | None, str]:
+        """The newest complete checkpoint of any source, and the source's name."""
+        each = [(newest(self.fs, s.root, s.most), s.name) for s in self.sources]
+        return max(each, key=lambda e: -1 if e[0] is None else step_of(e[0]))
 
     def _differing(self, folder: str, files: list[tuple[str, list[int]]]) -> str:
         """Which of the files is not as it was written; empty where all are."""
@@ -193,10 +206,10 @@ class Checkpoints:
             futures.wait([self.under_way], LAST_WAIT_S)
 
     def _write(self, step: int, state: dict[str, Any], facts: dict[str, Any]) -> None:
-        folder, begun = f"{self.root}/{PREFIX}{step:012d}", time.monotonic()
+        here, begun = folder(self.root, step), time.monotonic()
         with guarded(self.place), _unwrapped():
-            self.fs.create_dir(folder, recursive=True)
-            writer = Writer(self.fs, folder)
+            self.fs.create_dir(here, recursive=True)
+            writer = Writer(self.fs, here)
             dcp.save(
                 state,
                 storage_writer=writer,
@@ -206,37 +219,19 @@ class Checkpoints:
             files = {name: s for sums in self._each(writer.sums) for name, s in sums.items()}
             if self.rank == 0:
                 # beside the tensors: a dict without tensors breaks loading on another world size
-                whole = with_crc({**facts, "run": self.run, "files": files})
-                write(self.fs, f"{folder}/{FACTS}", json.dumps(whole).encode())
+                about = {"run": self.name, "recscale": version("recscale")}
+                whole = with_crc({**facts, **about, "files": files})
+                write(self.fs, f"{here}/{FACTS}", json.dumps(whole).encode())
                 self.kept = step
-                for old in _checkpoints(self.fs, self.root):
-                    if old != folder:
+                for old, names in checkpoints(self.fs, self.root).items():
+                    if old < here or FACTS not in names:
                         remove(self.fs, old)
         self.write_s = time.monotonic() - begun
 
     def _state(self) -> dict[str, Any]:
         model, optimizers = self.model.state_dict(), self.optimizers.both.state_dict()
-        return {"model": model, "optimizers": optimizers}
-
-
-def latest(root: str | Path) -> str | None:
-    """The newest complete checkpoint in the folder `root`."""
-    return _latest(*filesystem(root))
-
-
-def _latest(fs: pafs.FileSystem, root: str) -> str | None:
-    complete = _checkpoints(fs, root)
-    return max((path for path in complete if complete[path]), default=None)
-
-
-def _read_or(fs: pafs.FileSystem, path: str) -> bytes:
-    """Of a file that cannot be read, nothing. Raises OSError for what is wrong with the place."""
-    try:
-        return read(fs, path)
-    except OSError as error:
-        if error.errno not in UNREADABLE:
-            raise
-        return b""
+        mean = {"average": self.average.state} if self.average else {}
+        return {"model": model, "optimizers": optimizers, **mean}
 
 
 def _sum_of(fs: pafs.FileSystem, path: str) -> tuple[int, int] | None:
@@ -251,20 +246,6 @@ def _sum_of(fs: pafs.FileSystem, path: str) -> tuple[int, int] | None:
             raise
         return None
     return size, crc
-
-
-def _checkpoints(fs: pafs.FileSystem, root: str) -> dict[str, bool]:
-    """The checkpoints under `root` and whether each is complete, by their files alone: an
-    object store need not list folders."""
-    found = fs.get_file_info(pafs.FileSelector(root, recursive=True, allow_not_found=True))
-    below = len(root.rstrip("/")) + 1
-    complete: dict[str, bool] = {}
-    for info in found:
-        step, _, name = info.path[below:].partition("/")
-        if info.type == pafs.FileType.File and step.startswith(PREFIX):
-            path = info.path[:below] + step
-            complete[path] = complete.get(path, False) or name == FACTS
-    return complete
 
 
 @cache

@@ -72,6 +72,10 @@ class ClickTask:
         metrics = {"eval_ne": found.ne, "eval_auc": found.auc}
         return Evaluated(found.log_loss, {**metrics, "eval_calibration": found.calibration})
 
+    def progressive(self, loss: float, untrained: float) -> dict[str, float]:
+        """`progressive_ne` is over what the training window's click rate loses on them."""
+        return {"progressive_loss": loss, "progressive_ne": loss / untrained}
+
     def probe(self, model: Any) -> dict[str, float | None]:
         return {}
 

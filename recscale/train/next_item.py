@@ -36,7 +36,10 @@ class NextItemTask:
         self.below = np.cumsum(self.share)
         self.catalogue = np.arange(len(self.share))
         self.stream = TrainStream(
-            store.train(train.data_fraction), model.sequence_length, train.seed
+            store.train(train.data_fraction),
+            model.sequence_length,
+            train.seed,
+            nested=train.schedule == "anytime",
         )
         self.steps_per_epoch = steps(train, store.manifest) // train.epochs
         self.eval_batches = _batches(store, model.sequence_length)
@@ -103,6 +106,11 @@ class NextItemTask:
         metrics = ranking_metrics(rank)
         metrics[f"eval_coverage{COVERAGE_AT}"] = float(coverage.double().mean())
         return Evaluated(float(loss.mean()), metrics)
+
+    def progressive(self, loss: float, untrained: float) -> dict[str, float]:
+        model = self.model
+        other = model.negatives or model.dropout or model.dropout_top
+        return {} if other else {"progressive_loss": loss}
 
     @torch.no_grad()
     def probe(self, model: Any) -> dict[str, float | None]:

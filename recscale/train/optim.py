@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import torch
 from torch.optim import Optimizer
@@ -10,6 +11,14 @@ from torchrec.distributed.model_parallel import DistributedModelParallel
 from torchrec.optim.keyed import CombinedOptimizer, KeyedOptimizerWrapper
 
 from recscale.run import TrainConfig
+
+
+def schedule(train: TrainConfig, total: int) -> Callable[[int], float]:
+    """step -> multiple of the base rates, of a run of `total` steps."""
+    if train.schedule == "anytime":
+        rise = -(-(train.warmup_samples or 0) // train.batch_size)
+        return lambda step: min(1.0, (step + 1) / max(1, rise))
+    return lambda step: rate(step, total, train.warmup)
 
 
 def rate(step: int, total: int, warmup: float) -> float:

@@ -44,6 +44,11 @@ class Task(Protocol):
         """Every rank calls this and gets the same answer."""
         ...
 
+    def progressive(self, loss: float, untrained: float) -> dict[str, float]:
+        """Columns of the training loss before learning, and of what the untrained model lost on
+        the same samples (nats a sample); none where the training loss is not the one evaluated."""
+        ...
+
     def probe(self, model: Any) -> dict[str, float | None]:
         """What the run's probes find, likewise; by column name."""
         ...
