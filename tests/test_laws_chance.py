@@ -14,11 +14,11 @@ from planted_study import SWEEP, planted, record
 from recscale.cli import main
 from recscale.engine.monitor import tell_law
 from recscale.laws import LawError, Status, fit, fit_table
+from recscale.laws.inference import believe
+from recscale.laws.modes import Sample
 from recscale.ledger import Ledger
 from recscale.planner import planned_runs
-from recscale.planner.belief import Sample
 from recscale.planner.choose import Choice
-from recscale.planner.inference import believe
 from recscale.planner.search import by_chance
 from recscale.report.page import render
 from recscale.study import Study, law_facts, plan_entry

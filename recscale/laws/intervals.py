@@ -2,7 +2,7 @@
 
 Under SMALL runs the robust objective's own resampling is far too wide or too narrow, so the
 constants' intervals come from log least squares and Student's t; above, from pairs bootstrap
-clustered by run. None of these is a prediction interval: see `discrepancy`.
+clustered by run. None of these is a prediction interval: see `belief`.
 """
 
 from __future__ import annotations

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recscale.laws import crosscheck, discrepancy, frontier, intervals, slopes, verdicts
+from recscale.laws import crosscheck, frontier, intervals, slopes, verdicts
+from recscale.laws.belief import Belief
 from recscale.laws.forms import Form
+from recscale.laws.modes import Sample
 from recscale.laws.nouns import LawError, Points, Status
 from recscale.laws.points import query, undetermined
 from recscale.laws.polish import residuals
@@ -54,7 +56,7 @@ class ScalingLaw:
         (1.77, 1.83)
         >>> law.predict({"N": 1e10, "D": 1e11}, level=0.9).round(2)  # a decade beyond the runs
            mean   low  high  decades
-        0  2.62  2.57  2.68     1.01
+        0  2.62  2.59  2.65     1.01
         >>> law.slopes({"N": 1e8, "D": 1e9})[["variable", "slope"]].round(3)  # per doubling
           variable  slope
         0        N -0.162
@@ -134,9 +136,14 @@ class ScalingLaw:
         return intervals.draws(self, intervals.REPLICATES, intervals.SEED)
 
     @cached_property
-    def forecaster(self) -> discrepancy.Forecaster:
+    def belief(self) -> Belief:
         """What every prediction shares, learnt from the runs once."""
-        return discrepancy.forecaster(self)
+        from recscale.laws.inference import believe  # here: it builds forms, as `fit` does
+
+        p = self.points
+        order = np.argsort(p.rank, kind="stable")
+        sample = Sample(p.logx, np.log(p.y), np.zeros(p.n), order, p.weights)
+        return believe(self.form, self.variables, sample)
 
     @property
     def residuals(self) -> np.ndarray:
@@ -188,11 +195,29 @@ class ScalingLaw:
         self.require()
         frame = _frame(points)
         logx = query(frame, self.variables)
-        mean, low, high = discrepancy.predictive(self.forecaster, logx, intervals.checked(level))
+        mean, low, high = self.belief.interval(logx, intervals.checked(level))
         return pd.DataFrame(
             {"mean": mean, "low": low, "high": high, "decades": self.decades(logx)},
             index=frame.index,
         )
+
+    def draws(
+        self, points: pd.DataFrame | Mapping[str, Any], n: int = 1000, seed: int = 0
+    ) -> np.ndarray:
+        """Expected log losses (n, m) at m points, drawn together: what one point is off by, its
+        neighbours share, so that the difference of two points has its own, narrower interval.
+        One run differs from what is expected of it by `noise`.
+
+        Raises:
+            LawError: the law is not determined, or a point lacks a positive value on an axis.
+        """
+        self.require()
+        return self.belief.draws(n, seed, query(_frame(points), self.variables))
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of log loss of one run about what is expected of it, as believed."""
+        return self.belief.noise
 
     def decades(self, logx: np.ndarray) -> np.ndarray:
         """Decades beyond the largest run on the furthest axis, (m,), from log points (m, p)."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtr
 
-from recscale.planner.belief import Sample
-from recscale.planner.inference import believe
+from recscale.laws.inference import believe
+from recscale.laws.modes import Sample
 
 
 def beating(

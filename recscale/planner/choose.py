@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recscale.planner.belief import Belief
+from recscale.laws.belief import Belief
 from recscale.planner.value import POWER, Goal, Outlook, falls, look
 
 START = 0.15  # of the budget, for the start

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recscale.laws.modes import SCATTER
 from recscale.planner.candidates import Problem
 from recscale.planner.choose import WORTH
 from recscale.planner.fixed import Launch, Planned
 from recscale.planner.goals import at_target, goal_of, optima
-from recscale.planner.inference import SCATTER
 from recscale.planner.search import FEWEST, decide_search
 from recscale.planner.state import LEAST, Progress, SearchState, waits_on
 from recscale.planner.value import POWER, falls, look

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recscale.laws.belief import Belief
 from recscale.laws.intervals import student
-from recscale.planner.belief import Belief
 from recscale.planner.candidates import Target
 from recscale.planner.value import DRAWS, Goal
 
@@ -43,7 +43,7 @@ class AtTarget:
 def optima(belief: Belief, target: Target) -> tuple[int, np.ndarray]:
     """The most likely best at the target, and the best by each law still possible (DRAWS,)."""
     mean = belief.formula(target.logx)
-    return int(np.argmin(mean)), belief.draws(DRAWS, 0, target.logx).argmin(1)
+    return int(np.argmin(mean)), belief.laws(DRAWS, 0, target.logx).argmin(1)
 
 
 def goal_of(kind: str, target: Target, belief: Belief, at: tuple[int, np.ndarray]) -> Goal:
@@ -75,10 +75,8 @@ def at_target(
     """What is believed of the target now, at its `optima`."""
     best, possible = at
     x = target.logx[[best]]
-    mean, var = belief.predict(x)
-    z = student(LEVEL, MANY)
-    half = z * float(np.sqrt(var[0]))
-    loss = float(np.exp(mean[0]))
+    loss, low, high = (float(end[0]) for end in belief.interval(x, LEVEL))
+    half = np.log(high / low) / 2
     ends = np.quantile(target.logx[possible], [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     ends = np.stack([np.minimum(ends[0], x[0]), np.maximum(ends[1], x[0])])
     optimum = {
@@ -93,8 +91,8 @@ def at_target(
         doubled = x + np.log(2) * np.eye(x.shape[1])
         draws = belief.draws(8 * DRAWS, 0, np.concatenate([x, doubled]))
         gains = draws[:, 1:] - draws[:, :1]
+        z = student(LEVEL, MANY)
         width = float((z * gains.std(0) / np.abs(gains.mean(0)).clip(1e-12)).mean())
-    low, high = loss * float(np.exp(-half)), loss * float(np.exp(half))
     return AtTarget(best, loss, low, high, optimum, width)
 
 

@@ -12,12 +12,12 @@ import pandas as pd
 from recscale.laws import FORMS, LawError, fit
 from recscale.laws.columns import counted
 from recscale.laws.expressions import column_words, parse
+from recscale.laws.inference import believe
+from recscale.laws.modes import Sample
 from recscale.laws.points import check, needed
 from recscale.laws.reading import load
 from recscale.laws.table import select
-from recscale.planner.belief import Sample
 from recscale.planner.choose import START, WIDER, Seen, choose, start_size
-from recscale.planner.inference import believe
 from recscale.planner.value import Goal, Outlook, spread
 from recscale.words import listed, shown
 

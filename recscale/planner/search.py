@@ -166,10 +166,10 @@ def _adaptive(state: SearchState) -> Decision:
 def by_chance(choice: Choice) -> bool:
     """Whether the law explains the runs so far no better than losses that depend on nothing: its
     target may then seem well known, and is but the mean of all runs."""
-    sample, k = choice.belief.sample, max(len(j.law.eta) for j in choice.belief.joints)
+    sample, k = choice.belief.sample, choice.belief.constants
     off = choice.belief.formula(sample.logx) - sample.logy
     n = len(off)
-    return significance(sample.logy, off, np.ones(n), n, k) >= SURE
+    return significance(sample.logy, off, sample.counts, n, k) >= SURE
 
 
 def _doubt(choice: Choice) -> str:

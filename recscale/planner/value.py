@@ -12,8 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recscale.planner.belief import Belief, Posterior, Sample
-from recscale.planner.inference import believe, exact
+from recscale.laws.belief import Belief
+from recscale.laws.inference import believe, exact
+from recscale.laws.modes import Sample
+from recscale.laws.posterior import Posterior
+from recscale.planner.textbook import Textbook
 
 BAND = 0.4  # decades of compute; about .7 decades of N at exponents of .35
 PLAUSIBLE = 0.1  # share of the laws still possible under which a candidate must lie in the band
@@ -50,7 +53,7 @@ class Outlook:
         near: (m,) mask of the candidates in the band.
     """
 
-    belief: Belief
+    belief: Belief | Textbook
     waste: np.ndarray
     near: np.ndarray
 
@@ -75,9 +78,9 @@ def look(
     if discrepancy:
         off = wasted(rough.formula(every)[None], costs)[0][:n]
         sample = Sample(logx, logy, (OFF * off) ** 2, order)
-    belief = believe(form, variables, sample, discrepancy, rough)
+    belief = believe(form, variables, sample) if discrepancy else Textbook(sample, rough)
     waste = wasted(belief.formula(every)[None], costs)[0][n:]
-    draws = wasted(belief.draws(DRAWS, 0, every), costs)[:, n:]
+    draws = wasted(belief.laws(DRAWS, 0, every), costs)[:, n:]
     near = ((draws <= BAND).mean(0) >= PLAUSIBLE) | (waste <= BAND)
     return Outlook(belief, waste, near)
 
@@ -96,7 +99,7 @@ def wasted(losses: np.ndarray, cost: np.ndarray) -> np.ndarray:
 
 
 def falls(
-    belief: Belief,
+    belief: Belief | Textbook,
     goal: Goal,
     pool: np.ndarray,
     waste: np.ndarray,
@@ -106,7 +109,7 @@ def falls(
     """Share by which the variance at the goal is expected to fall for each candidate (m,), and the
     standard deviation at the goal before; runs under way at `flying` (f, p) are taken as done."""
     gains, before = np.zeros(len(pool)), 0.0
-    for posterior in belief.posteriors():
+    for posterior in belief.posteriors(goal.logx):
         joint, posterior = posterior.joint, posterior.with_runs(flying, (OFF * flying_waste) ** 2)
         gain, var = _gains(posterior, goal, pool, joint.noise**2 + (OFF * waste) ** 2)
         gains += joint.share * gain
@@ -118,7 +121,7 @@ def _gains(posterior: Posterior, goal: Goal, pool: np.ndarray, noise: np.ndarray
     at, seen = posterior.seen(goal.logx), posterior.seen(pool)
     w = goal.contrasts
     between = w @ posterior.covariance(goal.logx, pool, at, seen)
-    own = posterior.variance(*seen) + noise
+    own = posterior.variance(pool, *seen) + noise
     before = w @ posterior.covariance(goal.logx, goal.logx, at, at) @ w.T
     return (between**2 / own).sum(0), float(np.trace(before))
 

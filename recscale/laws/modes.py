@@ -1,0 +1,170 @@
+"""The posterior mode of a law's constants: damped Gauss-Newton steps in log theta, many at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recscale.laws.forms import Form
+from recscale.laws.polish import BELOW_ZERO, residuals
+
+SCATTER, SCATTER_DF = 0.005, 2  # prior guess of the noise of one run, and what it counts for
+OUTLIER = 3.0  # spreads beyond which a run's noise is taken as larger
+STARTS = 6
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Runs as arrays.
+
+    Attributes:
+        logx: (n, p) natural logarithms of the law's variables.
+        logy: (n,) log losses.
+        extra: (n,) variance of log loss beyond the noise of one run.
+        order: (n,) positions from cheap to expensive.
+        weight: (n,) runs that a row stands for, such as seeds that were averaged; None: one each.
+    """
+
+    logx: np.ndarray
+    logy: np.ndarray
+    extra: np.ndarray
+    order: np.ndarray
+    weight: np.ndarray | None = None
+
+    @property
+    def counts(self) -> np.ndarray:
+        """(n,) runs that each row stands for."""
+        return np.ones(len(self.logy)) if self.weight is None else self.weight
+
+    def take(self, rows: np.ndarray) -> Sample:
+        """These rows (positions or mask), in the order of their cost as before."""
+        at = np.arange(len(self.logy))[rows]
+        rank = np.empty(len(self.logy), int)
+        rank[self.order] = np.arange(len(rank))
+        order = np.argsort(rank[at], kind="stable")
+        return Sample(self.logx[at], self.logy[at], self.extra[at], order, self.counts[at])
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """One form at its posterior mode.
+
+    Attributes:
+        eta: (k,) log theta, with its prior's mean and sd (k,).
+        noise: standard deviation of log loss of one run, misfit of the form included.
+        extra: (n,) variance of the sample beyond it, of runs far off the law more.
+    """
+
+    form: Form
+    eta: np.ndarray
+    prior_mean: np.ndarray
+    prior_sd: np.ndarray
+    noise: float
+    extra: np.ndarray
+
+    def formula(self, logx: np.ndarray) -> np.ndarray:
+        """Log loss (m,) by the law alone."""
+        return np.log(np.maximum(self.form.evaluate(np.exp(self.eta)[None], logx)[0][0], 1e-300))
+
+    def slopes(self, logx: np.ndarray) -> np.ndarray:
+        """Derivatives (k, m) of log loss by log theta."""
+        return log_residuals(self.form, self.eta[None], logx, np.zeros(len(logx)))[1][0]
+
+
+def log_residuals(form: Form, eta: np.ndarray, x: np.ndarray, logy: np.ndarray):
+    """Log residuals (b, n) and their derivatives by log theta (b, k, n)."""
+    theta = np.exp(eta)
+    with np.errstate(over="ignore"):
+        r, jac, _ = residuals(form, theta, x, logy)
+        return r, jac * theta[:, :, None]
+
+
+def mode(form: Form, sample: Sample, start: np.ndarray | None = None) -> Fitted:
+    """The form's posterior mode after a sample, from `start` (k,) or from starts of its own."""
+    x, logy, n = sample.logx, sample.logy, len(sample.logy)
+    mu, sd = form.prior(np.exp(logy))
+    k, count = len(mu), sample.counts
+    noise, trust = 3 * SCATTER, np.ones(n)
+    etas = _starts(form, x, logy, mu, sd) if start is None else start[None]
+    etas = _above_zero(form, etas, x, logy)
+    for round_ in range(3):
+        precision = trust / (noise**2 / count + sample.extra)
+        etas, value = descend(form, etas, x, logy, mu, sd, precision, 40 if round_ == 0 else 12)
+        etas = etas[[int(np.argmin(value))]]
+        r = np.abs(log_residuals(form, etas, x, logy)[0][0])
+        weight = trust * SCATTER**2 / (SCATTER**2 + sample.extra)
+        free = max(float(weight.sum()) - k, 0.0)
+        square = SCATTER_DF * SCATTER**2 + (weight * count * r * r).sum()
+        noise = float(np.sqrt(square / (SCATTER_DF + free)))
+        middle = 1.4826 * float(np.median(np.sqrt(count) * r)) * np.sqrt(n / max(n - k, 0.25 * n))
+        noise = max(min(noise, max(middle, SCATTER)) if n > 2 * k else noise, 1e-4)
+        limit = OUTLIER * np.sqrt(noise**2 / count + sample.extra)
+        trust = np.minimum(1.0, limit / np.maximum(r, 1e-12)) ** 2
+    extra = sample.extra + noise**2 / count * (1 / trust - 1)
+    return Fitted(form, etas[0], mu, sd, noise, extra)
+
+
+def _starts(form: Form, x, logy, mu, sd) -> np.ndarray:
+    own = form.starts_each(x, np.exp(logy)[None], np.ones((1, len(logy))))[0]
+    own = np.clip(np.log(np.maximum(own, 1e-300)), mu - 2 * sd, mu + 2 * sd)
+    spread = np.random.default_rng(0).uniform(-1, 1, (STARTS, len(mu))) * np.minimum(sd, 1.0)
+    return np.concatenate([own, mu[None], mu + spread])
+
+
+def _above_zero(form: Form, eta: np.ndarray, x: np.ndarray, logy: np.ndarray) -> np.ndarray:
+    """Log theta (b, k) with the limit of a rising form raised until it gives every run at least
+    half of what was measured: from a value below 0, whose log residual says nothing, no step
+    leads back."""
+    if form.sign > 0 or form.limit is None or not len(logy):
+        return eta
+    at, out = form.names.index(form.limit), eta.copy()
+    short = (0.5 * np.exp(logy) - form.evaluate(np.exp(eta), x)[0]).max(1)
+    out[:, at] = np.log(np.exp(eta[:, at]) + np.maximum(short, 0.0))
+    return out
+
+
+def descend(form: Form, eta, x, logy, mu, sd, precision, rounds: int, turn=None):
+    """Posterior modes (b, k) and their costs (b,) from starts (b, k).
+
+    Args:
+        precision: (n,) or (b, n), of the residuals; with `turn` (n, n) of turn @ residuals, in
+            which a kernel is diagonal.
+    """
+    eta, k = eta.copy(), eta.shape[1]
+    lam, prior = np.full(len(eta), 1e-2), np.diag(sd**-2.0)
+
+    def look(eta):
+        r, jac = log_residuals(form, eta, x, logy)
+        sane = r.min(1) > 1 - BELOW_ZERO if form.sign < 0 and len(logy) else True
+        if turn is not None:
+            r, jac = r @ turn.T, jac @ turn.T
+        value = (precision * r * r).sum(1) + (((eta - mu) / sd) ** 2).sum(1)
+        return r, jac, np.where(np.isfinite(value) & sane, value, np.inf)
+
+    r, jac, value = look(eta)
+    for _ in range(rounds):
+        weighted = jac * np.broadcast_to(precision, r.shape)[:, None, :]
+        grad = np.einsum("bkn,bn->bk", weighted, r) + (eta - mu) / sd**2
+        hess = np.matmul(weighted, jac.transpose(0, 2, 1)) + prior
+        hess[:, np.arange(k), np.arange(k)] *= 1 + lam[:, None]
+        trial = eta - np.clip(solved(hess, grad[:, :, None])[:, :, 0], -2, 2)
+        r2, jac2, value2 = look(trial)
+        better = value2 < value
+        gain = np.where(better & np.isfinite(value), value - value2, 0.0)
+        eta[better], r[better], jac[better] = trial[better], r2[better], jac2[better]
+        value = np.where(better, value2, value)
+        lam = np.where(better, lam * 0.2, lam * 8)
+        if ((gain < 1e-5 * (1 + value)) & (better | (lam > 1e6))).all():
+            break
+    return eta, value
+
+
+def solved(hess: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """hess^-1 b for each of several positive matrices, also where rounding makes one singular."""
+    try:
+        return np.linalg.solve(hess, b)
+    except np.linalg.LinAlgError:  # constants that differ by more digits than a double has
+        scale = 1 / np.sqrt(np.einsum("bkk->bk", hess))
+        scaled = hess * scale[:, :, None] * scale[:, None, :] + 1e-12 * np.eye(hess.shape[1])
+        return np.linalg.solve(scaled, b * scale[:, :, None]) * scale[:, :, None]
