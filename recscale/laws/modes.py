@@ -124,27 +124,26 @@ def _above_zero(form: Form, eta: np.ndarray, x: np.ndarray, logy: np.ndarray) ->
     return out
 
 
-def descend(form: Form, eta, x, logy, mu, sd, precision, rounds: int, turn=None):
-    """Posterior modes (b, k) and their costs (b,) from starts (b, k).
+def descend(form: Form, eta, x, logy, mu, sd, precision, rounds: int):
+    """Posterior modes (b, k) and their costs (b,) from starts (b, k); precision (n,) is of the
+    residuals."""
+    with np.errstate(over="ignore", invalid="ignore"):  # trial steps too far are rejected
+        return _descend(form, eta, x, logy, mu, sd, precision, rounds)
 
-    Args:
-        precision: (n,) or (b, n), of the residuals; with `turn` (n, n) of turn @ residuals, in
-            which a kernel is diagonal.
-    """
+
+def _descend(form: Form, eta, x, logy, mu, sd, precision, rounds: int):
     eta, k = eta.copy(), eta.shape[1]
     lam, prior = np.full(len(eta), 1e-2), np.diag(sd**-2.0)
 
     def look(eta):
         r, jac = log_residuals(form, eta, x, logy)
         sane = r.min(1) > 1 - BELOW_ZERO if form.sign < 0 and len(logy) else True
-        if turn is not None:
-            r, jac = r @ turn.T, jac @ turn.T
         value = (precision * r * r).sum(1) + (((eta - mu) / sd) ** 2).sum(1)
         return r, jac, np.where(np.isfinite(value) & sane, value, np.inf)
 
     r, jac, value = look(eta)
     for _ in range(rounds):
-        weighted = jac * np.broadcast_to(precision, r.shape)[:, None, :]
+        weighted = jac * precision
         grad = np.einsum("bkn,bn->bk", weighted, r) + (eta - mu) / sd**2
         hess = np.matmul(weighted, jac.transpose(0, 2, 1)) + prior
         hess[:, np.arange(k), np.arange(k)] *= 1 + lam[:, None]

@@ -6,17 +6,22 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from recscale.laws.belief import Belief
 from recscale.laws.gridded import KERNELS
 from recscale.laws.modes import Fitted, Sample
 from recscale.laws.posterior import Joint, Posterior
 
 
 @dataclass(frozen=True)
-class Textbook:
-    """A belief without a discrepancy; it answers as `recscale.laws.belief.Belief` does."""
+class Textbook(Belief):
+    """A belief without a discrepancy."""
 
-    sample: Sample
     law: Fitted
+
+    @classmethod
+    def of(cls, sample: Sample, law: Fitted) -> Textbook:
+        """The law at its mode after a sample."""
+        return cls(sample, (), (), law)
 
     def formula(self, logx: np.ndarray) -> np.ndarray:
         """Log loss (m,) by the law."""

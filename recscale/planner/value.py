@@ -53,7 +53,7 @@ class Outlook:
         near: (m,) mask of the candidates in the band.
     """
 
-    belief: Belief | Textbook
+    belief: Belief
     waste: np.ndarray
     near: np.ndarray
 
@@ -78,7 +78,7 @@ def look(
     if discrepancy:
         off = wasted(rough.formula(every)[None], costs)[0][:n]
         sample = Sample(logx, logy, (OFF * off) ** 2, order)
-    belief = believe(form, variables, sample) if discrepancy else Textbook(sample, rough)
+    belief = believe(form, variables, sample) if discrepancy else Textbook.of(sample, rough)
     waste = wasted(belief.formula(every)[None], costs)[0][n:]
     draws = wasted(belief.laws(DRAWS, 0, every), costs)[:, n:]
     near = ((draws <= BAND).mean(0) >= PLAUSIBLE) | (waste <= BAND)
@@ -99,7 +99,7 @@ def wasted(losses: np.ndarray, cost: np.ndarray) -> np.ndarray:
 
 
 def falls(
-    belief: Belief | Textbook,
+    belief: Belief,
     goal: Goal,
     pool: np.ndarray,
     waste: np.ndarray,
