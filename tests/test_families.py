@@ -144,7 +144,8 @@ def test_ask_answers_for_each_family_and_says_which(run_dir: Path):
     facts = json.loads(CliRunner().invoke(main, ["ask", str(run_dir), "--json"]).output)
     assert set(facts["families"]) == {"dlrm", "wukong", "dcnv2"}
     assert facts["families"]["wukong"]["answer"]["predicted"]["mean"] > 0
-    assert "why" in facts["families"]["dcnv2"]
+    assert facts["families"]["dcnv2"]["answer"] is None
+    assert "distinct values" in facts["families"]["dcnv2"]["doubts"][0]
     status = CliRunner().invoke(main, ["status", str(run_dir), "--json"])
     assert set(json.loads(status.output)["law"]["families"]) == set(facts["families"])
 

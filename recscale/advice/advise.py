@@ -1,25 +1,41 @@
-"""What to train next with a given amount of compute: the answer of `recscale ask`."""
+"""What to train next with a given amount of compute: the answer of `recscale ask`, of the report's
+first lines and of the live line."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from recscale.advice.exchange import LEVEL, Rate, law_rates
-from recscale.advice.options import Option, Space, option, space, swept, weigh
+from recscale.advice.beliefs import LEVEL, SEED, Gain, draws, gain, noise_of
+from recscale.advice.exchange import Rate, law_rates
+from recscale.advice.options import (
+    BEYOND,
+    Option,
+    Space,
+    affordable,
+    chosen,
+    sizes,
+    space,
+    swept,
+)
+from recscale.advice.saturated import saturated
+from recscale.advice.unknown import Step, doubts, to_know
 from recscale.laws import LawError, ScalingLaw
-from recscale.planner import base_epochs, pace
+from recscale.planner import pace
 from recscale.run import RunRecord
-from recscale.spec import TRAINING_AXES
 from recscale.study import Study
 
 FURTHEST = 1e6  # times the largest run: beyond, no law of such runs means anything
+SHORT = 40  # configurations, for each number of doublings, that joint draws are made of
+RATES = (0.3, 1.0, 3.0)
+"""Factors of one tuning round of the learning rates."""
 SUFFIX = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
 SHAPE = re.compile(
     r"\s*(?P<number>\d+(\.\d*)?([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?)\s*"
@@ -33,6 +49,7 @@ class Answer:
 
     Attributes:
         loss, low, high: predicted loss of one run and its interval at LEVEL.
+        gain: on the best configuration so far.
         decades: law variable -> decades beyond the largest run along it (0 inside).
         time_s, gpu_hours, usd: at the pace measured in this sweep.
         rows: training rows it needs, each epoch once over them.
@@ -42,6 +59,7 @@ class Answer:
     loss: float
     low: float
     high: float
+    gain: Gain
     decades: dict[str, float]
     time_s: float
     gpu_hours: float
@@ -57,6 +75,7 @@ class Answer:
         return {
             "model": self.option.model.model_dump(),
             "data_fraction": self.option.train.data_fraction,
+            "epochs": self.option.train.epochs,
             **{k: getattr(cost, k) for k in keys},
             "lookup_bytes": cost.lookup_bytes,
             "peak_bytes": cost.peak_bytes,
@@ -65,6 +84,7 @@ class Answer:
             "usd": self.usd,
             "rows_needed": self.rows,
             "predicted": {"mean": self.loss, "low": self.low, "high": self.high, "level": LEVEL},
+            "gain": {**asdict(self.gain), "level": LEVEL},
             "decades_beyond": self.decades,
             "at_edge": list(self.at_edge),
         }
@@ -79,9 +99,20 @@ class Advice:
     times_largest: float
     law_status: str
     law_reason: str
-    best: Answer
-    with_data_at_hand: Answer | None
-    """The best answer that needs no more rows than there are; None when `best` is that answer."""
+    best: Answer | None
+    """With the data at hand; None where there is no law to choose by."""
+    more_data: Answer | None
+    """The best answer with more rows than there are; None where that is no other."""
+    doubts: tuple[str, ...]
+    """Why no gain is promised; empty where one is."""
+    step: Step | None
+    """What to run next in order to know, where no gain is promised."""
+    others: tuple[tuple[str, Answer], ...]
+    """Forms that foretell about as well and advise something else, with their answers."""
+    saturated: dict[str, str]
+    """Axes that were not grown, and why."""
+    tuning_flop: float | None
+    """Of one round of learning rates at the advised size, where the runs tried one factor only."""
     rows_at_hand: int
     swept: tuple[str, ...]
     best_run: str
@@ -91,25 +122,35 @@ class Advice:
     doublings: int
 
     @property
+    def promised(self) -> bool:
+        """Whether a gain may be stated: its interval lies above 0 and the law carries it."""
+        return self.best is not None and not self.doubts
+
+    @property
     def starved(self) -> Rate | None:
-        """The axis with the largest predicted gain per doubling of compute put there; one that
-        gains at next to no compute comes first. None where nothing gains."""
-        gains = [r for r in self.rates if r.change < 0]
-        return min(gains, key=lambda r: (not r.free or r.high >= 0, r.worth, r.axis), default=None)
+        """The axis with the largest predicted gain per doubling of compute put there, of those
+        that surely gain; one that gains at next to no compute comes first."""
+        gains = [r for r in self.rates if r.high < 0 and r.axis not in self.saturated]
+        return min(gains, key=lambda r: (not r.free, r.worth, r.axis), default=None)
 
     def facts(self) -> dict[str, Any]:
         """Everything as plain values: what `recscale ask --json` prints."""
-        starved, gain = self.starved, gain_of(self.best, self.best_loss)
+        starved = self.starved
         return {
             "loss": self.loss_name,
             "budget_flop": self.budget_flop,
             "times_largest_run": self.times_largest,
             "law": {"status": self.law_status, "why": self.law_reason},
-            "answer": self.best.facts(),
-            "with_data_at_hand": self.with_data_at_hand and self.with_data_at_hand.facts(),
+            "answer": self.best and self.best.facts(),
+            "promised": self.promised,
+            "doubts": list(self.doubts),
+            "run_to_know": self.step and self.step.facts(),
+            "with_more_data": self.more_data and self.more_data.facts(),
             "rows_at_hand": self.rows_at_hand,
+            "other_laws": [{"law": name, **a.facts()} for name, a in self.others],
+            "saturated": self.saturated,
+            "tuning_flop": self.tuning_flop,
             "best_run": {"run_id": self.best_run, self.loss_name: self.best_loss},
-            "gain": {"mean": gain[0], "low": gain[1], "high": gain[2], "level": LEVEL},
             "starved": starved.axis if starved else None,
             "rates": [
                 {
@@ -130,53 +171,126 @@ class Advice:
 
         return sentences(self)
 
+    def headline(self) -> str:
+        """The answer in one sentence."""
+        from recscale.advice.words import headline
 
-def advise(study: Study, compute: str) -> Advice:
+        return headline(self)
+
+
+def advise(study: Study, compute: str, beyond: int = BEYOND) -> Advice:
     """The best next configuration for `compute`: times the largest run ("10x") or FLOPs ("1e15").
 
-    The winner among all legal architectures is chosen by the law's formula; its prediction and
-    interval are `ScalingLaw.predict`'s.
+    Of all legal configurations within `beyond` doublings of what was tried, axes that no longer pay
+    left as they are, the one with the least loss to be expected on the data at hand; of those
+    within one run's noise of it the nearest to what was tried, then the cheapest.
 
     Raises:
         ValueError: `compute` is no positive amount, or buys no batch, or lies absurdly far out.
-        LawError: the runs do not determine the law, or it leans on what is unknown before a run.
+        LawError: no run has ended well, or the law leans on what is unknown before a run.
     """
     budget = budget_of(study, compute)
-    law = study.law()
-    law.require()
-    largest = max(r.trained.train_flop for r in entering(study))
+    enters = entering(study)
+    if not enters:
+        raise LawError(study.no_law())
+    largest = max(r.spent.train_flop for r in enters)
     if budget > FURTHEST * largest:
         raise ValueError(
             f"--compute {compute}: more than {FURTHEST:.0e} times the largest run; no law of "
             "these runs reaches that far: ask for less, or run larger models first"
         )
-    options, rows = space(study, budget / largest), study.data.n_train
-    free = weigh(study, options, law, [budget])[0]
-    if free is None:
-        raise ValueError(
-            f"--compute {compute}: not enough for one batch of the smallest model; give FLOPs "
-            "such as 1e15, or times the largest run such as 10x"
-        )
-    bound = weigh(study, options, law, [budget], rows)[0]
-    best = _answer(study, law, options, *free)
-    hand = _answer(study, law, options, *bound) if bound and best.rows > rows else None
-    name = study.spec.law_loss
-    run, measured = _best_so_far(study)
+    run, measured = best_so_far(study)
+    law, why = _law(study)
+    still = saturated(study, law, largest_option(study))
+    best = more = None
+    others: list[tuple[str, Answer]] = []
+    reach = 0
+    if law is not None:
+        options, rows = space(study, budget / largest, beyond, still), study.data.n_train
+        reach = options.doublings
+        best = answer(study, law, options, budget, rows)
+        if best is None:
+            raise ValueError(
+                f"--compute {compute}: not enough for one batch of the smallest model; give FLOPs "
+                "such as 1e15, or times the largest run such as 10x"
+            )
+        more = answer(study, law, options, budget, None)
+        more = more if more and more.rows > rows else None
+        for name, other in rivals(study, law):
+            found = answer(study, other, options, budget, rows)
+            if found and _shape(found) != _shape(best):
+                others.append((name, found))
+    open_points = doubts(study, law, best and best.gain, why)
     return Advice(
-        loss_name=name,
+        loss_name=study.spec.law_loss,
         budget_flop=budget,
         times_largest=budget / largest,
-        law_status=str(law.status),
-        law_reason=law.reason,
+        law_status=str(law.status) if law else "underdetermined",
+        law_reason=why,
         best=best,
-        with_data_at_hand=hand,
-        rows_at_hand=rows,
+        more_data=more,
+        doubts=open_points,
+        step=to_know(study, law, run, best and best.option, why) if open_points else None,
+        others=tuple(others),
+        saturated=still,
+        tuning_flop=_tuning(study, best),
+        rows_at_hand=study.data.n_train,
         swept=tuple(swept(study.spec)),
-        best_run=run,
+        best_run=run.run_id,
         best_loss=measured,
-        rates=tuple(law_rates(study, law, largest_option(study))),
-        doublings=options.doublings,
+        rates=tuple(law_rates(study, law, largest_option(study))) if law else (),
+        doublings=reach,
     )
+
+
+def answer(
+    study: Study, law: ScalingLaw, options: Space, budget: float, rows: int | None
+) -> Answer | None:
+    """The choice for a training budget (FLOPs) on at most so many rows (None: as many as the space
+    allows); None where the budget buys no batch."""
+    found = pick(study, law, options, budget, rows)
+    if found is None:
+        return None
+    # what was measured may be luck; a gain is counted from the better of it and what is believed
+    _, measured = best_so_far(study)
+    before = np.minimum(found.before, math.log(measured))
+    return _answer(study, law, options, found.option, gain(before, found.after, noise_of(law)))
+
+
+@dataclass(frozen=True)
+class Pick:
+    """What is chosen, with joint draws (n,) of the log losses to be expected of the best
+    configuration so far and of this one."""
+
+    option: Option
+    before: np.ndarray
+    after: np.ndarray
+
+
+def pick(
+    study: Study, law: ScalingLaw, options: Space, budget: float, rows: int | None, seed: int = SEED
+) -> Pick | None:
+    """Of what the budget buys, the least expected loss; of those within one run's noise of it the
+    nearest to what was tried, then the cheapest. None where the budget buys no batch."""
+    seen = affordable(study, options, law, budget, rows)
+    if seen.empty:
+        return None
+    by_formula = seen.iloc[np.argsort(law.value(seen), kind="stable")]
+    short = by_formula.groupby("grown", sort=False).head(SHORT)
+    run, _ = best_so_far(study)
+    columns, noise = list(law.variables), noise_of(law)
+    base = pd.DataFrame([{v: _as_option(run).values()[v] for v in columns}])
+    points = pd.concat([base, short[columns]], ignore_index=True)
+    drawn = draws(law, points, seed=seed)
+    change = (drawn[:, 1:] - drawn[:, :1]).mean(0)
+    near = short.assign(tie=change - change.min() > noise, at=np.arange(1, len(points)))
+    best = near.sort_values(["tie", "grown", "train_flop", "at"]).iloc[0]
+    return Pick(chosen(study, options, best), drawn[:, 0], drawn[:, int(best["at"])])
+
+
+def rivals(study: Study, law: ScalingLaw) -> list[tuple[str, ScalingLaw]]:
+    """The laws of other forms that are best supported beside `law`, at most two."""
+    return []
 
 
 def budget_of(study: Study, compute: str) -> float:
@@ -199,8 +313,20 @@ def entering(study: Study) -> list[RunRecord]:
 
 def largest_option(study: Study) -> Option:
     """The finished run with the most training FLOPs, of those that enter the law."""
-    top = max(entering(study), key=lambda r: (r.trained.train_flop, r.run_id))
-    return Option(top.config.model, top.config.train, top.trained)
+    return _as_option(max(entering(study), key=lambda r: (r.spent.train_flop, r.run_id)))
+
+
+def _as_option(r: RunRecord) -> Option:
+    return Option(r.config.model, r.config.train, r.spent)
+
+
+def _law(study: Study) -> tuple[ScalingLaw | None, str]:
+    """The law to choose by, or None, and what is to be said against it."""
+    try:
+        law = study.law()
+    except LawError as error:
+        return None, str(error)
+    return (law if law.status.determined else None), law.reason
 
 
 def _parsed(compute: str) -> tuple[bool, float]:
@@ -217,32 +343,31 @@ def _parsed(compute: str) -> tuple[bool, float]:
     return False, amount * SUFFIX[found["unit"]]
 
 
-def _answer(study: Study, law: ScalingLaw, options: Space, index: int, samples: int) -> Answer:
-    chosen = option(study, options.models[index], samples)
-    at = {v: chosen.values()[v] for v in law.variables}
-    row = law.predict(at, LEVEL).iloc[0]
+def _answer(study: Study, law: ScalingLaw, options: Space, at: Option, found: Gain) -> Answer:
+    values = {v: at.values()[v] for v in law.variables}
+    row = law.predict(values, LEVEL).iloc[0]
     top = np.exp(law.points.logx.max(0))
     slower = pace(study.attempts)
-    sizes = [a for a in swept(study.spec) if a not in TRAINING_AXES]
-    tops = {a: np.nanmax(options.table[a].to_numpy(float)) for a in sizes}
-    edge = [a for a in sizes if getattr(chosen.model, a) == tops[a]]
+    own = sizes(study.spec)
+    tops = {a: np.nanmax(options.table[a].to_numpy(float)) for a in own}
     return Answer(
-        option=chosen,
+        option=at,
         loss=float(row["mean"]),
         low=float(row["low"]),
         high=float(row["high"]),
+        gain=found,
         decades={
-            v: max(0.0, math.log10(at[v] / t)) for v, t in zip(law.variables, top, strict=True)
+            v: max(0.0, math.log10(values[v] / t)) for v, t in zip(law.variables, top, strict=True)
         },
-        time_s=chosen.cost.time_s * slower,
-        gpu_hours=chosen.cost.gpu_hours * slower,
-        usd=chosen.cost.usd * slower,
-        rows=math.ceil(samples / base_epochs(study.spec)),
-        at_edge=tuple(edge),
+        time_s=at.cost.time_s * slower,
+        gpu_hours=at.cost.gpu_hours * slower,
+        usd=at.cost.usd * slower,
+        rows=math.ceil(at.cost.samples / at.train.epochs),
+        at_edge=tuple(a for a in own if getattr(at.model, a) == tops[a]),
     )
 
 
-def _best_so_far(study: Study) -> tuple[str, float]:
+def best_so_far(study: Study) -> tuple[RunRecord, float]:
     """A run of the configuration with the lowest loss, and that loss, mean over its seeds."""
     loss, enters = study.spec.law_loss, entering(study)
     groups: dict[str, list[RunRecord]] = defaultdict(list)
@@ -250,7 +375,7 @@ def _best_so_far(study: Study) -> tuple[str, float]:
         groups[r.config.tuning_group].append(r)
     means = {g: fmean(_final(r, loss) for r in rs) for g, rs in groups.items()}
     best = min(means, key=lambda g: (means[g], g))
-    return groups[best][0].run_id, means[best]
+    return groups[best][0], means[best]
 
 
 def _final(record: RunRecord, loss: str) -> float:
@@ -260,9 +385,15 @@ def _final(record: RunRecord, loss: str) -> float:
     return value
 
 
-def gain_of(answer: Answer, measured: float) -> tuple[float, float, float]:
-    """What the answer gains on a measured loss, with the prediction's interval."""
-    return measured - answer.loss, measured - answer.high, measured - answer.low
+def _tuning(study: Study, best: Answer | None) -> float | None:
+    """FLOPs of one round of RATES at the advised configuration, where one factor was tried."""
+    if best is None or len(study.spec.train.learning_rate.tune) > 1:
+        return None
+    return len(RATES) * best.option.cost.train_flop
+
+
+def _shape(answer: Answer) -> tuple[Any, ...]:
+    return answer.option.model, answer.option.train.epochs, answer.rows
 
 
 def _named(triple: tuple[float, float, float] | None) -> dict[str, float] | None:
