@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from recscale.advice.advise import Advice, advise, largest_option
+from recscale.advice.advise import Advice, largest_option
 from recscale.advice.exchange import LEVEL, Rate, law_change, law_rates, law_runs
+from recscale.advice.headlines import asked, tried
 from recscale.advice.options import base_option, space, weigh
 from recscale.advice.saturated import saturated
 from recscale.laws import LawError, ScalingLaw, Status
@@ -18,8 +19,6 @@ from recscale.study import Study
 
 AHEAD = 10.0  # times the largest run: how far the frontier is drawn
 BUDGETS = 28
-ASKED = "10x"
-"""Compute that the report and the live line ask of: as `recscale ask` does unasked."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Findings:
         at_base, at_largest: the law's exchange rates by axis; empty without a law.
         best_mix: the law's gain from doubling the largest run's FLOPs with the best mix.
         frontier: the law's best at each budget, or None.
-        advice: what `recscale ask` says of ASKED, or why it says nothing.
+        advice: what `recscale ask` says, or why it says nothing.
     """
 
     study: Study
@@ -79,16 +78,18 @@ def find(study: Study) -> Findings:
         frontier, mix = _frontier(study, law, frame)
     views = tuple(axis_views(study, frame))
     return Findings(
-        study, frame, law, fitted, words, views, at_base, at_largest, mix, frontier, asked(study)
+        study,
+        frame,
+        law,
+        fitted,
+        words,
+        views,
+        at_base,
+        at_largest,
+        mix,
+        frontier,
+        tried(study, asked(study)),
     )
-
-
-def asked(study: Study) -> Advice | str:
-    """What `recscale ask` says of ASKED, or why it says nothing."""
-    try:
-        return advise(study, ASKED)
-    except (LawError, ValueError) as error:
-        return str(error)
 
 
 def _law(study: Study) -> tuple[ScalingLaw | None, str]:

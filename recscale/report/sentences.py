@@ -8,6 +8,7 @@ import re
 import numpy as np
 
 from recscale.advice.exchange import LEVEL, law_runs, seed_noise
+from recscale.advice.headlines import sentence
 from recscale.laws import ScalingLaw, Status, fit
 from recscale.report.findings import Findings
 from recscale.study import Study
@@ -48,18 +49,12 @@ def foretold(f: Findings) -> str:
 
 
 def answer(f: Findings) -> list[str]:
-    """The advice for ten times the compute, then the law, what pays, what is saturated, the floor,
+    """The advice as `recscale ask` gives it, then the law, what pays, what is saturated, the floor,
     what is open."""
-    out = [_advice_sentence(f), _law_sentence(f)]
+    out = [sentence(f.advice), _law_sentence(f)]
     if f.floor is not None:
         out.append(_floor_sentence(f))
     return [*out, *_pays(f), *_groups(f)]
-
-
-def _advice_sentence(f: Findings) -> str:
-    """As `recscale ask` says it."""
-    said = f"no advice yet: {f.advice}" if isinstance(f.advice, str) else f.advice.headline()
-    return said[:1].upper() + said[1:].rstrip(".") + "."
 
 
 def _law_sentence(f: Findings) -> str:

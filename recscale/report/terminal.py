@@ -18,7 +18,7 @@ from recscale.planner.forecast import Forecast
 from recscale.run import TrainConfig
 from recscale.spec import BudgetSpec, TrainSpec
 from recscale.study import Study
-from recscale.words import baselines, quantity, span
+from recscale.words import baselines, quantity
 from recscale.words import time as time_words
 
 MOST_BELOW = 10  # runs that status names one by one
@@ -152,12 +152,13 @@ GOALS = {"loss": "loss", "allocation": "best split", "slopes": "gain of each dou
 
 
 def search_words(study: Study) -> str:
-    """Where a search stands: the loss at its target with its interval."""
+    """Where a search stands: how well its goal is known. What to train there, and what it will
+    reach, is the answer of `recscale ask` alone."""
     facts = study.search_facts()
-    if "expected" not in facts:
+    if "half" not in facts:
         return "search: start"
-    e = facts["expected"]
-    return f"at {facts['target']}: {span(e['mean'], e['low'], e['high'])}"
+    goal = GOALS[study.spec.search.goal]
+    return f"{goal} at {facts['target']} known to within {100 * facts['half']:.2g} %"
 
 
 def progress_line(study: Study) -> str:

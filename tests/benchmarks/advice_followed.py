@@ -49,11 +49,11 @@ CHOSEN = ("wide", "deep", "walks")
 """Worlds that the advice was worked out on; the others judge it."""
 
 
-def click(seed: int, rows: int = 120_000, users: int = 1500, items: int = 800) -> str:
+def click(seed: int, rows: int = 160_000, users: int = 1500, items: int = 800) -> str:
     return f"{{source: synthetic, rows: {rows}, users: {users}, items: {items}, seed: {seed}}}"
 
 
-def walk(seed: int, rows: int = 120_000, users: int = 2500, items: int = 600) -> str:
+def walk(seed: int, rows: int = 300_000, users: int = 4000, items: int = 400) -> str:
     world = click(seed, rows, users, items)
     return world.replace("{", "{task: next_item, ", 1)
 
@@ -65,70 +65,70 @@ SHOWN = "user: user, item: item_id, time: timestamp, label: click"
 USER = ", ".join(f"user_feature_{i}" for i in range(4))
 WORLDS: dict[str, tuple[str, str, str, int, str]] = {
     "wide": (
-        click(101, 160_000), "dlrm, embedding_dim: [4, 8, 16], mlp_width: [8, 16, 32, 64], "
-        "sequence_length: 4", "[0.03, 0.08, 0.25]", 2, ROUND,
+        click(101), "dlrm, embedding_dim: [4, 8, 16], mlp_width: [8, 16, 32, 64], "
+        "sequence_length: 4", "[0.06, 0.12, 0.25, 0.5]", 2, ROUND,
     ),
     "deep": (
         click(102), "dlrm, embedding_dim: [8, 16, 32], mlp_width: 32, sequence_depth: [0, 1, 2], "
-        "sequence_width: 16, sequence_length: 8", "[0.05, 0.1, 0.3]", 2, ROUND,
+        "sequence_width: 16, sequence_length: 8", "[0.06, 0.12, 0.25, 0.5]", 2, ROUND,
     ),
     "walks": (
         walk(103), "decoder, sequence_width: [8, 16, 32], sequence_depth: [1, 2], "
-        "sequence_length: 16", "[0.05, 0.1, 0.25]", 1, "{strategy: grid}",
+        "sequence_length: 16", "[0.06, 0.12, 0.25, 0.5]", 1, "{strategy: grid}",
     ),
     "grid": (
         click(201), "dlrm, embedding_dim: [4, 8, 16], mlp_width: [8, 16, 32], sequence_length: 4",
-        "[0.04, 0.1, 0.25]", 1, "{strategy: grid}",
+        "[0.06, 0.12, 0.25, 0.5]", 1, "{strategy: grid}",
     ),
     "cross": (
-        click(202, 100_000), "dcnv2, embedding_dim: [4, 8, 16], cross_layers: [1, 2, 3], "
-        "mlp_width: [16, 32, 64], sequence_length: 4", "[0.05, 0.12, 0.3]", 2, ROUND,
+        click(202), "dcnv2, embedding_dim: [4, 8, 16], cross_layers: [1, 2, 3], "
+        "mlp_width: [16, 32, 64], sequence_length: 4", "[0.06, 0.12, 0.25, 0.5]", 2, ROUND,
     ),
     "wukong": (
-        click(203, 100_000), "wukong, embedding_dim: 8, layers: [1, 2, 3], n_F: 4, n_L: 4, k: 4, "
-        "mlp_width: [16, 32, 64], sequence_length: 4", "[0.05, 0.12, 0.3]", 2, ROUND,
+        click(203), "wukong, embedding_dim: 8, layers: [1, 2, 3], n_F: 4, n_L: 4, k: 4, "
+        "mlp_width: [16, 32, 64], sequence_length: 4", "[0.06, 0.12, 0.25, 0.5]", 2, ROUND,
     ),
     "rows": (
-        click(204, 120_000, 6000, 3000), "dlrm, embedding_dim: [4, 8, 16], "
+        click(204, 160_000, 6000, 3000), "dlrm, embedding_dim: [4, 8, 16], "
         "embedding_rows: [100, 400, 1600], mlp_width: 16, sequence_length: 4",
-        "[0.05, 0.12, 0.3]", 2, ROUND,
+        "[0.06, 0.12, 0.25, 0.5]", 2, ROUND,
     ),
     "history": (
         click(205), "dlrm, embedding_dim: [8, 16], mlp_width: [16, 32, 64], "
         "sequence_depth: [0, 1], sequence_width: [8, 16, 32], sequence_length: 8",
-        "[0.04, 0.1, 0.25]", 2, "{strategy: axes, base: {sequence_depth: 1}}",
+        "[0.06, 0.12, 0.25, 0.5]", 2, "{strategy: axes, base: {sequence_depth: 1}}",
     ),
     "decoder": (
         walk(206), "decoder, sequence_width: [8, 16, 32, 64], sequence_depth: [1, 2, 4], "
-        "sequence_length: 16", "[0.04, 0.1, 0.25]", 2, ROUND,
+        "sequence_length: 16", "[0.06, 0.12, 0.25, 0.5]", 2, ROUND,
     ),
     "hstu": (
-        walk(207, 100_000), "hstu, sequence_width: [8, 16, 32], sequence_depth: [1, 2], "
-        "sequence_length: [8, 16]", "[0.05, 0.12, 0.3]", 2, ROUND,
+        walk(207), "hstu, sequence_width: [8, 16, 32], sequence_depth: [1, 2], "
+        "sequence_length: [8, 16]", "[0.06, 0.12, 0.25, 0.5]", 2, ROUND,
     ),
     "passes": (
         click(208, 60_000), "dlrm, embedding_dim: [4, 8, 16], mlp_width: 16, sequence_length: 4",
-        "[0.1, 0.2, 0.4]", 1, "{strategy: grid}; epochs: [1, 2, 4]",
+        "[0.12, 0.25, 0.5]", 1, "{strategy: grid}; epochs: [1, 2, 4]",
     ),
     "one-axis": (
-        click(209, 160_000), "dlrm, embedding_dim: 8, mlp_width: [8, 16, 32, 64], "
-        "sequence_length: 4", "[0.02, 0.06, 0.2]", 2, "{strategy: grid}",
+        click(209), "dlrm, embedding_dim: 8, mlp_width: [8, 16, 32, 64], "
+        "sequence_length: 4", "[0.06, 0.12, 0.25, 0.5]", 2, "{strategy: grid}",
     ),
     "sales": (
         f"{{{SALES}, task: click, columns: {{{BUYER}, sparse: [country], dense: [unit_price]}}, "
         "negatives: {per_positive: 4, distribution: popularity}}", "dlrm, "
         "embedding_dim: [4, 8, 16, 32], mlp_width: [16, 32, 64], sequence_length: 8",
-        "[0.01, 0.02, 0.04]", 2, ROUND,
+        "[0.01, 0.02, 0.04, 0.08]", 2, ROUND,
     ),
     "baskets": (
         f"{{{SALES}, task: next_item, columns: {{{BUYER}}}}}", "decoder, sequence_depth: [1, 2], "
-        "sequence_width: [8, 16, 32], sequence_length: 16", "[0.02, 0.05, 0.1]", 1,
+        "sequence_width: [8, 16, 32], sequence_length: 16", "[0.04, 0.08, 0.16, 0.3]", 1,
         "{strategy: grid}",
     ),
     "shop": (
         f"{{source: events, path: BANDIT, order: hash, columns: {{{SHOWN}, "
         f"sparse: [{USER}, position]}}}}",
-        "dlrm, embedding_dim: [4, 8, 16], mlp_width: [8, 16, 32]", "[0.1, 0.25, 0.5]", 2, ROUND,
+        "dlrm, embedding_dim: [4, 8, 16], mlp_width: [8, 16, 32]", "[0.1, 0.2, 0.4]", 2, ROUND,
     ),
 }  # fmt: skip
 """Data, model, data fractions, seeds, search (with epochs behind a semicolon)."""
