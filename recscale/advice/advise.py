@@ -33,6 +33,7 @@ from recscale.run import RunRecord
 from recscale.study import Study
 
 FURTHEST = 1e6  # times the largest run: beyond, no law of such runs means anything
+CLOSE = 1.5  # errors within this factor of one another support two laws alike
 SHORT = 40  # configurations, for each number of doublings, that joint draws are made of
 RATES = (0.3, 1.0, 3.0)
 """Factors of one tuning round of the learning rates."""
@@ -289,8 +290,14 @@ def pick(
 
 
 def rivals(study: Study, law: ScalingLaw) -> list[tuple[str, ScalingLaw]]:
-    """The laws of other forms that are best supported beside `law`, at most two."""
-    return []
+    """The laws over other variables that the runs determine as well, and that foretell dearer runs
+    no worse than CLOSE times the error of `law`, with what they are of."""
+    first, *rest = study.laws()
+    return [
+        (", ".join(c.law.variables), c.law)
+        for c in rest
+        if c.law.status.determined and not c.error > CLOSE * first.error
+    ]
 
 
 def budget_of(study: Study, compute: str) -> float:
@@ -357,7 +364,8 @@ def _answer(study: Study, law: ScalingLaw, options: Space, at: Option, found: Ga
         high=float(row["high"]),
         gain=found,
         decades={
-            v: max(0.0, math.log10(values[v] / t)) for v, t in zip(law.variables, top, strict=True)
+            v: max(0.0, math.log10(max(values[v], 1e-300) / t))
+            for v, t in zip(law.variables, top, strict=True)
         },
         time_s=at.cost.time_s * slower,
         gpu_hours=at.cost.gpu_hours * slower,

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from recscale.advice.options import Option, doubled, swept
+from recscale.advice.options import Option, doubled, known_to, swept
 from recscale.frame import settings
 from recscale.laws import ScalingLaw
 from recscale.spec import SweepSpec
@@ -74,7 +74,7 @@ def law_rates(study: Study, law: ScalingLaw, at: Option) -> list[Rate]:
     """One rate per swept axis that can grow at that run and that the law can see there."""
 
     def seen(option: Option) -> bool:
-        return all(option.values().get(v, 0) > 0 for v in law.variables)
+        return known_to(law, option.values())
 
     steps = {a: doubled(study, at, a) for a in swept(study.spec)}
     grown = {a: o for a, o in steps.items() if o is not None and seen(o)}

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ import pandas as pd
 from recscale.cost import TRAIN_OVER_FORWARD, estimate, machines
 from recscale.families import ModelConfig
 from recscale.laws import LawError, ScalingLaw
+from recscale.laws.points import askable
 from recscale.planner import base_epochs, base_value, training
 from recscale.planner.candidates import values
 from recscale.run import Cost, TrainConfig
@@ -153,8 +154,8 @@ def affordable(
             f"the law's variable {unknown[0]} is only known after a run; for advice use "
             f"variables such as {', '.join(FIXED[:2])}, samples"
         )
-    positive = seen[list(law.variables)].to_numpy(float) > 0
-    return seen[(steps >= np.maximum(1, epochs)) & positive.all(axis=1)]
+    known = askable(law.points, seen[list(law.variables)].to_numpy(float))
+    return cast(pd.DataFrame, seen[(steps >= np.maximum(1, epochs)) & known])
 
 
 def weigh(
@@ -173,10 +174,15 @@ def weigh(
     return found
 
 
-def chosen(study: Study, options: Space, row: pd.Series) -> Option:
+def chosen(study: Study, options: Space, row: Any) -> Option:
     """The option of one row of `affordable`."""
-    model = options.models[int(row.name)]  # type: ignore[arg-type]
-    return option(study, model, int(row["samples"]), int(row["epochs"]))
+    return option(study, options.models[row.name], int(row["samples"]), int(row["epochs"]))
+
+
+def known_to(law: ScalingLaw, values: Mapping[str, float]) -> bool:
+    """Whether the law has an answer at the columns of a run."""
+    at = [[values.get(v, np.nan) for v in law.variables]]
+    return bool(askable(law.points, np.array(at, float))[0])
 
 
 def option(study: Study, model: ModelConfig, samples: int, epochs: int | None = None) -> Option:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from recscale.advice.beliefs import Gain, draws, noise_of
 from recscale.advice.exchange import seed_noise
-from recscale.advice.options import Option, doubled, swept
+from recscale.advice.options import Option, doubled, known_to, swept
 from recscale.laws import LawError, Role, ScalingLaw, Status
 from recscale.planner import pace
 from recscale.run import RunRecord
@@ -94,14 +94,12 @@ def to_know(
         named = [p for p in probes[1:] if any(w in why for w in _columns(study, base, p[0]))]
         at, what = (named or probes)[0]
         return _step(study, at, what, None)
-    points = pd.DataFrame([{v: o.values().get(v, 0.0) for v in law.variables}
-                           for o in (base, advised, *(o for o, _ in probes))])  # fmt: skip
-    kept = (points > 0).all(axis=1).to_numpy()
-    if not kept[:2].all():
+    if not (known_to(law, base.values()) and known_to(law, advised.values())):
         return _step(study, base, again, None)
-    drawn = draws(law, points[kept])
+    probes = [p for p in probes if known_to(law, p[0].values())]
+    seen = [o.values() for o in (base, advised, *(o for o, _ in probes))]
+    drawn = draws(law, pd.DataFrame([{v: x[v] for v in law.variables} for x in seen]))
     gained = drawn[:, 0] - drawn[:, 1]
-    probes = [p for p, k in zip(probes, kept[2:], strict=True) if k]
     shares = [_explained(gained, drawn[:, 2 + j], noise_of(law)) for j in range(len(probes))]
     cheap = [
         (share / o.cost.train_flop, -j)

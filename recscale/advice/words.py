@@ -56,7 +56,7 @@ def sentences(advice: Advice) -> str:
         )
     for name, other in advice.others:
         out.append(
-            f"By the law of {name}, which foretells about as well: "
+            f"By the law of {name}, which the runs support about as well: "
             f"{described(other, advice.swept)}, {predicted(advice, other)}."
         )
     out += _more_data(advice)

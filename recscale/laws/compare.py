@@ -96,7 +96,7 @@ class Comparison:
         sides = []
         for seed, law in enumerate((self.first, self.second)):
             best = law.frontier(budgets, cost, within=self.sought(law))
-            sides.append(draws(law, best[list(law.variables)], seed=seed))
+            sides.append(draws(law, pd.DataFrame(best[list(law.variables)]), seed=seed))
         return verdict(self.names, budgets, *sides, sign=self.first.model.sign)
 
     def crossings(self, low: float, high: float, cost: Callable[..., Any]) -> pd.DataFrame:

@@ -20,7 +20,7 @@ SEED = 0
 def draws(law: ScalingLaw, points: pd.DataFrame, n: int = DRAWS, seed: int = SEED) -> np.ndarray:
     """(n, m): log of the expected loss of new runs at m points, drawn jointly."""
     rng = np.random.default_rng(seed)
-    x, own = query(points, law.variables), law.points.logx
+    x, own = query(points, law.variables, law.points.levels), law.points.logx
     theta = law.resampled[rng.integers(0, len(law.resampled), n)]
     both = np.log(np.maximum(law.model.evaluate(theta, np.concatenate([own, x]))[0], 1e-300))
     rest = np.log(law.points.y) - both[:, : len(own)]

@@ -32,7 +32,9 @@ def foretold(f: Findings) -> str:
     cheap, dear = runs.iloc[:cut], runs.iloc[cut:]
     if f.law is None or not len(dear):
         return "No law, so nothing to hold out."
-    law = fit(cheap, f.law.form, list(spec.law_variables), spec.law_loss)
+    known = list(f.law.variables)
+    zeros = spec.axis_variables
+    law = fit(cheap, f.law.form, known, spec.law_loss, cost="train_flop", zeros=zeros)
     if law.status != Status.CONVERGED:
         return (
             f"Held out: the cheapest {cut} of {len(runs)} runs do not determine the law by "
