@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 
 from recscale.advice.advise import Advice, advise, budget_of, largest_option, pick
-from recscale.advice.exchange import difference, law_runs, seed_noise, where
+from recscale.advice.exchange import difference, law_runs, where
+from recscale.advice.noise import seed_noise
 from recscale.advice.options import BEYOND, space
 from recscale.advice.saturated import saturated
 from recscale.cost import TRAIN_OVER_FORWARD

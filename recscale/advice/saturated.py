@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from recscale.advice.exchange import Measured, law_rates, measured_steps
+from recscale.advice.exchange import Measured, law_rates, measured_top
 from recscale.advice.options import Option, swept
 from recscale.laws import ScalingLaw
 from recscale.laws.verdicts import run_noise
@@ -12,16 +12,16 @@ from recscale.study import Study
 from recscale.words import number, quantity, span
 
 
-def saturated(study: Study, law: ScalingLaw | None, at: Option) -> dict[str, str]:
-    """Axis -> why it is not grown: its last measured step gains nothing beyond noise, or by the
-    law a doubling at the run `at` surely gains less than two runs differ by chance."""
+def saturated(study: Study, law: ScalingLaw | None, at: Option | None = None) -> dict[str, str]:
+    """Axis -> why it is not grown: the top of it measured no gain beyond noise, or by the law a
+    doubling at the run `at` surely gains less than two runs differ by chance."""
     frame, loss = study.frame(), study.spec.law_loss
     out = {}
     for axis in swept(study.spec):
-        steps = measured_steps(study, frame, axis, loss)
-        if steps and steps[-1].known and steps[-1].high >= 0:
-            out[axis] = measured_words(steps[-1])
-    if law is None or not law.status.determined:
+        top = measured_top(study, frame, axis, loss)
+        if top and top.known and top.high >= 0:
+            out[axis] = measured_words(top)
+    if law is None or at is None or not law.status.determined:
         return out
     chance = math.sqrt(2) * run_noise(law)[0]
     for rate in law_rates(study, law, at):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from recscale.advice.beliefs import Gain, draws, noise_of
-from recscale.advice.exchange import seed_noise
+from recscale.advice.noise import seed_noise
 from recscale.advice.options import Option, doubled, known_to, swept
 from recscale.laws import LawError, Role, ScalingLaw, Status
 from recscale.planner import pace

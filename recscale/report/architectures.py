@@ -8,8 +8,9 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from recscale.advice.exchange import LEVEL, law_runs, seed_noise, where
+from recscale.advice.exchange import LEVEL, law_runs, where
 from recscale.advice.families import AHEAD, Duel, training_flop
+from recscale.advice.noise import seed_noise
 from recscale.advice.options import BEYOND
 from recscale.frame import settings
 from recscale.laws import Role, ScalingLaw, Status

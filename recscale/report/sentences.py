@@ -7,8 +7,9 @@ import re
 
 import numpy as np
 
-from recscale.advice.exchange import LEVEL, law_runs, seed_noise
+from recscale.advice.exchange import LEVEL, law_runs
 from recscale.advice.headlines import sentence
+from recscale.advice.noise import seed_noise
 from recscale.laws import ScalingLaw, Status, fit
 from recscale.report.findings import Findings
 from recscale.study import Study
