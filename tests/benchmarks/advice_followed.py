@@ -270,10 +270,11 @@ def rivals(study: Study, budget: float) -> dict[str, Option]:
     for k in range(1, 41):  # by a tenth of a doubling
         times = 2 ** (k / 10)
         grown = _grown(study, base, dict.fromkeys(axes, times))
+        wanted = min(1.0, times * base.train.data_fraction)
         at = _filled(study, base, grown, budget, times) if grown else None
-        if at is None or at.cost.train_flop > budget:
+        if at and at.train.data_fraction < 0.98 * wanted:
             break
-        alike = at
+        alike = at or alike
     if alike:
         out["all alike"] = alike
     frame, loss = study.frame(), study.spec.law_loss
@@ -294,9 +295,7 @@ def rivals(study: Study, budget: float) -> dict[str, Option]:
 def _grown(study: Study, base: Option, times: dict[str, float]) -> ModelConfig | None:
     """The best run's model with axes grown, each to a multiple of 4 where it is one of more."""
     spec = study.spec.model
-    values = {k: getattr(base.model, k) for k in spec.axes()}
-    if isinstance(values.get("heads"), int):
-        values["heads"] = None
+    values = {k: v[0] if len(v) == 1 else getattr(base.model, k) for k, v in spec.axes().items()}
     for axis, factor in times.items():
         size = values[axis] or (1 if axis.endswith("depth") else None)
         if size is not None:
