@@ -221,7 +221,7 @@ def advise(study: Study, compute: str, beyond: int = BEYOND) -> Advice:
             found = answer(study, other, options, budget, rows)
             if found and _shape(found) != _shape(best):
                 others.append((name, found))
-    open_points = doubts(study, law, best and best.gain, why)
+    open_points = doubts(law, best and best.gain, best.decades if best else {}, why)
     return Advice(
         loss_name=study.spec.law_loss,
         budget_flop=budget,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +13,13 @@ from recscale.advice.beliefs import Gain, draws, noise_of
 from recscale.advice.noise import seed_noise
 from recscale.advice.options import Option, doubled, known_to, swept
 from recscale.laws import LawError, Role, ScalingLaw, Status
+from recscale.laws.effects import Effects
 from recscale.planner import pace
 from recscale.run import RunRecord
 from recscale.study import Study
 from recscale.words import span
 
+INSIDE = 0.01  # decades beyond the runs that are rounding
 WORTH = 0.05  # of a gain's variance: a run that explains less tells nothing
 
 
@@ -53,8 +56,11 @@ class Step:
         }
 
 
-def doubts(study: Study, law: ScalingLaw | None, found: Gain | None, why: str) -> tuple[str, ...]:
-    """Why no gain is promised; empty where one is."""
+def doubts(
+    law: ScalingLaw | None, found: Gain | None, decades: Mapping[str, float], why: str
+) -> tuple[str, ...]:
+    """Why no gain is promised; empty where one is. decades: law variable -> how far beyond the
+    runs the advised one lies."""
     if law is None or found is None:
         return (f"there is no law to foretell one: {why.rstrip('.')}",)
     out = []
@@ -62,6 +68,8 @@ def doubts(study: Study, law: ScalingLaw | None, found: Gain | None, why: str) -
         out.append(f"the law is at a bound ({why.rstrip('.')})")
     if free := unlearnt(law):
         out.append(f"the runs say nothing of {' and '.join(free)}")
+    if assumed := [v for v in beyond_told(law) if decades.get(v, 0) > INSIDE]:
+        out.append(f"the runs tell no exponent of {' and '.join(assumed)}, which it grows")
     if not found.sure:
         out.append(f"its interval holds 0: {span(found.mean, found.low, found.high)}")
     return tuple(out)
@@ -78,6 +86,14 @@ def unlearnt(law: ScalingLaw) -> list[str]:
         and ends.loc[c.name, "low"] <= 1.05 * low
         and ends.loc[c.name, "high"] >= 0.95 * high
     ]
+
+
+def beyond_told(law: ScalingLaw) -> list[str]:
+    """Variables whose course beyond the runs is assumed: of too few values for an exponent."""
+    if not isinstance(law.model, Effects):
+        return []
+    axes = zip(law.variables, law.model.axes, strict=True)
+    return [v for v, a in axes if a.power and not a.free]
 
 
 def to_know(

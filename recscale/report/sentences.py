@@ -11,6 +11,7 @@ from recscale.advice.exchange import LEVEL, law_runs
 from recscale.advice.headlines import sentence
 from recscale.advice.noise import seed_noise
 from recscale.laws import ScalingLaw, Status, fit
+from recscale.report.axes import LABELS
 from recscale.report.findings import Findings
 from recscale.study import Study
 from recscale.words import more, number, quantity, span
@@ -98,7 +99,7 @@ def _floor_sentence(f: Findings) -> str:
 
 
 def _pays(f: Findings) -> list[str]:
-    label = {v.axis: v.label for v in f.views}
+    label = {a: LABELS.get(a, a) for a in f.at_largest}
     if f.at_largest:
         return [s for s in (_per_size(f, label), _per_flop(f, label)) if s]
     known = [v for v in f.views if v.last and v.last.known]
