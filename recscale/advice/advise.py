@@ -25,7 +25,7 @@ from recscale.advice.options import (
     space,
     swept,
 )
-from recscale.advice.saturated import saturated
+from recscale.advice.saturated import saturated, turned
 from recscale.advice.unknown import Step, doubts, to_know
 from recscale.laws import LawError, ScalingLaw
 from recscale.planner import pace
@@ -207,7 +207,8 @@ def advise(study: Study, compute: str, beyond: int = BEYOND) -> Advice:
     others: list[tuple[str, Answer]] = []
     reach = 0
     if law is not None:
-        options, rows = space(study, budget / largest, beyond, still), study.data.n_train
+        options = space(study, budget / largest, beyond, still, turned(study))
+        rows = study.data.n_train
         reach = options.doublings
         best = answer(study, law, options, budget, rows)
         if best is None:

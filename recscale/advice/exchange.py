@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
+from recscale.advice.beliefs import draws
 from recscale.advice.noise import LEVEL, Noise, seed_noise
 from recscale.advice.options import Option, doubled, known_to, swept
 from recscale.laws import ScalingLaw
@@ -61,13 +62,17 @@ class Rate:
 def law_change(
     law: ScalingLaw, before: Mapping[str, float], after: Sequence[Mapping[str, float]]
 ) -> np.ndarray:
-    """(m, 3): the law's change of the loss from one run to each of m others, low, high at LEVEL.
+    """(m, 3): change of the loss to be expected from one run to each of m others, low, high at
+    LEVEL, from joint draws: both ends share the law and what it misses.
 
     Raises:
         LawError: the law is underdetermined.
     """
-    points = pd.DataFrame([{v: float(point[v]) for v in law.variables} for point in after])
-    return law.change({v: float(before[v]) for v in law.variables}, points, LEVEL).to_numpy()
+    points = pd.DataFrame([{v: float(p[v]) for v in law.variables} for p in (before, *after)])
+    loss = np.exp(draws(law, points))
+    change = loss[:, 1:] - loss[:, :1]
+    tail = (1 - LEVEL) / 2
+    return np.column_stack([change.mean(0), *np.quantile(change, [tail, 1 - tail], axis=0)])
 
 
 def law_rates(study: Study, law: ScalingLaw, at: Option) -> list[Rate]:

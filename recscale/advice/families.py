@@ -19,7 +19,7 @@ from recscale.advice.advise import Advice, advise, budget_of, largest_option, pi
 from recscale.advice.exchange import difference, law_runs, where
 from recscale.advice.noise import seed_noise
 from recscale.advice.options import BEYOND, space
-from recscale.advice.saturated import saturated
+from recscale.advice.saturated import saturated, turned
 from recscale.cost import TRAIN_OVER_FORWARD
 from recscale.frame import settings
 from recscale.laws import LawError
@@ -138,7 +138,7 @@ def _better(study: Study, names: tuple[str, str], budgets: list[float]) -> pd.Da
         if not law.status.determined:
             return None
         at = largest_option(part)
-        options = space(part, saturated=saturated(part, law, at))
+        options = space(part, saturated=saturated(part, law, at), most=turned(part))
         rows = study.data.n_train
         found = [pick(part, law, options, b, rows, seed) for b in budgets]
         kept &= {i for i, f in enumerate(found) if f is not None}

@@ -70,6 +70,7 @@ def space(
     times: float = math.inf,
     beyond: int = BEYOND,
     saturated: Collection[str] = (),
+    most: Mapping[str, float] | None = None,
 ) -> Space:
     """The legal configurations: every combination of the axes' values and of their doublings that
     fits into the memory of the sweep's machine.
@@ -79,9 +80,13 @@ def space(
             its largest value than compute does, but for one doubling.
         beyond: the most doublings.
         saturated: axes that are not grown.
+        most: axis -> the largest of its values that is weighed.
     """
     spec, data = study.spec, study.data
-    tried = spec.tried()
+    tried = {
+        k: tuple(v for v in vs if not (v and most and v > most.get(k, math.inf))) or vs
+        for k, vs in spec.tried().items()
+    }
     axes = {k: v for k, v in tried.items() if k != "data_fraction"}
     reach = beyond if math.isinf(times) else min(beyond, max(1, math.ceil(math.log2(times))))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from recscale.advice.exchange import Measured, law_rates, measured_top
+from recscale.advice.exchange import Measured, law_rates, measured_steps, measured_top
 from recscale.advice.options import Option, swept
 from recscale.laws import ScalingLaw
 from recscale.laws.verdicts import run_noise
@@ -35,3 +35,16 @@ def measured_words(step: Measured) -> str:
     """`the step 32 to 64 measured 0.0012 [-0.0006, 0.0030]`."""
     ends = (quantity(v) if v is not None else "all" for v in (step.start, step.end))
     return f"the step {' to '.join(ends)} measured {span(step.change, step.low, step.high)}"
+
+
+def turned(study: Study) -> dict[str, float]:
+    """Axis -> the largest value that is not surely worse than the one before it, where one is: such
+    as passes over the data beyond which a model learns it by heart."""
+    frame, loss = study.frame(), study.spec.law_loss
+    out = {}
+    for axis in swept(study.spec):
+        for step in measured_steps(study, frame, axis, loss):
+            if step.known and step.low > 0 and step.start is not None:
+                out[axis] = step.start
+                break
+    return out

@@ -11,7 +11,7 @@ from recscale.advice.advise import Advice, largest_option
 from recscale.advice.exchange import LEVEL, Rate, law_change, law_rates, law_runs
 from recscale.advice.headlines import asked, tried
 from recscale.advice.options import base_option, space, weigh
-from recscale.advice.saturated import saturated
+from recscale.advice.saturated import saturated, turned
 from recscale.laws import LawError, ScalingLaw, Status
 from recscale.report.axes import AxisView, axis_views
 from recscale.report.figures import frontier_row
@@ -107,7 +107,8 @@ def _frontier(study: Study, law: ScalingLaw, frame: pd.DataFrame):
     its change from the largest run's budget to twice that."""
     flops = law_runs(frame)["train_flop"].to_numpy(float)
     still = saturated(study, law, largest_option(study))
-    options, top = space(study, AHEAD, saturated=still), float(flops.max())
+    options = space(study, AHEAD, saturated=still, most=turned(study))
+    top = float(flops.max())
     budgets = [*np.geomspace(flops.min(), top * AHEAD, BUDGETS), top, 2 * top]
     try:
         chosen = weigh(study, options, law, budgets)

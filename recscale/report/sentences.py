@@ -71,16 +71,30 @@ def _law_sentence(f: Findings) -> str:
         )
     out = f"{equation(f.law)}, fitted to {f.law.n} runs"
     if f.floor is None and f.law.model.limit is not None:
-        out += f"; no run can get below {f.law.model.limit} = {_constant(f.law)} (95 %)"
+        low, _ = _ends(f.law)
+        if low > 0:
+            out += f"; no run can get below {f.law.model.limit} = {_constant(f.law)} (95 %)"
+        else:
+            out += f"; what no run can get below is not known: {_at_most(f.law)}"
     return out + "."
+
+
+def _ends(law: ScalingLaw) -> tuple[float, float]:
+    """The 95 % interval of the law's limit."""
+    row = law.intervals(0.95).set_index("coefficient").loc[law.model.limit]
+    return float(row["low"]), float(row["high"])
+
+
+def _at_most(law: ScalingLaw) -> str:
+    """What an interval that begins at 0 says of a limit."""
+    return f"{law.model.limit} may be anything up to {number(_ends(law)[1])} (95 %)"
 
 
 def _constant(law: ScalingLaw) -> str:
     """The law's limit with its 95 % interval, for a form that has one."""
     name = law.model.limit
     assert name is not None
-    row = law.intervals(0.95).set_index("coefficient").loc[name]
-    return span(law.coefficients[name], float(row["low"]), float(row["high"]))
+    return span(law.coefficients[name], *_ends(law))
 
 
 def _floor_sentence(f: Findings) -> str:
@@ -88,12 +102,13 @@ def _floor_sentence(f: Findings) -> str:
     text = f"This world is synthetic and its own floor is known: {f.loss} {number(f.floor)}"
     if f.fitted is None or f.fitted.model.limit is None:
         return text + "; no constant is fitted yet to hold against it."
-    name = f.fitted.model.limit
-    row = f.fitted.intervals(0.95).set_index("coefficient").loc[name]
+    name, (low, high) = f.fitted.model.limit, _ends(f.fitted)
+    if low <= 0 and f.floor <= high:
+        return f"{text}; these runs do not tell it: {_at_most(f.fitted)}."
     held = f"the fitted constant's interval, {name} = {_constant(f.fitted)}"
-    if f.floor < row["low"]:
+    if f.floor < low:
         return f"{text}; it lies BELOW {held}, which also holds what no size in it removes."
-    if f.floor > row["high"]:
+    if f.floor > high:
         return f"{text}; it lies ABOVE {held}: far out, the law promises what no model can reach."
     return f"{text}; it lies inside {held}."
 
