@@ -26,7 +26,7 @@ def saturated(study: Study, law: ScalingLaw | None, at: Option | None = None) ->
     chance = math.sqrt(2) * run_noise(law)[0]
     for rate in law_rates(study, law, at):
         if -rate.low < chance:
-            why = f"by the law a doubling gains {span(-rate.change, -rate.high, -rate.low)}, and "
+            why = f"by the law a doubling changes {span(rate.change, rate.low, rate.high)}, and "
             out.setdefault(rate.axis, f"{why}two runs differ by {number(chance)} by chance")
     return out
 

@@ -113,6 +113,10 @@ def to_know(
     if not (known_to(law, base.values()) and known_to(law, advised.values())):
         return _step(study, base, again, None)
     probes = [p for p in probes if known_to(law, p[0].values())]
+    # where the course of an axis is assumed, its next value is what there is to know
+    assumed = [v for v in beyond_told(law) if base.values()[v] != advised.values()[v]]
+    telling = [p for p in probes if any(p[0].values()[v] != base.values()[v] for v in assumed)]
+    probes = telling or probes
     seen = [o.values() for o in (base, advised, *(o for o, _ in probes))]
     drawn = draws(law, pd.DataFrame([{v: x[v] for v in law.variables} for x in seen]))
     gained = drawn[:, 0] - drawn[:, 1]

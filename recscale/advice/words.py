@@ -124,7 +124,7 @@ def described(answer: Answer, axes: tuple[str, ...]) -> str:
             value = getattr(model, axis)
             sizes.append(f"{axis} {'all' if value is None else value}")
     with_sizes = f" with {', '.join(sizes)}" if sizes else ""
-    passes = f" in {epochs} passes" if "epochs" in axes else ""
+    passes = f" in {epochs} pass{'es' * (epochs > 1)}" if "epochs" in axes else ""
     return f"{model.family}{with_sizes} on {quantity(answer.option.cost.samples)} samples{passes}"
 
 
