@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
@@ -28,6 +29,7 @@ from recscale.advice.options import (
 from recscale.advice.saturated import saturated, turned
 from recscale.advice.unknown import Step, doubts, to_know
 from recscale.laws import LawError, ScalingLaw
+from recscale.laws.choice import Contender
 from recscale.planner import pace
 from recscale.run import RunRecord
 from recscale.study import Study
@@ -201,7 +203,8 @@ def advise(study: Study, compute: str, beyond: int = BEYOND) -> Advice:
             "these runs reaches that far: ask for less, or run larger models first"
         )
     run, measured = best_so_far(study)
-    law, why = _law(study)
+    contenders, why = _laws(study)
+    law = contenders[0].law if contenders else None
     still = saturated(study, law, largest_option(study))
     best = more = None
     others: list[tuple[str, Answer]] = []
@@ -218,7 +221,7 @@ def advise(study: Study, compute: str, beyond: int = BEYOND) -> Advice:
             )
         more = answer(study, law, options, budget, None)
         more = more if more and more.rows > rows else None
-        for name, other in rivals(study, law):
+        for name, other in rivals(contenders):
             found = answer(study, other, options, budget, rows)
             if found and _shape(found) != _shape(best):
                 others.append((name, found))
@@ -290,10 +293,10 @@ def pick(
     return Pick(chosen(study, options, best), drawn[:, 0], drawn[:, int(best["at"])])
 
 
-def rivals(study: Study, law: ScalingLaw) -> list[tuple[str, ScalingLaw]]:
-    """The laws over other variables that the runs determine as well, and that foretell dearer runs
-    no worse than CLOSE times the error of `law`, with what they are of."""
-    first, *rest = study.laws()
+def rivals(contenders: Sequence[Contender]) -> list[tuple[str, ScalingLaw]]:
+    """The laws beside the best supported one that the runs determine as well, and that foretell
+    dearer runs no worse than CLOSE times its error, with what they are of."""
+    first, *rest = contenders
     return [
         (", ".join(c.law.variables), c.law)
         for c in rest
@@ -328,13 +331,15 @@ def _as_option(r: RunRecord) -> Option:
     return Option(r.config.model, r.config.train, r.spent)
 
 
-def _law(study: Study) -> tuple[ScalingLaw | None, str]:
-    """The law to choose by, or None, and what is to be said against it."""
+def _laws(study: Study) -> tuple[list[Contender], str]:
+    """The laws to choose by, the best supported first, and what is to be said against it; no law
+    where the runs determine none."""
     try:
-        law = study.law()
+        found = study.laws()
     except LawError as error:
-        return None, str(error)
-    return (law if law.status.determined else None), law.reason
+        return [], str(error)
+    law = found[0].law
+    return (found, law.reason) if law.status.determined else ([], study.no_law(law.reason))
 
 
 def _parsed(compute: str) -> tuple[bool, float]:
