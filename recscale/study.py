@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from recscale.laws.choice import Contender
 
 DELTA = 1e-3  # of Huber's objective, in log loss; see `recscale.laws.fit`
+HARMFUL = ("epochs",)
+"""Axes of which more may also harm: passes, beyond which a model learns its rows by heart."""
 STALE_S = 180  # a driver writes a sign of life every minute; after three it counts as gone
 
 
@@ -176,6 +178,7 @@ class Study:
         try:
             if axes and not set(axes) <= set(groups):
                 points = check(runs, axes, loss, cost="train_flop", zeros=axes)
+                points = replace(points, harmful=HARMFUL)
                 entries["axes apart"] = points, "effects"
             points = check(runs, groups, loss, cost="train_flop")
             entries["groups" if entries else "as stated"] = points, self.spec.law.form

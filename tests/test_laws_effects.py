@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recscale.laws import LawError, fit
-from recscale.laws.choice import contest
+from recscale.laws.choice import contest, settled
 from recscale.laws.points import check, query
 
 BASE = {"dim": 8.0, "width": 32.0, "depth": 0.0, "samples": 1e5}
@@ -157,3 +159,19 @@ def test_no_table_breaks_it(depth: list[int], width: list[int], n: int):
     if law.status.determined:
         kept = frame.loc[law.points.labels]
         assert np.isfinite(law.predict({v: kept[v] for v in ("depth", "width")})["mean"]).all()
+
+
+@pytest.mark.parametrize("best", [1, 2, 4, 8])
+def test_what_may_harm_has_its_best_where_it_is(best: int):
+    """Passes over the data gain and then harm; with the best at the last they only gain."""
+    harm = 0.02 / best**1.5
+    rows = [
+        {"epochs": e, "samples": n, "loss": 0.6 + 9 / n**0.4 + 0.04 / e**0.5 + harm * e}
+        for e in (1, 2, 4, 8)
+        for n in (1e4, 3e4, 1e5)
+    ]
+    points = check(pd.DataFrame(rows), ["samples", "epochs"], "loss")
+    law = settled(replace(points, harmful=("epochs",)), "effects", 1e-3)
+    found = law.value({"epochs": [1, 2, 4, 8], "samples": [1e5] * 4})
+    assert 2 ** int(np.argmin(found)) == best
+    assert fit(pd.DataFrame(rows), "effects", ["samples", "epochs"]).model.monotone

@@ -29,23 +29,26 @@ class Axis:
         power: whether two or more values above 0 are there: it has a power.
         free: whether they tell its exponent.
         step: whether 0 has a constant of its own; of two variables that are 0 together the first.
+        rise: whether more of it may also harm.
     """
 
     zero: float | None
     power: bool
     free: bool
     step: bool
+    rise: bool = False
 
 
 class Effects(Form):
-    """E + sum_i A_i / x_i^alpha_i + sum_j S_j [x_j = 0].
+    """E + sum_i A_i / x_i^alpha_i + sum_j S_j [x_j = 0] + sum_k B_k x_k.
 
     Additive's form where every variable has three values or more. An axis of two values has the
     exponent USUAL; the value 0, such as no blocks at all, is a level with a constant instead of a
-    power: from none to one is a step and no doubling.
+    power: from none to one is a step and no doubling. What may also harm, such as passes over the
+    same rows, has a term that rises, so that the best is not the most.
 
-    theta = (E, a of every power, S of every step, alpha of every free exponent), a_i = A_i
-    exp(-alpha_i centre_i); none negative.
+    theta = (E, a of every power, S of every step, b of every rise, alpha of every free exponent),
+    a_i = A_i exp(-alpha_i centre_i), b_k = B_k exp(centre_k); none negative.
     """
 
     name = "effects"
@@ -60,16 +63,19 @@ class Effects(Form):
         self.variables, self.centre, self.axes = variables, centre, axes
         self.powers = [i for i, a in enumerate(axes) if a.power]
         self.steps = [i for i, a in enumerate(axes) if a.step]
+        self.rises = [i for i, a in enumerate(axes) if a.rise]
+        self.monotone = not self.rises
         self.single = tuple(i for i, a in enumerate(axes) if a.free)
         self.free = [self.powers.index(i) for i in self.single]
-        p, z, f = len(self.powers), len(self.steps), len(self.free)
-        self.lower = np.r_[floor, np.zeros(p + z), np.full(f, EXPONENT[0])]
-        self.upper = np.r_[np.full(1 + p + z, np.inf), np.full(f, EXPONENT[1])]
+        linear, f = len(self.powers) + len(self.steps) + len(self.rises), len(self.free)
+        self.lower = np.r_[floor, np.zeros(linear), np.full(f, EXPONENT[0])]
+        self.upper = np.r_[np.full(1 + linear, np.inf), np.full(f, EXPONENT[1])]
         names = [variables[i] for i in self.powers]
         self.constants = (
             Constant("E", Role.LIMIT),
             *(Constant(f"A_{v}", Role.SCALE, v) for v in names),
             *(Constant(f"S_{variables[i]}", Role.SHAPE, variables[i]) for i in self.steps),
+            *(Constant(f"B_{variables[i]}", Role.SHAPE, variables[i]) for i in self.rises),
             *(Constant(f"alpha_{variables[i]}", Role.EXPONENT, variables[i]) for i in self.single),
         )
         terms = [
@@ -77,24 +83,23 @@ class Effects(Form):
             for i, v in zip(self.powers, names, strict=True)
         ]
         terms += [f"S_{variables[i]} [{variables[i]} = 0]" for i in self.steps]
+        terms += [f"B_{variables[i]} * {variables[i]}" for i in self.rises]
         self.formula = " + ".join(["E", *terms])
         self.source = "Hoffmann et al. 2022 (2203.15556), eq. 10, one term per axis"
 
     def evaluate(self, theta: np.ndarray, logx: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        p, z = len(self.powers), len(self.steps)
+        p, first = len(self.powers), theta.shape[1] - len(self.free)
         at = self.columns(logx)
         jac = np.empty((len(theta), theta.shape[1], len(logx)))
         jac[:, 0] = 1.0
-        alpha = self.exponents(theta)
-        jac[:, 1 : p + 1] = at.above * np.exp(-alpha[:, :, None] * at.z)
-        jac[:, p + 1 : p + 1 + z] = at.zero
-        terms = theta[:, 1 : p + 1, None] * jac[:, 1 : p + 1]
-        jac[:, p + 1 + z :] = -(terms * at.z)[:, self.free]
-        steps = np.einsum("bz,zn->bn", theta[:, p + 1 : p + 1 + z], at.zero)
-        return theta[:, :1] + terms.sum(1) + steps, jac
+        jac[:, 1 : p + 1] = at.above * np.exp(-self.exponents(theta)[:, :, None] * at.z)
+        jac[:, p + 1 : first] = at.fixed
+        terms = theta[:, 1:first, None] * jac[:, 1:first]
+        jac[:, first:] = -(terms[:, :p] * at.z)[:, self.free]
+        return theta[:, :1] + terms.sum(1), jac
 
     def curvature(self, theta, logx, s: np.ndarray, jac: np.ndarray) -> np.ndarray:
-        p, k = len(self.powers), theta.shape[1]
+        k = theta.shape[1]
         out = np.zeros((len(theta), k, k))
         z = -self.columns(logx).z
         first = k - len(self.free)
@@ -103,7 +108,6 @@ class Effects(Form):
             moved = s * z[i]
             out[:, 1 + i, e] = out[:, e, 1 + i] = (jac[:, 1 + i] * moved).sum(1)
             out[:, e, e] = (jac[:, e] * moved).sum(1)
-        assert p or not self.free
         return out
 
     def exponents(self, theta: np.ndarray) -> np.ndarray:
@@ -118,14 +122,17 @@ class Effects(Form):
             [logx[:, i] <= a.zero + 1e-9 if a.zero is not None else np.zeros(len(logx), bool)
              for i, a in enumerate(self.axes)]
         )  # fmt: skip
-        z = (logx - self.centre).T[self.powers]
+        z = (logx - self.centre).T
+        steps, rises = zero[self.steps].astype(float), np.exp(z[self.rises])
         above = 1.0 - zero[self.powers]
-        return Columns(z, above.astype(float), zero[self.steps].astype(float))
+        return Columns(z[self.powers], above, np.concatenate([steps, rises]))
 
     def coefficients(self, theta: np.ndarray) -> np.ndarray:
         p, out = len(self.powers), np.array(theta, float)
         with np.errstate(over="ignore"):
             out[:, 1 : p + 1] *= np.exp(self.exponents(theta) * self.centre[self.powers])
+        rises = slice(1 + p + len(self.steps), out.shape[1] - len(self.free))
+        out[:, rises] *= np.exp(-self.centre[self.rises])
         return out
 
     def prior(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -156,7 +163,7 @@ class Effects(Form):
         m, r, n = len(alpha), len(y), len(logx)
         basis = np.concatenate(
             [np.ones((m, 1, n)), at.above * np.exp(-each[:, :, None] * at.z),
-             np.broadcast_to(at.zero, (m, *at.zero.shape))], 1,
+             np.broadcast_to(at.fixed, (m, *at.fixed.shape))], 1,
         )  # fmt: skip
         q = basis.shape[1]
         gram = np.einsum("mqn,rn,mpn->qprm", basis, weights / y**2, basis, optimize=True)
@@ -169,7 +176,7 @@ class Effects(Form):
     def undetermined(self, logx: np.ndarray) -> str | None:
         at = self.columns(logx)
         design = np.concatenate(
-            [np.ones((1, len(logx))), at.above * np.exp(-USUAL * at.z), at.zero]
+            [np.ones((1, len(logx))), at.above * np.exp(-USUAL * at.z), at.fixed]
         )
         norm = np.linalg.norm(design, axis=1)
         if not len(self.powers) and not len(self.steps):
@@ -186,11 +193,11 @@ class Effects(Form):
 @dataclass(frozen=True)
 class Columns:
     """What the terms are made of at n points: log over the centre (powers, n), whether each
-    power's variable is above 0, and whether each step's is 0 (steps, n)."""
+    power's variable is above 0, and what steps and rises multiply (steps + rises, n)."""
 
     z: np.ndarray
     above: np.ndarray
-    zero: np.ndarray
+    fixed: np.ndarray
 
 
 def effects(points: Points, floor: float = 0.0) -> Effects:
@@ -210,14 +217,20 @@ def effects(points: Points, floor: float = 0.0) -> Effects:
         seen.append(mask.tobytes())
         steps.append(has)
     powers = [len(v) > 1 for v in values]
-    able = [len(v) > 2 and np.ptp(v) >= ENOUGH * np.log(10) for v in values]
+    rises = [
+        v in points.harmful and len(x) > 2 for v, x in zip(points.variables, values, strict=True)
+    ]
+    able = [
+        len(v) > 2 + rise and np.ptp(v) >= ENOUGH * np.log(10)
+        for v, rise in zip(values, rises, strict=True)
+    ]
     sites = len(np.unique(points.logx, axis=0))
-    room = min(sites, points.runs) - SPARE - 1 - sum(powers) - sum(steps)
+    room = min(sites, points.runs) - SPARE - 1 - sum(powers) - sum(steps) - sum(rises)
     first = sorted(np.flatnonzero(able), key=lambda i: (-len(values[i]), -np.ptp(values[i])))
     free = set(first[: max(room, 0)])
     axes = tuple(
-        Axis(z, power, i in free, step)
-        for i, (z, power, step) in enumerate(zip(zeros, powers, steps, strict=True))
+        Axis(z, power, i in free, step, rise)
+        for i, (z, power, step, rise) in enumerate(zip(zeros, powers, steps, rises, strict=True))
     )
     return Effects(points.variables, points.logx.mean(0), axes, floor)
 
@@ -227,16 +240,16 @@ def reduced(model: Effects, hit: Collection[str]) -> Effects | None:
     has no effect, and an exponent at its limit is no exponent. None where none of `hit` is such:
     what is left at a bound says something of the law."""
     axes = list(model.axes)
-    for constant in model.constants:
-        if constant.name not in hit or constant.variable is None:
-            continue
-        i = model.variables.index(constant.variable)
-        if constant.role is Role.SCALE:
-            axes[i] = replace(axes[i], power=False, free=False)
-        elif constant.role is Role.SHAPE:
-            axes[i] = replace(axes[i], step=False)
-        elif axes[i].power:
-            axes[i] = replace(axes[i], free=False)
+    groups = (
+        (model.powers, {"power": False, "free": False}),
+        (model.steps, {"step": False}),
+        (model.rises, {"rise": False}),
+        (model.single, {"free": False}),
+    )
+    each = ((i, less) for members, less in groups for i in members)
+    for constant, (i, less) in zip(model.constants[1:], each, strict=True):
+        if constant.name in hit:
+            axes[i] = replace(axes[i], **less)
     if axes == list(model.axes) or not any(a.power or a.step for a in axes):
         return None
     return Effects(model.variables, model.centre, tuple(axes), float(model.lower[0]))

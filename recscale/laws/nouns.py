@@ -71,6 +71,7 @@ class Points:
         notes: sentences about the table a reader should know.
         levels: for each variable the log of where its value 0 stands, NaN where it has none; empty
             where no variable has.
+        harmful: variables of which more may also harm.
     """
 
     variables: tuple[str, ...]
@@ -84,6 +85,7 @@ class Points:
     dropped: tuple[dict, ...] = ()
     notes: tuple[str, ...] = field(default=())
     levels: tuple[float, ...] = ()
+    harmful: tuple[str, ...] = ()
 
     @property
     def zeros(self) -> np.ndarray:
@@ -103,5 +105,5 @@ class Points:
         return Points(
             self.variables, self.loss, self.logx[keep], self.y[keep], self.weights[keep],
             self.cluster[keep], self.rank[keep], self.labels[keep], self.dropped, self.notes,
-            self.levels,
+            self.levels, self.harmful,
         )  # fmt: skip
