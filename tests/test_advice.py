@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import math
+import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
-from planted_study import DATA, SWEEP, planted, planted_ne
+from planted_study import DATA, SWEEP, planted, planted_ne, record
+from test_report import Page
 
 from recscale.advice import advise
+from recscale.advice.headlines import headlines, sentence
 from recscale.advice.options import option, space
 from recscale.cost import estimate
 from recscale.laws import LawError
+from recscale.report.page import render
 from recscale.study import Study
+from recscale.words import span
 
 
 @pytest.fixture(scope="module")
@@ -202,3 +208,66 @@ def test_one_seed_asks_for_a_second_where_nothing_is_promised(
     facts = advise(study, "10x").facts()
     assert not facts["promised"]
     assert facts["run_to_know"]["run"].startswith("another seed of")
+
+
+OPEN = SWEEP[: SWEEP.index("law:")] + SWEEP[SWEEP.index("budget:") :]
+
+
+def by_axes(monkeypatch: pytest.MonkeyPatch, path: Path, text: str, loss) -> Study:
+    """A study whose losses depend on the axes of each run."""
+
+    def measured(p, **changes):
+        done = record(p, **changes)
+        rng = np.random.default_rng(zlib.crc32(p.run_id.encode()))
+        ne = loss(p.config.model, p.config.train, p.cost) * float(np.exp(5e-4 * rng.normal()))
+        last = done.curve[-1].model_copy(
+            update={"eval_loss": 0.56 * ne, "metrics": {"eval_ne": ne}}
+        )
+        return done.model_copy(update={"curve": (*done.curve[:-1], last)})
+
+    monkeypatch.setattr("planted_study.record", measured)
+    return Study.of(planted(path, text, mishaps=False))
+
+
+def test_a_block_that_pays_is_told_from_a_width_that_does_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """Both are dense parameters, and their sum sees neither."""
+
+    def loss(model, train, cost) -> float:
+        block = {0: 0.03, 1: 0.01, 2: 0.0}[model.sequence_depth]
+        return 0.7 + 0.1 / model.embedding_dim**0.5 + 9 / cost.samples**0.36 + block
+
+    study = by_axes(monkeypatch, tmp_path, OPEN.replace("tune: [1, 3]", "tune: [1]"), loss)
+    first, *rest = study.laws()
+    assert first.what == "axes apart" and "sequence_depth" in first.law.variables
+    assert [c.what for c in rest] == ["groups"]
+    facts = advise(study, "10x").facts()
+    assert facts["answer"]["model"]["sequence_depth"] >= 2
+    assert facts["answer"]["model"]["mlp_width"] <= 64
+    assert "mlp_width" in facts["saturated"]
+
+
+def test_passes_are_advised_as_many_as_pay(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Two passes gain, four learn the rows by heart."""
+
+    def loss(model, train, cost) -> float:
+        passes = {1: 0.02, 2: 0.0, 4: 0.03}[train.epochs]
+        rows = cost.samples / train.epochs
+        return 0.7 + 0.1 / model.embedding_dim**0.5 + 9 / rows**0.36 + passes
+
+    text = OPEN.replace("[32, 64, 128, 256]", "64").replace("[0, 1, 2]", "0")
+    text = text.replace("  batch_size", "  epochs: [1, 2, 4]\n  batch_size")
+    study = by_axes(monkeypatch, tmp_path, text, loss)
+    for compute in ("3x", "10x", "100x"):
+        assert advise(study, compute).facts()["answer"]["epochs"] == 2
+
+
+def test_the_same_number_wherever_it_is_shown(study: Study):
+    advice = advise(study, "10x")
+    text = headlines(study)[0]
+    best = advice.best
+    assert best and text == sentence(advice)
+    assert span(best.loss, best.low, best.high) in text
+    assert span(best.loss, best.low, best.high) in advice.sentences()
+    assert text in Page(render(study)).text

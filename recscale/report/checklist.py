@@ -54,7 +54,7 @@ def _law(f: Findings, held_out: str) -> Rows:
     ]
     if law.choice is not None and len(law.choice) > 1:
         told = law.choice.to_dict("records")
-        beside = (f"{c['form']}: {100 * c['rolling_error']:.2g} % ({c['status']})" for c in told)
+        beside = (f"{c['form']}: {_error(c['rolling_error'])} ({c['status']})" for c in told)
         rows.append(("laws compared by their error on dearer runs", "; ".join(beside)))
     without = law.without_worst
     if without:
@@ -66,6 +66,10 @@ def _law(f: Findings, held_out: str) -> Rows:
         why = Counter(d["reason"] for d in law.dropped)
         rows.append(("rows the fit dropped", "; ".join(f"{n}: {r}" for r, n in why.items())))
     return rows
+
+
+def _error(share: float) -> str:
+    return f"{100 * share:.2g} %" if share == share else "none foretold"
 
 
 def _counts() -> Rows:

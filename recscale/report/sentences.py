@@ -10,7 +10,9 @@ import numpy as np
 from recscale.advice.exchange import LEVEL, law_runs
 from recscale.advice.headlines import sentence
 from recscale.advice.noise import seed_noise
+from recscale.advice.unknown import beyond_told
 from recscale.laws import ScalingLaw, Status, fit
+from recscale.laws.effects import USUAL
 from recscale.report.axes import LABELS
 from recscale.report.findings import Findings
 from recscale.study import Study
@@ -72,7 +74,10 @@ def _law_sentence(f: Findings) -> str:
     out = f"{equation(f.law)}, fitted to {f.law.n} runs"
     if f.floor is None and f.law.model.limit is not None:
         low, _ = _ends(f.law)
-        if low > 0:
+        if assumed := beyond_told(f.law):
+            out += f"; of {', '.join(assumed)} too few values were run for an exponent, and "
+            out += f"{USUAL:g} is assumed"
+        elif low > 0:
             out += f"; no run can get below {f.law.model.limit} = {_constant(f.law)} (95 %)"
         else:
             out += f"; what no run can get below is not known: {_at_most(f.law)}"

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 
 from recscale.frame import below_words
-from recscale.laws import LawError
+from recscale.laws import LawError, Role
 from recscale.planner import Decision, Planned, Problem, Spend
 from recscale.planner.forecast import Forecast
 from recscale.run import TrainConfig
@@ -234,13 +234,14 @@ def law(study: Study) -> str:
     if not fitted.status.determined:
         return f"law: not determined yet: {fitted.reason}"
     table = fitted.intervals(0.95).set_index("coefficient")
-    exponents = [c for c in fitted.coefficients if c.startswith(("alpha", "beta"))]
+    exponents = [c.name for c in fitted.model.constants if c.role is Role.EXPONENT]
     shown = [
         f"{c} {fitted.coefficients[c]:.2f} [{table.low[c]:.2f}, {table.high[c]:.2f}]"
         for c in exponents
     ]
     stamp = "" if fitted.status == "converged" else f" ({fitted.status})"
-    return "law" + stamp + ": " + ", ".join(shown)
+    axes = f" of {', '.join(fitted.variables)}" if fitted.form == "effects" else ""
+    return f"law{axes}{stamp}: {', '.join(shown) or 'too few values for an exponent'}"
 
 
 def replay_table(facts: dict[str, Any]) -> None:
