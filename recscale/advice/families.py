@@ -15,10 +15,12 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from recscale.advice.advise import Advice, advise, budget_of, largest_option, pick
+from recscale.advice.advise import Advice, advise
+from recscale.advice.answer import pick
 from recscale.advice.exchange import difference, law_runs, where
 from recscale.advice.noise import seed_noise
 from recscale.advice.options import BEYOND, space
+from recscale.advice.runs import budget_of, largest_option
 from recscale.advice.saturated import saturated, turned
 from recscale.cost import TRAIN_OVER_FORWARD
 from recscale.frame import settings

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from recscale.advice.advise import Advice, advise, budget_of
+from recscale.advice.advise import Advice, advise
+from recscale.advice.runs import budget_of
 from recscale.laws import LawError
 from recscale.study import Study
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from recscale.advice.advise import RATES, Advice, Answer
+from recscale.advice.advise import RATES, Advice
+from recscale.advice.answer import Answer
 from recscale.advice.unknown import Step
 from recscale.spec import TRAINING_AXES
 from recscale.words import more, number, quantity, span, time

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from recscale.advice.advise import Advice, largest_option
+from recscale.advice.advise import Advice
 from recscale.advice.exchange import LEVEL, Rate, law_change, law_rates, law_runs
 from recscale.advice.headlines import asked, tried
 from recscale.advice.options import base_option, space, weigh
+from recscale.advice.runs import largest_option
 from recscale.advice.saturated import saturated, turned
 from recscale.laws import LawError, ScalingLaw, Status
 from recscale.report.axes import AxisView, axis_views

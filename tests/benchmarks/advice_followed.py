@@ -26,9 +26,9 @@ import torch
 from default_logs import bandit
 
 from recscale.advice import advise
-from recscale.advice.advise import best_so_far
 from recscale.advice.exchange import measured_steps
 from recscale.advice.options import Option, option, swept
+from recscale.advice.runs import best_so_far
 from recscale.advice.words import described
 from recscale.cost import estimate
 from recscale.data.prepare import prepare
@@ -215,7 +215,8 @@ def follow(at: Option, study: Study, store: Store, ledger: Ledger, why: str) -> 
         train_config = at.train.model_copy(
             update={"seed": seed, "data_fraction": min(1.0, at.train.data_fraction)}
         )
-        config = RunConfig(data=store.manifest.fingerprint, model=at.model, train=train_config)
+        model: Any = at.model
+        config = RunConfig(data=store.manifest.fingerprint, model=model, train=train_config)
         cost = estimate(at.model, train_config, store.manifest, study.spec.resources)
         record = trained(Planned(config, cost, why), store, ledger)
         assert record.final is not None
