@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -173,18 +174,21 @@ class Study:
         if not any(frame["enters_law"]):
             raise LawError(self.no_law())
         runs, loss = frame.loc[frame["enters_law"].astype(bool)], self.spec.law_loss
-        axes, groups = self.spec.axis_variables, self.spec.law_variables
-        entries = {}
-        try:
-            if axes and not set(axes) <= set(groups):
+        groups = self.spec.law_variables
+        # an axis may come to one value, such as hash sizes above the vocabulary
+        axes = [a for a in self.spec.axis_variables if runs[a].nunique(dropna=False) > 1]
+        entries, why = {}, ""
+        if axes and not set(axes) <= set(groups):
+            with suppress(LawError):
                 points = check(runs, axes, loss, cost="train_flop", zeros=axes)
-                points = replace(points, harmful=HARMFUL)
-                entries["axes apart"] = points, "effects"
+                entries["axes apart"] = replace(points, harmful=HARMFUL), "effects"
+        try:
             points = check(runs, groups, loss, cost="train_flop")
             entries["groups" if entries else "as stated"] = points, self.spec.law.form
         except LawError as error:
-            if not entries:
-                raise LawError(self.no_law(str(error))) from error
+            why = str(error)
+        if not entries:
+            raise LawError(self.no_law(why))
         return contest(entries, DELTA)
 
     def eta_s(self) -> float | None:
