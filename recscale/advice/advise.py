@@ -131,7 +131,7 @@ def advise(study: Study, compute: str, beyond: int = BEYOND) -> Advice:
     enters = entering(study)
     if not enters:
         raise LawError(study.no_law())
-    largest = max(r.spent.train_flop for r in enters)
+    largest = max(r.trained.train_flop for r in enters)
     if budget > FURTHEST * largest:
         raise ValueError(
             f"--compute {compute}: more than {FURTHEST:.0e} times the largest run; no law of "

@@ -10,11 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recscale.laws.drawn import SEED, draws, noise_of
-
-__all__ = ["LEVEL", "SEED", "Gain", "draws", "gain", "noise_of"]
-
 LEVEL = 0.9
+DRAWS = 2000
+SEED = 0
 
 
 @dataclass(frozen=True)

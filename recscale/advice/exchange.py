@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from recscale.advice.beliefs import draws
+from recscale.advice.beliefs import DRAWS
 from recscale.advice.noise import LEVEL, Noise, seed_noise
 from recscale.advice.options import Option, doubled, known_to, swept
 from recscale.laws import ScalingLaw
@@ -69,7 +69,7 @@ def law_change(
         LawError: the law is underdetermined.
     """
     points = pd.DataFrame([{v: float(p[v]) for v in law.variables} for p in (before, *after)])
-    loss = np.exp(draws(law, points))
+    loss = np.exp(law.draws(points, DRAWS))
     change = loss[:, 1:] - loss[:, :1]
     tail = (1 - LEVEL) / 2
     return np.column_stack([change.mean(0), *np.quantile(change, [tail, 1 - tail], axis=0)])

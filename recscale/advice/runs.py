@@ -28,7 +28,7 @@ def budget_of(study: Study, compute: str) -> float:
     found = entering(study)
     if not found:
         raise LawError(study.no_law())
-    return amount * max(r.spent.train_flop for r in found)
+    return amount * max(r.trained.train_flop for r in found)
 
 
 def entering(study: Study) -> list[RunRecord]:
@@ -39,11 +39,11 @@ def entering(study: Study) -> list[RunRecord]:
 
 def largest_option(study: Study) -> Option:
     """The finished run with the most training FLOPs, of those that enter the law."""
-    return as_option(max(entering(study), key=lambda r: (r.spent.train_flop, r.run_id)))
+    return as_option(max(entering(study), key=lambda r: (r.trained.train_flop, r.run_id)))
 
 
 def as_option(r: RunRecord) -> Option:
-    return Option(r.config.model, r.config.train, r.spent)
+    return Option(r.config.model, r.config.train, r.trained)
 
 
 def best_so_far(study: Study) -> tuple[RunRecord, float]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recscale.advice.beliefs import Gain, draws, noise_of
+from recscale.advice.beliefs import DRAWS, Gain
 from recscale.advice.noise import seed_noise
 from recscale.advice.options import Option, doubled, known_to, swept
 from recscale.laws import LawError, Role, ScalingLaw, Status
@@ -101,7 +101,7 @@ def to_know(
 ) -> Step | None:
     """The run that tells most about the gain for its cost; without noise between seeds a second
     seed of the best run, as nothing can be told from chance before."""
-    base = Option(best.config.model, best.config.train, best.spent)
+    base = Option(best.config.model, best.config.train, best.trained)
     again = f"another seed of {best.run_id}"
     if seed_noise(study.frame(), study.spec.law_loss) is None:
         return _step(study, base, again, None)
@@ -118,9 +118,9 @@ def to_know(
     telling = [p for p in probes if any(p[0].values()[v] != base.values()[v] for v in assumed)]
     probes = telling or probes
     seen = [o.values() for o in (base, advised, *(o for o, _ in probes))]
-    drawn = draws(law, pd.DataFrame([{v: x[v] for v in law.variables} for x in seen]))
+    drawn = law.draws(pd.DataFrame([{v: x[v] for v in law.variables} for x in seen]), DRAWS)
     gained = drawn[:, 0] - drawn[:, 1]
-    shares = [_explained(gained, drawn[:, 2 + j], noise_of(law)) for j in range(len(probes))]
+    shares = [_explained(gained, drawn[:, 2 + j], law.noise) for j in range(len(probes))]
     cheap = [
         (share / o.cost.train_flop, -j)
         for j, ((o, _), share) in enumerate(zip(probes, shares, strict=True))

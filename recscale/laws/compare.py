@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from recscale.laws.columns import cells, column, counted, present
-from recscale.laws.drawn import draws
 from recscale.laws.fit import fit
 from recscale.laws.intervals import checked
 from recscale.laws.law import ScalingLaw
@@ -17,6 +16,7 @@ from recscale.laws.points import needed
 
 GROWN = 4.0  # times below and beyond the values that were tried, where a variable is sought
 FLIPS = 20_000  # sign patterns of the paired test, when there are too many to try all
+DRAWS = 2000
 SEARCH = 40  # budgets at which crossings are looked for
 
 
@@ -96,7 +96,7 @@ class Comparison:
         sides = []
         for seed, law in enumerate((self.first, self.second)):
             best = law.frontier(budgets, cost, within=self.sought(law))
-            sides.append(draws(law, pd.DataFrame(best[list(law.variables)]), seed=seed))
+            sides.append(law.draws(pd.DataFrame(best[list(law.variables)]), DRAWS, seed))
         return verdict(self.names, budgets, *sides, sign=self.first.model.sign)
 
     def crossings(self, low: float, high: float, cost: Callable[..., Any]) -> pd.DataFrame:

@@ -195,11 +195,29 @@ class ScalingLaw:
         self.require()
         frame = _frame(points)
         logx = self._at(frame)
-        mean, low, high = discrepancy.predictive(self.forecaster, logx, intervals.checked(level))
+        mean, low, high = self.belief.interval(logx, intervals.checked(level))
         return pd.DataFrame(
             {"mean": mean, "low": low, "high": high, "decades": self.decades(logx)},
             index=frame.index,
         )
+
+    def draws(
+        self, points: pd.DataFrame | Mapping[str, Any], n: int = 1000, seed: int = 0
+    ) -> np.ndarray:
+        """Expected log losses (n, m) at m points, drawn together: what one point is off by, its
+        neighbours share, so that the difference of two points has its own, narrower interval.
+        One run differs from what is expected of it by `noise`.
+
+        Raises:
+            LawError: the law is not determined, or a point lacks a positive value on an axis.
+        """
+        self.require()
+        return self.belief.draws(n, seed, self._at(_frame(points)))
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of log loss of one run about what is expected of it, as believed."""
+        return self.belief.noise
 
     def _at(self, frame: pd.DataFrame) -> np.ndarray:
         return query(frame, self.variables, self.points.levels)

@@ -272,7 +272,7 @@ def followed(name: str, study: Study, store: Store, ledger: Ledger) -> dict[str,
 def rivals(study: Study, budget: float) -> dict[str, Option]:
     """Other ways to spend the budget from the best run so far, on the data at hand."""
     run, _ = best_so_far(study)
-    base = Option(run.config.model, run.config.train, run.spent)
+    base = Option(run.config.model, run.config.train, run.trained)
     axes = [a for a in swept(study.spec) if a not in TRAINING_AXES]
     out = {"more data": _filled(study, base, base.model, budget)}
     alike = None
