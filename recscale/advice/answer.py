@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recscale.advice.beliefs import DRAWS, LEVEL, SEED, Gain, gain
+from recscale.advice.beliefs import DRAWS, LEVEL, SEED, Gain, gain, noise_of
 from recscale.advice.options import Option, Space, affordable, chosen, sizes
 from recscale.advice.runs import as_option, best_so_far
 from recscale.laws import ScalingLaw
@@ -87,7 +87,7 @@ def pick(
     by_formula = seen.iloc[np.argsort(law.value(seen), kind="stable")]
     short = by_formula.groupby("grown", sort=False).head(SHORT)
     run, _ = best_so_far(study)
-    columns, noise = list(law.variables), law.noise
+    columns, noise = list(law.variables), noise_of(law)
     base = pd.DataFrame([{v: as_option(run).values()[v] for v in columns}])
     points = pd.concat([base, short[columns]], ignore_index=True)
     drawn = law.draws(points, DRAWS, seed)
@@ -108,7 +108,7 @@ def answer(
     # what was measured may be luck; a gain is counted from the better of it and what is believed
     _, measured = best_so_far(study)
     before = np.minimum(found.before, math.log(measured))
-    return _answer(study, law, options, found.option, gain(before, found.after, law.noise))
+    return _answer(study, law, options, found.option, gain(before, found.after, noise_of(law)))
 
 
 def _answer(study: Study, law: ScalingLaw, options: Space, at: Option, found: Gain) -> Answer:

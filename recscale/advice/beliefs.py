@@ -10,9 +10,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recscale.laws import ScalingLaw
+from recscale.laws.verdicts import replicate_noise
+
 LEVEL = 0.9
 DRAWS = 2000
 SEED = 0
+
+
+def noise_of(law: ScalingLaw) -> float:
+    """sd of the log loss of one run: as believed, and no less than its replicates scatter."""
+    return max(law.noise, replicate_noise(law.points) or 0.0)
 
 
 @dataclass(frozen=True)
