@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from recscale.laws import ScalingLaw
+    from recscale.laws.choice import Contender
 
+DELTA = 1e-3  # of Huber's objective, in log loss; see `recscale.laws.fit`
+HARMFUL = ("epochs",)
+"""Axes of which more may also harm: passes, beyond which a model learns its rows by heart."""
 STALE_S = 180  # a driver writes a sign of life every minute; after three it counts as gone
 
 
@@ -146,29 +151,45 @@ class Study:
         return why or "no run has ended yet"
 
     def law(self) -> ScalingLaw:
-        """The law that the sweep asks for, over the runs that may enter it. A law that the runs
-        do not determine says so in its status. Raises LawError before the first run has ended, and
-        for several families, each of which has a law of its own: see `parts`."""
-        from recscale.laws import LawError, fit
+        """The law that the sweep asks for, over the runs that may enter it: where it leaves the
+        variables open, that of `laws` which foretells best. A law that the runs do not determine
+        says so in its status. Raises LawError before the first run has ended, and for several
+        families, each of which has a law of its own: see `parts`."""
+        law = self.laws()[0].law
+        if not law.status.determined:
+            return replace(law, reason=self.no_law(law.reason))
+        return law
+
+    def laws(self) -> list[Contender]:
+        """The laws of the runs, the best supported first: over the axes that were swept, each
+        apart, and over the family's groups, such as all dense parameters; only the latter where
+        the sweep states variables or a form. Raises LawError as `law` does."""
+        from recscale.laws import LawError
+        from recscale.laws.choice import contest
+        from recscale.laws.points import check
 
         if len(self.spec.models) > 1:
             raise LawError("several families have no law in common; each part has its own")
         frame = self.frame()
         if not any(frame["enters_law"]):
             raise LawError(self.no_law())
+        runs, loss = frame.loc[frame["enters_law"].astype(bool)], self.spec.law_loss
+        groups = self.spec.law_variables
+        # an axis may come to one value, such as hash sizes above the vocabulary
+        axes = [a for a in self.spec.axis_variables if runs[a].nunique(dropna=False) > 1]
+        entries, why = {}, ""
+        if axes and not set(axes) <= set(groups):
+            with suppress(LawError):
+                points = check(runs, axes, loss, cost="train_flop", zeros=axes)
+                entries["axes apart"] = replace(points, harmful=HARMFUL), "effects"
         try:
-            law = fit(
-                frame.loc[frame["enters_law"].astype(bool)],
-                form=self.spec.law.form,
-                variables=list(self.spec.law_variables),
-                loss=self.spec.law_loss,
-                cost="train_flop",
-            )
+            points = check(runs, groups, loss, cost="train_flop")
+            entries["groups" if entries else "as stated"] = points, self.spec.law.form
         except LawError as error:
-            raise LawError(self.no_law(str(error))) from error
-        if not law.status.determined:
-            return replace(law, reason=self.no_law(law.reason))
-        return law
+            why = str(error)
+        if not entries:
+            raise LawError(self.no_law(why))
+        return contest(entries, DELTA)
 
     def eta_s(self) -> float | None:
         """Seconds to the end at the pace measured so far and as many runs at a time as now; None

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import math
+import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
-from planted_study import DATA, SWEEP, planted, planted_ne
+from planted_study import DATA, SWEEP, planted, planted_ne, record
+from test_report import Page
 
 from recscale.advice import advise
+from recscale.advice.headlines import headlines, sentence
 from recscale.advice.options import option, space
 from recscale.cost import estimate
 from recscale.laws import LawError
+from recscale.report.page import render
 from recscale.study import Study
+from recscale.words import span
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +32,7 @@ def facts(study: Study) -> dict:
     return advise(study, "10x").facts()
 
 
-def true_optimum(study: Study, budget: float, rows: float = math.inf) -> tuple[dict, float]:
+def true_optimum(study: Study, budget: float, rows: float) -> tuple[dict, float]:
     """The architecture and loss that the planted law itself finds best at a budget."""
     best: tuple[float, dict] = (math.inf, {})
     for model in space(study, 10).models:
@@ -38,12 +44,15 @@ def true_optimum(study: Study, budget: float, rows: float = math.inf) -> tuple[d
     return best[1], best[0]
 
 
-def test_the_planted_optimum_is_found_within_one_grid_step(study: Study, facts: dict):
-    model, loss = true_optimum(study, facts["budget_flop"])
-    found = facts["answer"]["model"]
+@pytest.mark.parametrize(("answer", "times"), [("answer", 1), ("with_more_data", 4)])
+def test_the_planted_optimum_is_found_within_one_grid_step(
+    study: Study, facts: dict, answer: str, times: int
+):
+    model, loss = true_optimum(study, facts["budget_flop"], times * DATA.n_train)
+    found = facts[answer]["model"]
     for axis in ("embedding_dim", "mlp_width"):
         assert abs(math.log2(found[axis] / model[axis])) <= 1, axis
-    assert planted_ne(option_of(study, facts["answer"])) == pytest.approx(loss, rel=0.005)
+    assert planted_ne(option_of(study, facts[answer])) == pytest.approx(loss, rel=0.005)
 
 
 def option_of(study: Study, answer: dict):
@@ -51,14 +60,31 @@ def option_of(study: Study, answer: dict):
     return option(study, models[0], answer["samples"]).cost
 
 
-def test_the_interval_covers_the_planted_loss(study: Study, facts: dict):
-    for answer in (facts["answer"], facts["with_data_at_hand"]):
-        predicted = answer["predicted"]
-        assert predicted["low"] <= planted_ne(option_of(study, answer)) <= predicted["high"]
+def test_the_intervals_cover_the_planted_loss_and_gain(study: Study, facts: dict):
+    for answer in (facts["answer"], facts["with_more_data"]):
+        predicted, true = answer["predicted"], planted_ne(option_of(study, answer))
+        assert predicted["low"] <= true <= predicted["high"]
+        gain, gained = answer["gain"], facts["best_run"]["eval_ne"] - true
+        assert gain["low"] - 1e-3 <= gained <= gain["high"] + 1e-3
+        assert gain["low"] < gain["mean"] < gain["high"]
+        # the two ends share their law: the gain is known better than the level
+        assert gain["high"] - gain["low"] < predicted["high"] - predicted["low"]
 
 
-def test_the_budget_is_spent_and_never_crossed(facts: dict):
-    assert 0.95 * facts["budget_flop"] < facts["answer"]["train_flop"] <= facts["budget_flop"]
+def test_the_budget_is_never_crossed(facts: dict):
+    assert facts["answer"]["train_flop"] <= facts["budget_flop"]
+    more = facts["with_more_data"]["train_flop"]
+    assert 0.95 * facts["budget_flop"] < more <= facts["budget_flop"]
+
+
+@pytest.mark.parametrize("beyond", [0, 1, 2, 4])
+def test_no_axis_grows_beyond_what_was_asked(study: Study, beyond: int):
+    for compute in ("3x", "10x", "1000x"):
+        facts = advise(study, compute, beyond).facts()
+        for answer in (facts["answer"], facts["with_more_data"] or facts["answer"]):
+            assert answer["model"]["embedding_dim"] <= 32 * 2**beyond
+            assert answer["model"]["mlp_width"] <= 256 * 2**beyond
+            assert answer["data_fraction"] <= 2**beyond
 
 
 def test_costs_are_those_of_the_closed_forms(study: Study, facts: dict):
@@ -72,21 +98,23 @@ def test_costs_are_those_of_the_closed_forms(study: Study, facts: dict):
     assert answer["usd"] > 0 and answer["gpu_hours"] == 0 and answer["time_s"] > 0
 
 
-def test_more_data_than_there_is_is_said_with_the_best_answer_without_it(study: Study):
+def test_the_data_at_hand_comes_first_and_more_is_said_with_what_it_lacks(study: Study):
     advice = advise(study, "10x")
     facts = advice.facts()
-    assert facts["answer"]["rows_needed"] > facts["rows_at_hand"] == DATA.n_train
-    there = facts["with_data_at_hand"]
-    assert there["samples"] <= DATA.n_train and there["data_fraction"] <= 1
-    assert there["predicted"]["mean"] >= facts["answer"]["predicted"]["mean"]
-    assert "data at hand" in advice.sentences()
+    first, more = facts["answer"], facts["with_more_data"]
+    assert first["samples"] <= DATA.n_train and first["data_fraction"] <= 1
+    assert more["rows_needed"] > facts["rows_at_hand"] == DATA.n_train
+    assert more["predicted"]["mean"] <= first["predicted"]["mean"]
+    text = advice.sentences()
+    assert text.index("data at hand") < text.index("With more data")
 
 
 def test_how_far_it_extrapolates_is_said_per_variable(facts: dict):
     beyond = facts["answer"]["decades_beyond"]
     assert set(beyond) == {"table_params", "dense_params", "samples"}
-    assert beyond["samples"] == pytest.approx(
-        math.log10(facts["answer"]["samples"] / 999_936), abs=1e-3
+    assert beyond["samples"] == 0
+    assert facts["with_more_data"]["decades_beyond"]["samples"] == pytest.approx(
+        math.log10(facts["with_more_data"]["samples"] / 999_936), abs=1e-3
     )
 
 
@@ -126,8 +154,120 @@ def test_nonsense_compute_is_refused_in_a_sentence(study: Study, compute: str):
     assert not isinstance(refused.value, LawError)
 
 
-def test_without_a_law_there_is_no_advice(tmp_path: Path):
+def test_without_a_law_the_answer_is_what_to_run(tmp_path: Path):
     few = SWEEP.replace("[4, 8, 16, 32]", "16").replace("[32, 64, 128, 256]", "64")
-    study = Study.of(planted(tmp_path, few))
-    with pytest.raises(LawError, match="distinct value"):
-        advise(study, "10x")
+    advice = advise(Study.of(planted(tmp_path, few)), "10x")
+    facts = advice.facts()
+    assert facts["answer"] is None and not facts["promised"]
+    assert "distinct value" in facts["doubts"][0]
+    assert facts["run_to_know"]["train_flop"] > 0
+    assert "To know, run" in advice.sentences()
+
+
+def planted_as(monkeypatch: pytest.MonkeyPatch, path: Path, terms: dict, noise: float, text=SWEEP):
+    monkeypatch.setattr("planted_study.TERMS", terms)
+    monkeypatch.setattr("planted_study.NOISE", noise)
+    return Study.of(planted(path, text, mishaps=False))
+
+
+def test_a_gain_within_the_noise_is_not_promised(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Nothing but data pays, there is no more of it, and runs scatter by a percent."""
+    study = planted_as(monkeypatch, tmp_path, {"samples": (9.0, 0.36)}, 0.01)
+    advice = advise(study, "10x")
+    facts = advice.facts()
+    assert not facts["promised"] and facts["doubts"]
+    text = advice.sentences()
+    assert "no gain is promised" in text and "Predicted no worse" in text and "To know, run" in text
+    assert "no gain is promised" in advice.headline()
+
+
+def test_a_saturated_axis_is_not_grown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    terms = {"table_params": (6.0, 0.35), "samples": (9.0, 0.36)}
+    study = planted_as(monkeypatch, tmp_path, terms, 0.0004)
+    for compute in ("10x", "100x"):
+        facts = advise(study, compute).facts()
+        assert "mlp_width" in facts["saturated"]
+        # of sizes within noise of one another the smallest
+        assert facts["answer"]["model"]["mlp_width"] <= 64
+        assert facts["starved"] == "embedding_dim"
+
+
+def test_one_factor_of_the_rates_is_said_with_the_cost_of_a_round(study: Study, tmp_path: Path):
+    assert advise(study, "10x").facts()["tuning_flop"] is None
+    one = advise(Study.of(planted(tmp_path, SWEEP.replace("tune: [1, 3]", "tune: [1]"))), "10x")
+    facts = one.facts()
+    assert facts["tuning_flop"] == pytest.approx(3 * facts["answer"]["train_flop"])
+    assert "learning rates at one factor only" in one.sentences()
+
+
+def test_one_seed_asks_for_a_second_where_nothing_is_promised(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    text = SWEEP.replace("seeds: 2", "seeds: 1")
+    study = planted_as(monkeypatch, tmp_path, {"samples": (9.0, 0.36)}, 0.01, text)
+    facts = advise(study, "10x").facts()
+    assert not facts["promised"]
+    assert facts["run_to_know"]["run"].startswith("another seed of")
+
+
+OPEN = SWEEP[: SWEEP.index("law:")] + SWEEP[SWEEP.index("budget:") :]
+
+
+def by_axes(monkeypatch: pytest.MonkeyPatch, path: Path, text: str, loss) -> Study:
+    """A study whose losses depend on the axes of each run."""
+
+    def measured(p, **changes):
+        done = record(p, **changes)
+        rng = np.random.default_rng(zlib.crc32(p.run_id.encode()))
+        ne = loss(p.config.model, p.config.train, p.cost) * float(np.exp(5e-4 * rng.normal()))
+        last = done.curve[-1].model_copy(
+            update={"eval_loss": 0.56 * ne, "metrics": {"eval_ne": ne}}
+        )
+        return done.model_copy(update={"curve": (*done.curve[:-1], last)})
+
+    monkeypatch.setattr("planted_study.record", measured)
+    return Study.of(planted(path, text, mishaps=False))
+
+
+def test_a_block_that_pays_is_told_from_a_width_that_does_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """Both are dense parameters, and their sum sees neither."""
+
+    def loss(model, train, cost) -> float:
+        block = {0: 0.03, 1: 0.01, 2: 0.0}[model.sequence_depth]
+        return 0.7 + 0.1 / model.embedding_dim**0.5 + 9 / cost.samples**0.36 + block
+
+    study = by_axes(monkeypatch, tmp_path, OPEN.replace("tune: [1, 3]", "tune: [1]"), loss)
+    first, *rest = study.laws()
+    assert first.what == "axes apart" and "sequence_depth" in first.law.variables
+    assert [c.what for c in rest] == ["groups"]
+    facts = advise(study, "10x").facts()
+    assert facts["answer"]["model"]["sequence_depth"] >= 2
+    assert facts["answer"]["model"]["mlp_width"] <= 256  # never grown
+    assert "mlp_width" in facts["saturated"]
+
+
+def test_passes_are_advised_as_many_as_pay(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Two passes gain, four learn the rows by heart."""
+
+    def loss(model, train, cost) -> float:
+        passes = {1: 0.02, 2: 0.0, 4: 0.03}[train.epochs]
+        rows = cost.samples / train.epochs
+        return 0.7 + 0.1 / model.embedding_dim**0.5 + 9 / rows**0.36 + passes
+
+    text = OPEN.replace("[32, 64, 128, 256]", "64").replace("[0, 1, 2]", "0")
+    text = text.replace("  batch_size", "  epochs: [1, 2, 4]\n  batch_size")
+    study = by_axes(monkeypatch, tmp_path, text, loss)
+    for compute in ("3x", "10x", "100x"):
+        assert advise(study, compute).facts()["answer"]["epochs"] == 2
+
+
+def test_the_same_number_wherever_it_is_shown(study: Study):
+    advice = advise(study, "10x")
+    text = headlines(study)[0]
+    best = advice.best
+    assert best and text == sentence(advice)
+    assert span(best.loss, best.low, best.high) in text
+    assert span(best.loss, best.low, best.high) in advice.sentences()
+    assert text in Page(render(study)).text

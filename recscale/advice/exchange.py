@@ -16,14 +16,15 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from recscale.advice.options import Option, doubled, swept
-from recscale.frame import settings
+from recscale.advice.beliefs import DRAWS
+from recscale.advice.noise import LEVEL, Noise, seed_noise
+from recscale.advice.options import Option, doubled, known_to, swept
 from recscale.laws import ScalingLaw
 from recscale.spec import SweepSpec
 from recscale.study import Study
 
-LEVEL = 0.9
 TABLES = ("embedding_dim", "embedding_rows")
+STEADY = 1 / 3  # of the gain per doubling before: less is no steady gain, but a curve that ends
 FREE = 1.1  # tables whose doubling costs less than 10 % more FLOPs are paid in bytes instead
 
 
@@ -61,20 +62,24 @@ class Rate:
 def law_change(
     law: ScalingLaw, before: Mapping[str, float], after: Sequence[Mapping[str, float]]
 ) -> np.ndarray:
-    """(m, 3): the law's change of the loss from one run to each of m others, low, high at LEVEL.
+    """(m, 3): change of the loss to be expected from one run to each of m others, low, high at
+    LEVEL, from joint draws: both ends share the law and what it misses.
 
     Raises:
         LawError: the law is underdetermined.
     """
-    points = pd.DataFrame([{v: float(point[v]) for v in law.variables} for point in after])
-    return law.change({v: float(before[v]) for v in law.variables}, points, LEVEL).to_numpy()
+    points = pd.DataFrame([{v: float(p[v]) for v in law.variables} for p in (before, *after)])
+    loss = np.exp(law.draws(points, DRAWS))
+    change = loss[:, 1:] - loss[:, :1]
+    tail = (1 - LEVEL) / 2
+    return np.column_stack([change.mean(0), *np.quantile(change, [tail, 1 - tail], axis=0)])
 
 
 def law_rates(study: Study, law: ScalingLaw, at: Option) -> list[Rate]:
     """One rate per swept axis that can grow at that run and that the law can see there."""
 
     def seen(option: Option) -> bool:
-        return all(option.values().get(v, 0) > 0 for v in law.variables)
+        return known_to(law, option.values())
 
     steps = {a: doubled(study, at, a) for a in swept(study.spec)}
     grown = {a: o for a, o in steps.items() if o is not None and seen(o)}
@@ -95,28 +100,6 @@ def where(frame: pd.DataFrame, mask: Any) -> pd.DataFrame:
 def law_runs(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of `Study.frame()` that enter the law."""
     return where(frame, frame["enters_law"])
-
-
-@dataclass(frozen=True)
-class Noise:
-    """Spread of the loss between seeds of one configuration, pooled over configurations."""
-
-    sd: float
-    df: int
-
-    def half(self, sd_factor: float, level: float = LEVEL) -> float:
-        """Half-width of the interval of a difference whose sd is `sd_factor` seeds' sd."""
-        return float(stdtrit(self.df, 0.5 + level / 2)) * self.sd * sd_factor
-
-
-def seed_noise(frame: pd.DataFrame, loss: str) -> Noise | None:
-    """Pooled standard deviation over seeds of otherwise equal runs; None without a second seed.
-    `frame` is `Study.frame()` or a part of it; diverged and failed runs do not count."""
-    groups = law_runs(frame).groupby(settings(frame), dropna=False)[loss]
-    table = cast(pd.DataFrame, groups.agg(["count", "var"]))
-    count, var = table["count"].to_numpy(float), table["var"].fillna(0).to_numpy(float)
-    df = int((count - 1).sum())
-    return Noise(float(np.sqrt(((count - 1) * var).sum() / df)), df) if df > 0 else None
 
 
 def others(spec: SweepSpec, axis: str) -> list[str]:
@@ -157,47 +140,89 @@ class Measured:
 
 def measured_steps(study: Study, frame: pd.DataFrame, axis: str, loss: str) -> list[Measured]:
     """Every step between neighbouring values of an axis, smallest first; see `difference`."""
+    cells = _cells(study, frame, axis, loss)
+    steps = (cells.step(a, b) for a, b in itertools.pairwise(cells.values))
+    return [s for s in steps if s is not None]
+
+
+def measured_top(study: Study, frame: pd.DataFrame, axis: str, loss: str) -> Measured | None:
+    """What the top of an axis says: its last step, or the last two together where each is too small
+    to tell from noise, both are a steady gain, and together they surely are one."""
+    cells = _cells(study, frame, axis, loss)
+    steps = [s for a, b in itertools.pairwise(cells.values) if (s := cells.step(a, b))]
+    if not steps:
+        return None
+    last = steps[-1]
+    if len(steps) < 2 or not last.known or last.high < 0 or last.low > 0:
+        return last
+    before = steps[-2]
+    slowed = last.change / max(last.doublings, 1e-9) > STEADY * before.change / before.doublings
+    if before.end != last.start or not np.isfinite(before.doublings) or slowed:
+        return last
+    both = cells.step(before.start, last.end)
+    return both if both and both.known and both.high < 0 and before.change < 0 else last
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """Means over seeds of every configuration, for steps along one axis."""
+
+    axis: str
+    size: str
+    same: list[str]
+    means: pd.DataFrame
+    noise: Noise | None
+
+    @property
+    def values(self) -> list[float]:
+        return [float(v) for v in np.unique(self.means[self.size].to_numpy(float))]
+
+    def step(self, a: Any, b: Any) -> Measured | None:
+        """Between two values; None where no two runs differ in that alone."""
+        left, right = (where(self.means, self.means[self.size] == v) for v in (a, b))
+        pairs = left.merge(right, on=self.same, suffixes=("_a", "_b"))
+        if pairs.empty:
+            return None
+        centre, low, high, why = difference(pairs, self.noise)
+        doublings = float(np.log2(b / a)) if a > 0 else np.nan
+        return Measured(self.axis, a, b, centre, low, high, doublings, len(pairs), why)
+
+
+def _cells(study: Study, frame: pd.DataFrame, axis: str, loss: str) -> _Cells:
     same = others(study.spec, axis)
     size = "table_rows" if axis == "embedding_rows" else axis
     groups = law_runs(frame).groupby([*same, size], dropna=False)[loss]
     means = cast(pd.DataFrame, groups.agg(["mean", "count"])).reset_index()
     noise = seed_noise(frame, loss)
-    values = np.unique(means[size].to_numpy(float))
-    steps = []
-    for a, b in itertools.pairwise(values):
-        left, right = where(means, means[size] == a), where(means, means[size] == b)
-        pairs = left.merge(right, on=same, suffixes=("_a", "_b"))
-        if len(pairs):
-            steps.append(_step(axis, float(a), float(b), pairs, noise))
-    return steps
-
-
-def _step(axis: str, a: float, b: float, pairs: pd.DataFrame, noise: Noise | None) -> Measured:
-    centre, low, high, why = difference(pairs, noise)
-    doublings = float(np.log2(b / a)) if a > 0 else np.nan
-    return Measured(axis, a, b, centre, low, high, doublings, len(pairs), why)
+    if noise:
+        means = means.assign(sd=[noise.at(f) for f in means["data_fraction"]])
+    return _Cells(axis, size, same, means, noise)
 
 
 def difference(pairs: pd.DataFrame, noise: Noise | None) -> tuple[float, float, float, str]:
     """Mean of mean_b - mean_a over settings, its interval at LEVEL, and what an interval lacks.
 
     Over 3 settings or more the interval is Student's t over their differences; below, it comes
-    from the noise between seeds (count_a, count_b of them); with neither there is none.
+    from the noise between seeds (count_a, count_b of them; sd_a, sd_b where it is known for each);
+    with neither there is none.
     """
     delta = (pairs["mean_b"] - pairs["mean_a"]).to_numpy(float)
     n, centre, why = len(delta), float(delta.mean()), ""
     if n >= 3:
         half = float(stdtrit(n - 1, 0.5 + LEVEL / 2) * delta.std(ddof=1) / np.sqrt(n))
         if noise:  # agreement between a few settings by luck does not beat the seeds' noise
-            half = max(half, noise.half(_sd_factor(pairs)))
+            half = max(half, noise.quantile() * _sd(pairs, noise))
     elif noise:
-        half = noise.half(_sd_factor(pairs))
+        half = noise.quantile() * _sd(pairs, noise)
     else:
         half, why = np.nan, "one seed: the noise between runs is unknown"
     return centre, centre - half, centre + half, why
 
 
-def _sd_factor(pairs: pd.DataFrame) -> float:
-    """sd of the mean difference in units of one seed's sd."""
-    each = 1 / pairs["count_a"].to_numpy(float) + 1 / pairs["count_b"].to_numpy(float)
+def _sd(pairs: pd.DataFrame, noise: Noise) -> float:
+    """sd of the mean difference, by chance alone."""
+    each = np.zeros(len(pairs))
+    for side in ("a", "b"):
+        sd = pairs[f"sd_{side}"].to_numpy(float) if f"sd_{side}" in pairs else noise.sd
+        each += sd**2 / pairs[f"count_{side}"].to_numpy(float)
     return float(np.sqrt(each.sum()) / len(pairs))

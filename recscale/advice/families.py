@@ -1,8 +1,8 @@
 """Families side by side: which one scales better, at which budget, and how surely.
 
 Two answers again: measured, between runs of about equal FLOPs on the same data, and by the laws of
-both over what all families have in common, FLOPs per sample and samples: of what can be had, within
-GROWN times the sizes tried and the data that there is.
+both: exponents over what all families have in common, FLOPs per sample and samples, and which is
+better at a budget over what can be built of each on the data that there is.
 """
 
 from __future__ import annotations
@@ -15,12 +15,17 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from recscale.advice.advise import Advice, advise, budget_of
-from recscale.advice.exchange import difference, law_runs, seed_noise, where
+from recscale.advice.advise import Advice, advise
+from recscale.advice.answer import pick
+from recscale.advice.exchange import difference, law_runs, where
+from recscale.advice.noise import seed_noise
+from recscale.advice.options import BEYOND, space
+from recscale.advice.runs import budget_of, largest_option
+from recscale.advice.saturated import saturated, turned
 from recscale.cost import TRAIN_OVER_FORWARD
 from recscale.frame import settings
 from recscale.laws import LawError
-from recscale.laws.compare import Comparison, compare
+from recscale.laws.compare import Comparison, compare, verdict
 from recscale.spec import FOOTING
 from recscale.study import Study
 
@@ -114,13 +119,36 @@ def _duel(
         exponents = laws.exponents()
         spent = [_spent(both, name) for name in names]
         asked = shared_budgets(spent)
-        better = laws.better(budgets or asked, training_flop)
+        better = _better(study, names, budgets or asked)
         crossings = laws.crossings(asked[0], asked[-1], training_flop)
     except LawError as error:
         return Duel(names, matched, None, study.no_law(str(error)))
     sides = zip(laws.names, (laws.first, laws.second), strict=True)
     bound = tuple(n for n, law in sides if law.status != "converged")
     return Duel(names, matched, laws, "", exponents, crossings, better, bound)
+
+
+def _better(study: Study, names: tuple[str, str], budgets: list[float]) -> pd.DataFrame | None:
+    """Which family is better at each budget: each by its own law, with what can be built of it
+    (the axes and their doublings, those that no longer pay left as they are) on the data that
+    there is. Draws of the two laws, not of the noise of runs. None where one has no law."""
+    parts = {p.spec.model.family: p for p in study.parts()}
+    sides, kept = [], set(range(len(budgets)))
+    for seed, name in enumerate(names):
+        part = parts[name]
+        law = part.law()
+        if not law.status.determined:
+            return None
+        at = largest_option(part)
+        options = space(part, saturated=saturated(part, law, at), most=turned(part))
+        rows = study.data.n_train
+        found = [pick(part, law, options, b, rows, seed) for b in budgets]
+        kept &= {i for i, f in enumerate(found) if f is not None}
+        sides.append(found)
+    if not kept:
+        return None
+    first, second = (np.column_stack([s[i].after for i in sorted(kept)]) for s in sides)
+    return verdict(names, [budgets[i] for i in sorted(kept)], first, second)
 
 
 def shared_budgets(spent: Sequence[np.ndarray]) -> list[float]:
@@ -180,7 +208,9 @@ def _plain(row: dict[Any, Any]) -> dict[str, Any]:
     return out
 
 
-def advise_each(study: Study, compute: str) -> tuple[dict[str, Advice | str], list[Duel]]:
+def advise_each(
+    study: Study, compute: str, beyond: int = BEYOND
+) -> tuple[dict[str, Advice | str], list[Duel]]:
     """What each family would do with the same compute (or why it has no answer), and the duels at
     that budget. `compute` in times is times the largest run of all families.
 
@@ -192,7 +222,7 @@ def advise_each(study: Study, compute: str) -> tuple[dict[str, Advice | str], li
     found: dict[str, Advice | str] = {}
     for part in study.parts():
         try:
-            found[part.spec.model.family] = advise(part, f"{budget:.12g}")
+            found[part.spec.model.family] = advise(part, f"{budget:.12g}", beyond)
         except (LawError, ValueError) as error:
             found[part.spec.model.family] = str(error)
     return found, duels(study, [budget])

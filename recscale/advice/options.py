@@ -1,15 +1,17 @@
-"""Which architectures could be trained next, and how much data a budget buys each of them.
+"""Which configurations could be trained next, and how much data a budget buys each of them.
 
 The axes of the sweep and their doublings beyond the largest value tried; what the sweep fixed
-stays fixed. Floor 1: closed forms and a law, nothing is trained here.
+stays fixed, and an axis that no longer pays is not grown. Floor 1: closed forms and a law, nothing
+is trained here.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -17,13 +19,16 @@ import pandas as pd
 from recscale.cost import TRAIN_OVER_FORWARD, estimate, machines
 from recscale.families import ModelConfig
 from recscale.laws import LawError, ScalingLaw
+from recscale.laws.points import askable
 from recscale.planner import base_epochs, base_value, training
 from recscale.planner.candidates import values
 from recscale.run import Cost, TrainConfig
 from recscale.spec import TRAINING_AXES, SweepSpec
 from recscale.study import Study
 
-DOUBLINGS = 6  # beyond the largest value tried: up to 64 times
+BEYOND = 2
+"""Doublings beyond the largest value tried that advice takes unasked. Followed on fresh sweeps,
+advice that reached further lost to the best run there was (tests/benchmarks/advice_followed.py)."""
 MOST = 20_000  # architectures weighed; with many axes the reach shrinks to keep to it
 FIXED = ("table_params", "dense_params", "head_params", "non_embedding_params", "table_rows")
 
@@ -43,104 +48,146 @@ class Option:
 
 @dataclass(frozen=True)
 class Space:
-    """Every architecture that is weighed, one row each.
+    """Everything that is weighed: a row for each architecture and number of passes.
 
     Attributes:
-        models: the architectures, each once.
-        table: their fields and `table_params`, `dense_params`, `head_params`, `table_rows`,
-            `forward_flop` (per sample).
-        doublings: how far beyond the largest value tried each swept axis reaches.
+        models: (m,) the architecture of each row.
+        table: (m, ...) its fields, `table_params`, `dense_params`, `head_params`, `table_rows`,
+            `forward_flop` (per sample), `epochs` and `grown`: by how many doublings, over all
+            axes, it lies beyond the values tried.
+        doublings: how far beyond the largest value tried an axis may reach.
+        most_rows: the most training rows that a run may take: no more doublings of the data either.
     """
 
     models: tuple[ModelConfig, ...]
     table: pd.DataFrame
     doublings: int
+    most_rows: int
 
 
-def space(study: Study, times: float = 2.0**DOUBLINGS) -> Space:
-    """The legal architectures: every combination of the axes' values and of their doublings that
+def space(
+    study: Study,
+    times: float = math.inf,
+    beyond: int = BEYOND,
+    saturated: Collection[str] = (),
+    most: Mapping[str, float] | None = None,
+) -> Space:
+    """The legal configurations: every combination of the axes' values and of their doublings that
     fits into the memory of the sweep's machine.
 
-    `times` is the compute asked for over that of the largest run: no axis reaches further beyond
-    its largest value than compute does (one doubling at least, 64 times at most).
+    Args:
+        times: the compute asked for over that of the largest run: no axis reaches further beyond
+            its largest value than compute does, but for one doubling.
+        beyond: the most doublings.
+        saturated: axes that are not grown.
+        most: axis -> the largest of its values that is weighed.
     """
     spec, data = study.spec, study.data
-    axes = {k: v for k, v in spec.tried().items() if k not in TRAINING_AXES}
-    doublings = int(np.clip(np.ceil(np.log2(times)), 1, DOUBLINGS))
-    values = {k: _reach(v, doublings) for k, v in axes.items()}
-    while doublings and np.prod([len(v) for v in values.values()]) > MOST:
-        doublings -= 1
-        values = {k: _reach(v, doublings) for k, v in axes.items()}
+    tried = {
+        k: tuple(v for v in vs if not (v and most and v > most.get(k, math.inf))) or vs
+        for k, vs in spec.tried().items()
+    }
+    axes = {k: v for k, v in tried.items() if k != "data_fraction"}
+    reach = beyond if math.isinf(times) else min(beyond, max(1, math.ceil(math.log2(times))))
+
+    def grown(reach: int) -> dict[str, list[tuple[Any, int]]]:
+        return {k: _reach(v, 0 if k in saturated else reach) for k, v in axes.items()}
+
+    while reach and math.prod(map(len, grown(reach).values())) > MOST:
+        reach -= 1
     memory = machines()[spec.resources.machine].memory_bytes * spec.resources.least_workers
-    rows: dict[ModelConfig, dict[str, Any]] = {}
-    for point in itertools.product(*values.values()):
-        model = spec.model.resolve(dict(zip(values, point, strict=True)), data)
-        if model in rows:
+    rows: dict[tuple[ModelConfig, int], dict[str, Any]] = {}
+    for point in itertools.product(*grown(reach).values()):
+        at = {k: value for k, (value, _) in zip(axes, point, strict=True)}
+        model, epochs = spec.model.resolve(at, data), at["epochs"]
+        if (model, epochs) in rows:
             continue
         cost = estimate(model, training(spec, data, model), data, spec.resources)
         if cost.peak_bytes <= memory:
-            rows[model] = {
+            rows[model, epochs] = {
                 **model.model_dump(),
                 **{k: getattr(cost, k) for k in FIXED},
                 "forward_flop": cost.forward.total,
+                "epochs": epochs,
+                "grown": sum(steps for _, steps in point),
             }
-    return Space(tuple(rows), pd.DataFrame(list(rows.values())), doublings)
+    fractions = tried["data_fraction"]
+    fixed = len(fractions) == 1 or "data_fraction" in saturated
+    most_rows = math.floor(max(fractions) * data.n_train * (1 if fixed else 2**reach) + 1e-6)
+    models = tuple(model for model, _ in rows)
+    return Space(models, pd.DataFrame(list(rows.values())), reach, most_rows)
 
 
-def _reach(values: tuple[Any, ...], doublings: int) -> tuple[Any, ...]:
+def _reach(values: tuple[Any, ...], doublings: int) -> list[tuple[Any, int]]:
+    """Values with how many doublings beyond the tried ones each lies."""
     numbers = [v for v in values if v]
+    own = [(v, 0) for v in values]
     if len(values) == 1 or not numbers:
-        return values
-    return (*values, *(max(numbers) * 2**k for k in range(1, doublings + 1)))
+        return own
+    return own + [(max(numbers) * 2**k, k) for k in range(1, doublings + 1)]
 
 
-def weigh(
-    study: Study,
-    options: Space,
-    law: ScalingLaw,
-    budgets: Sequence[float],
-    rows: int | None = None,
-) -> list[tuple[int, int] | None]:
-    """The best architecture and its samples at each training budget (FLOPs), by the law's formula.
-
-    samples = budget / (3 x forward FLOPs), in whole batches; at most `rows` training rows are
-    there (None: as many as it takes). None where the budget buys no batch.
+def affordable(
+    study: Study, options: Space, law: ScalingLaw, budget: float, rows: int | None = None
+) -> pd.DataFrame:
+    """The rows of `options.table` that a training budget (FLOPs) buys a batch of, by its index,
+    with all that a law may know of them: `samples` (whole batches; at most `rows` different ones,
+    None: as many as the space allows), `train_flop`, `data_fraction`, `unique_samples`.
 
     Raises:
         LawError: the law leans on a column that is not known before a run.
     """
-    spec = study.spec
-    batch, epochs = spec.train.batch_size, base_epochs(spec)
+    spec, table = study.spec, options.table
+    batch = spec.train.batch_size
     assert batch  # settled before the first plan was written down
-    forward = options.table["forward_flop"].to_numpy(float)
-    found: list[tuple[int, int] | None] = []
-    for budget in budgets:
-        steps = np.floor(budget / (TRAIN_OVER_FORWARD * forward * batch))
-        if rows is not None:
-            steps = np.minimum(steps, epochs * (rows // batch))
-        seen = options.table.assign(
-            samples=steps * batch,
-            train_flop=TRAIN_OVER_FORWARD * forward * steps * batch,
-            data_fraction=steps * batch / epochs / study.data.n_train,
-            batch_size=batch,
-            epochs=epochs,
-            unique_samples=steps * batch / epochs,
+    forward, epochs = (table[c].to_numpy(float) for c in ("forward_flop", "epochs"))
+    most = options.most_rows if rows is None else min(rows, options.most_rows)
+    steps = np.floor(budget / (TRAIN_OVER_FORWARD * forward * batch))
+    # a pass is over whole batches, as a run's is
+    steps = np.minimum(steps, epochs * (most // batch))
+    steps -= np.where(steps >= epochs, steps % epochs, 0)
+    seen = table.assign(
+        samples=steps * batch,
+        train_flop=TRAIN_OVER_FORWARD * forward * steps * batch,
+        data_fraction=steps * batch / epochs / study.data.n_train,
+        batch_size=batch,
+        unique_samples=steps * batch / epochs,
+    )
+    unknown = [v for v in law.variables if v not in seen]
+    if unknown:
+        raise LawError(
+            f"the law's variable {unknown[0]} is only known after a run; for advice use "
+            f"variables such as {', '.join(FIXED[:2])}, samples"
         )
-        unknown = [v for v in law.variables if v not in seen]
-        if unknown:
-            raise LawError(
-                f"the law's variable {unknown[0]} is only known after a run; for advice use "
-                f"variables such as {', '.join(FIXED[:2])}, samples"
-            )
-        positive = seen[list(law.variables)].to_numpy(float) > 0
-        legal = (steps >= 1) & positive.all(axis=1)
-        if not legal.any():
+    known = askable(law.points, seen[list(law.variables)].to_numpy(float))
+    return cast(pd.DataFrame, seen[(steps >= np.maximum(1, epochs)) & known])
+
+
+def weigh(
+    study: Study, options: Space, law: ScalingLaw, budgets: Sequence[float]
+) -> list[Option | None]:
+    """The best option at each training budget (FLOPs) by the law's formula alone, a curve to draw;
+    None where the budget buys no batch."""
+    found: list[Option | None] = []
+    for budget in budgets:
+        seen = affordable(study, options, law, budget)
+        if not len(seen):
             found.append(None)
             continue
-        at = np.flatnonzero(legal)
-        best = at[int(np.argmin(law.value(seen.iloc[at])))]
-        found.append((int(best), int(steps[best] * batch)))
+        row = seen.iloc[int(np.argmin(law.value(seen)))]
+        found.append(chosen(study, options, row))
     return found
+
+
+def chosen(study: Study, options: Space, row: Any) -> Option:
+    """The option of one row of `affordable`."""
+    return option(study, options.models[row.name], int(row["samples"]), int(row["epochs"]))
+
+
+def known_to(law: ScalingLaw, values: Mapping[str, float]) -> bool:
+    """Whether the law has an answer at the columns of a run."""
+    at = [[values.get(v, np.nan) for v in law.variables]]
+    return bool(askable(law.points, np.array(at, float))[0])
 
 
 def option(study: Study, model: ModelConfig, samples: int, epochs: int | None = None) -> Option:
@@ -187,3 +234,8 @@ def doubled(study: Study, at: Option, axis: str) -> Option | None:
 def swept(spec: SweepSpec) -> list[str]:
     """The axes with more than one value."""
     return [k for k, v in spec.tried().items() if len(v) > 1]
+
+
+def sizes(spec: SweepSpec) -> list[str]:
+    """The swept axes that are part of an architecture."""
+    return [a for a in swept(spec) if a not in TRAINING_AXES]

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recscale.advice.exchange import law_runs, seed_noise, where
+from recscale.advice.exchange import law_runs, where
+from recscale.advice.noise import seed_noise
 from recscale.laws import LawError, ScalingLaw, Status, fit
 from recscale.laws.compare import compare
 from recscale.schemes import BASE, scheme_points

@@ -1,81 +1,144 @@
-"""An `Advice` in plain words: what `recscale ask` prints."""
+"""An `Advice` in plain words: what `recscale ask`, the report and the live line say."""
 
 from __future__ import annotations
 
-from recscale.advice.advise import Advice, Answer, gain_of
-from recscale.laws import Status
+from recscale.advice.advise import RATES, Advice
+from recscale.advice.answer import Answer
+from recscale.advice.unknown import Step
 from recscale.spec import TRAINING_AXES
 from recscale.words import more, number, quantity, span, time
 
 
+def headline(advice: Advice) -> str:
+    """The answer in one sentence, the same wherever it is shown."""
+    best, at = advice.best, f"at {quantity(advice.budget_flop)} FLOP"
+    if best is None:
+        return f"no advice {at} yet: {advice.doubts[0]}"
+    what = f"{described(best, advice.swept)}: {predicted(advice, best)}"
+    if advice.promised:
+        return f"{at} train {what}, {_gains(best)}"
+    return f"{at} no gain is promised; no worse is {what}"
+
+
+def predicted(advice: Advice, answer: Answer) -> str:
+    """`eval_ne 0.7123 [0.7080, 0.7170]`."""
+    return f"{advice.loss_name} {span(answer.loss, answer.low, answer.high)}"
+
+
 def sentences(advice: Advice) -> str:
     """The answer, a line each."""
-    loss, best, cost = advice.loss_name, advice.best, advice.best.option.cost
-    gain = gain_of(best, advice.best_loss)
-    out = [
-        f"With {quantity(advice.budget_flop)} FLOP ({advice.times_largest:.3g} times the largest "
-        f"run) train {_described(best, advice.swept)}.",
-        f"Predicted {loss}: {span(best.loss, best.low, best.high)} (90 % for one run); the "
-        f"best run so far measured {number(advice.best_loss)}: a gain of "
-        f"{span(*gain)}.",
-        f"It costs {quantity(cost.train_flop)} FLOP, about {time(best.time_s)}, "
-        f"{best.gpu_hours:.3g} GPU-hours and ${best.usd:.2f}; parameters: "
-        f"{quantity(cost.table_params)} table, {quantity(cost.dense_params)} dense"
-        + (f", {quantity(cost.head_params)} head." if cost.head_params else "."),
-    ]
-    beyond = {v: d for v, d in best.decades.items() if d > 0.005}
-    if beyond:
-        far = ", ".join(f"{d:.2f} decades in {v}" for v, d in beyond.items())
-        out.append(f"This extrapolates {far} beyond the runs.")
-    else:
-        out.append("It lies within the range of the runs on every variable of the law.")
-    if advice.law_status == Status.BOUND_HIT:
-        out.append(
-            f"Careful: the fit lies at a bound ({advice.law_reason.rstrip('.')}); it describes "
-            "the runs and is not established as a law beyond them."
-        )
-    if best.at_edge:
-        out.append(
-            f"{', '.join(best.at_edge)} stands at the largest value weighed "
-            f"({2**advice.doublings} times the largest tried, or what memory holds): the law "
-            "would go further."
-        )
-    if advice.with_data_at_hand:
-        there = advice.with_data_at_hand
-        out += [
-            f"That needs {quantity(best.rows)} training rows and there are "
-            f"{quantity(advice.rows_at_hand)}: "
-            f"{quantity(best.rows / advice.rows_at_hand)} times as much data.",
-            f"With the data at hand: {_described(there, advice.swept)}; predicted {loss} "
-            f"{span(there.loss, there.low, there.high)} for "
-            f"{quantity(there.option.cost.train_flop)} FLOP.",
+    best = advice.best
+    at = f"{quantity(advice.budget_flop)} FLOP ({advice.times_largest:.3g} times the largest run)"
+    so_far = f"the best run so far measured {number(advice.best_loss)} ({advice.best_run})"
+    if best is None:
+        out = [f"No advice for {at} yet: {advice.doubts[0]}; {so_far}."]
+        return "\n".join([*out, *_to_know(advice.step)])
+    if advice.promised:
+        out = [
+            f"With {at} and the data at hand train {described(best, advice.swept)}.",
+            f"Predicted {predicted(advice, best)} (90 % for one run), {_gains(best)}; {so_far}.",
         ]
+    else:
+        out = [
+            f"With {at} and the data at hand no gain is promised: {'; '.join(advice.doubts)}.",
+            *_to_know(advice.step),
+            f"Predicted no worse: {described(best, advice.swept)}, {predicted(advice, best)} "
+            f"(90 % for one run); {so_far}.",
+        ]
+    out += [_cost(best), _reach(best)]
+    if advice.saturated:
+        why = "; ".join(f"{a} ({w})" for a, w in advice.saturated.items())
+        out.append(f"Not grown, as they pay no more: {why}.")
+    edge = [a for a in best.at_edge if a not in advice.saturated]
+    if edge:
+        out.append(
+            f"{', '.join(edge)} stands at the largest value weighed ({2**advice.doublings} times "
+            "the largest tried, or what memory holds); --beyond weighs further doublings."
+        )
+    for name, other in advice.others:
+        out.append(
+            f"By the law of {name}, which the runs support about as well: "
+            f"{described(other, advice.swept)}, {predicted(advice, other)}."
+        )
+    out += _more_data(advice)
+    if advice.tuning_flop is not None:
+        out.append(
+            "The runs tried learning rates at one factor only and this depends on them: a round of "
+            f"{', '.join(f'{r:g}' for r in RATES)} times the rates at that size costs "
+            f"{quantity(advice.tuning_flop)} FLOP."
+        )
     return "\n".join([*out, *_rate_lines(advice)])
 
 
-def _described(answer: Answer, axes: tuple[str, ...]) -> str:
+def _gains(answer: Answer) -> str:
+    g = answer.gain
+    return f"a gain of {span(g.mean, g.low, g.high)} on the best so far"
+
+
+def _to_know(step: Step | None) -> list[str]:
+    if step is None:
+        return []
+    tells = ""
+    if step.explains is not None:
+        tells = f", which would settle {100 * step.explains:.0f} % of the variance of the gain"
+    price = f"{quantity(step.flop)} FLOP, about {time(step.time_s)} and ${step.usd:.2f}"
+    return [f"To know, run {step.what} ({price}){tells}."]
+
+
+def _cost(answer: Answer) -> str:
+    cost = answer.option.cost
+    head = f", {quantity(cost.head_params)} head" if cost.head_params else ""
+    return (
+        f"It costs {quantity(cost.train_flop)} FLOP, about {time(answer.time_s)}, "
+        f"{answer.gpu_hours:.3g} GPU-hours and ${answer.usd:.2f}; parameters: "
+        f"{quantity(cost.table_params)} table, {quantity(cost.dense_params)} dense{head}."
+    )
+
+
+def _reach(answer: Answer) -> str:
+    beyond = {v: d for v, d in answer.decades.items() if d > 0.005}
+    if not beyond:
+        return "It lies within the range of the runs on every variable of the law."
+    far = ", ".join(f"{d:.2f} decades in {v}" for v, d in beyond.items())
+    return f"This extrapolates {far} beyond the runs."
+
+
+def _more_data(advice: Advice) -> list[str]:
+    more = advice.more_data
+    if more is None:
+        return []
+    lacks = more.rows - advice.rows_at_hand
+    text = (
+        f"With more data: {described(more, advice.swept)}, {predicted(advice, more)} for "
+        f"{quantity(more.option.cost.train_flop)} FLOP; it needs {quantity(more.rows)} training "
+        f"rows, {quantity(lacks)} more than the {quantity(advice.rows_at_hand)} there are."
+    )
+    return [text]
+
+
+def described(answer: Answer, axes: tuple[str, ...]) -> str:
     """`dlrm with embedding_dim 32, mlp_width 256 on 4.1M samples`."""
-    model = answer.option.model
+    model, epochs = answer.option.model, answer.option.train.epochs
     sizes = []
     for axis in axes:
         if axis not in TRAINING_AXES:
             value = getattr(model, axis)
             sizes.append(f"{axis} {'all' if value is None else value}")
     with_sizes = f" with {', '.join(sizes)}" if sizes else ""
-    return f"{model.family}{with_sizes} on {quantity(answer.option.cost.samples)} samples"
+    passes = f" in {epochs} pass{'es' * (epochs > 1)}" if "epochs" in axes else ""
+    return f"{model.family}{with_sizes} on {quantity(answer.option.cost.samples)} samples{passes}"
 
 
 def _rate_lines(advice: Advice) -> list[str]:
     starved = advice.starved
     out = []
     if starved:
-        sure = "" if starved.high < 0 else ", though its interval reaches no gain at all"
         out.append(
-            f"Most starved at the largest run: {starved.axis}{sure}. "
-            f"What one doubling changes in {advice.loss_name} there:"
+            f"Most starved at the largest run: {starved.axis}. What one doubling changes in "
+            f"{advice.loss_name} there, by the law:"
         )
     elif advice.rates:
-        out.append("No axis is predicted to pay at the largest run. One doubling changes there:")
+        out.append("No axis surely pays at the largest run. By the law one doubling changes there:")
     for rate in sorted(advice.rates, key=lambda r: r.change):
         paid = rate.per_flop_doubling()
         through = f", {span(*paid)} per doubling of compute put there" if paid else ""

@@ -34,8 +34,12 @@ def status(rundir: str, as_json: bool) -> None:
 @click.command()
 @click.argument("rundir")
 @click.option("--compute", default="10x", show_default=True, help="FLOPs, or times the largest run")
+@click.option(
+    "--beyond", default=2, show_default=True, type=click.IntRange(0, 10),
+    help="Most doublings of an axis beyond its largest value",
+)  # fmt: skip
 @as_json
-def ask(rundir: str, compute: str, as_json: bool) -> None:
+def ask(rundir: str, compute: str, beyond: int, as_json: bool) -> None:
     """Say what to train next with more compute.
 
     Example: recscale ask runs/demo --compute 10x
@@ -45,10 +49,10 @@ def ask(rundir: str, compute: str, as_json: bool) -> None:
 
     study = open_study(rundir)
     if len(study.spec.models) > 1:
-        _ask_each(study, compute, as_json)
+        _ask_each(study, compute, beyond, as_json)
         return
     try:
-        advice = advise(study, compute)
+        advice = advise(study, compute, beyond)
     except (LawError, ValueError) as error:
         refuse(f"{error}{_way_out(study)}")
     if as_json:
@@ -67,14 +71,14 @@ def _way_out(study: Study) -> str:
     )
 
 
-def _ask_each(study: Study, compute: str, as_json: bool) -> None:
+def _ask_each(study: Study, compute: str, beyond: int, as_json: bool) -> None:
     """The answer of each family, and which of them the budget suits best."""
     from recscale.advice.families import advise_each
     from recscale.laws import LawError
     from recscale.report.architectures import sentences
 
     try:
-        each, duels = advise_each(study, compute)
+        each, duels = advise_each(study, compute, beyond)
     except (LawError, ValueError) as error:
         refuse(str(error))
     if as_json:

@@ -193,6 +193,9 @@ def run(sweep: str, extend: bool) -> None:
     if ended.interrupted:
         click.echo(f"stopped; the same command goes on: recscale run {sweep}")
         sys.exit(INTERRUPTED)
+    from recscale.advice.headlines import headlines
+
+    click.echo("\n".join(headlines(ended.study)))
     if ready.problem is not None and ended.study.decisions:
         _say_ended(ended.study, sweep)
     if ended.study.count("failed"):

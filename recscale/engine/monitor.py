@@ -170,7 +170,7 @@ def tell_law(teller: Teller, study: Study) -> None:
     if status == "converged":
         with suppress(LawError, ValueError):  # `recscale ask` tells why there is no answer
             best = advise(study, REACH).best
-            found = {"mean": best.loss, "low": best.low, "high": best.high}
+            found = best and {"mean": best.loss, "low": best.low, "high": best.high}
     tell_interval(teller, "frontier_loss", found)
 
 

@@ -16,6 +16,7 @@ from recscale.laws.points import needed
 
 GROWN = 4.0  # times below and beyond the values that were tried, where a variable is sought
 FLIPS = 20_000  # sign patterns of the paired test, when there are too many to try all
+DRAWS = 2000
 SEARCH = 40  # budgets at which crossings are looked for
 
 
@@ -85,32 +86,18 @@ class Comparison:
         at most `most`. What the budget buys beyond that is left over.
 
         Returns:
-            frame: budget, loss of each, probability that the first is better: from the
-            prediction intervals, so discrepancy and the noise of one run count.
+            frame: budget, loss of each, probability that more is to be expected of the first, from
+            draws of both laws that hold the distance of real losses from any formula.
 
         Raises:
             LawError: a budget is below what the smallest model sought costs.
         """
         budgets = list(budgets)
-        inner = 0.6827  # the central interval of one sd either side
-        sides = [
-            law.frontier(budgets, cost, inner, self.sought(law))
-            for law in (self.first, self.second)
-        ]
-        mean = [np.log(s["loss"].to_numpy()) for s in sides]
-        sd = [np.log(s["loss_high"].to_numpy() / s["loss_low"].to_numpy()) / 2 for s in sides]
-        from scipy.special import ndtr
-
-        lead = self.first.model.sign * (mean[1] - mean[0]) / np.hypot(*sd)
-        return pd.DataFrame(
-            {
-                "budget": budgets,
-                f"loss {self.names[0]}": np.exp(mean[0]),
-                f"loss {self.names[1]}": np.exp(mean[1]),
-                "probability": ndtr(lead),
-                "better": np.where(lead > 0, *self.names),
-            }
-        )
+        sides = []
+        for seed, law in enumerate((self.first, self.second)):
+            best = law.frontier(budgets, cost, within=self.sought(law))
+            sides.append(law.draws(pd.DataFrame(best[list(law.variables)]), DRAWS, seed))
+        return verdict(self.names, budgets, *sides, sign=self.first.model.sign)
 
     def crossings(self, low: float, high: float, cost: Callable[..., Any]) -> pd.DataFrame:
         """Budgets between `low` and `high` at which the two frontiers cross.
@@ -143,6 +130,28 @@ class Comparison:
             best = law.frontier(budgets.tolist(), cost, within=self.sought(law))
             logs.append(np.log(law.value({v: best[v].to_numpy() for v in law.variables})))
         return self.first.model.sign * (logs[0] - logs[1])
+
+
+def verdict(
+    names: tuple[str, str],
+    budgets: Sequence[float],
+    first: np.ndarray,
+    second: np.ndarray,
+    sign: int = 1,
+) -> pd.DataFrame:
+    """Which of two is better at m budgets, from draws (n, m) of both log losses; see
+    `Comparison.better`. sign: -1 where more is better."""  # fmt: skip
+    ahead = sign * (second - first)
+    chance = (ahead > 0).mean(0) + (ahead == 0).mean(0) / 2
+    return pd.DataFrame(
+        {
+            "budget": list(budgets),
+            f"loss {names[0]}": np.exp(first.mean(0)),
+            f"loss {names[1]}": np.exp(second.mean(0)),
+            "probability": chance,
+            "better": np.where(chance >= 0.5, *names),
+        }
+    )
 
 
 def _rising(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -159,7 +159,7 @@ class ScalingLaw:
     def value(self, points: pd.DataFrame | Mapping[str, Any]) -> np.ndarray:
         """The fitted formula at m points, (m,); a curve to draw, not a prediction with a band."""
         self.require()
-        logx = query(_frame(points), self.variables)
+        logx = self._at(_frame(points))
         return self.model.evaluate(self.theta[None], logx)[0][0]
 
     def intervals(self, level: float = 0.95) -> pd.DataFrame:
@@ -194,7 +194,7 @@ class ScalingLaw:
         """
         self.require()
         frame = _frame(points)
-        logx = query(frame, self.variables)
+        logx = self._at(frame)
         mean, low, high = self.belief.interval(logx, intervals.checked(level))
         return pd.DataFrame(
             {"mean": mean, "low": low, "high": high, "decades": self.decades(logx)},
@@ -212,12 +212,15 @@ class ScalingLaw:
             LawError: the law is not determined, or a point lacks a positive value on an axis.
         """
         self.require()
-        return self.belief.draws(n, seed, query(_frame(points), self.variables))
+        return self.belief.draws(n, seed, self._at(_frame(points)))
 
     @property
     def noise(self) -> float:
         """Standard deviation of log loss of one run about what is expected of it, as believed."""
         return self.belief.noise
+
+    def _at(self, frame: pd.DataFrame) -> np.ndarray:
+        return query(frame, self.variables, self.points.levels)
 
     def decades(self, logx: np.ndarray) -> np.ndarray:
         """Decades beyond the largest run on the furthest axis, (m,), from log points (m, p)."""
@@ -255,8 +258,8 @@ class ScalingLaw:
             LawError: the law is not determined, or a point lacks a positive value on an axis.
         """
         self.require()
-        frame, base = _frame(after), query(_frame(before), self.variables)
-        ends = slopes.change(self, base, query(frame, self.variables), intervals.checked(level))
+        frame, base = _frame(after), self._at(_frame(before))
+        ends = slopes.change(self, base, self._at(frame), intervals.checked(level))
         return pd.DataFrame(
             dict(zip(("change", "low", "high"), ends[:3], strict=True)), index=frame.index
         )

@@ -69,6 +69,9 @@ class Points:
         labels: (n,) the index of each row in the caller's frame.
         dropped: rows left out, each {"row": label, "reason": sentence}.
         notes: sentences about the table a reader should know.
+        levels: for each variable the log of where its value 0 stands, NaN where it has none; empty
+            where no variable has.
+        harmful: variables of which more may also harm.
     """
 
     variables: tuple[str, ...]
@@ -81,6 +84,12 @@ class Points:
     labels: np.ndarray
     dropped: tuple[dict, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    levels: tuple[float, ...] = ()
+    harmful: tuple[str, ...] = ()
+
+    @property
+    def zeros(self) -> np.ndarray:
+        return np.array(self.levels or (np.nan,) * len(self.variables))
 
     @property
     def n(self) -> int:
@@ -96,4 +105,5 @@ class Points:
         return Points(
             self.variables, self.loss, self.logx[keep], self.y[keep], self.weights[keep],
             self.cluster[keep], self.rank[keep], self.labels[keep], self.dropped, self.notes,
+            self.levels, self.harmful,
         )  # fmt: skip

@@ -1,6 +1,6 @@
 """From a caller's table to checked points: what is wrong is said, never silently repaired."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ from recscale.laws.forms import Form
 from recscale.laws.nouns import LawError, Points
 
 MIN_DECADES = 0.25  # less than a factor 1.8 on an axis cannot show an exponent
+MOST_VARIABLES = 8
 MAX_POWER = 60  # of ten; squares of such losses and powers of such counts stay finite
 
 
@@ -22,8 +23,12 @@ def check(
     weights: str | None = None,
     cost: str | None = None,
     floor: float | None = None,
+    zeros: Collection[str] = (),
 ) -> Points:
     """The rows of `frame` a law can be fitted to.
+
+    The value 0 of a variable in `zeros` is a level of its own and stands at half the least value
+    above it.
 
     Rows with a missing, non-finite or non-positive variable or loss are dropped and listed with
     the reason; so are exact copies of another row.
@@ -36,6 +41,10 @@ def check(
     read = needed(variables, loss, weights, cost)
     present(frame, [*read, *([cluster] if cluster else [])])
     values = {c: numbers(frame, c) for c in dict.fromkeys(read)}
+    levels = [_level(values[v]) if v in zeros else np.nan for v in variables]
+    for v, level in zip(variables, levels, strict=True):
+        if np.isfinite(level):
+            values[v] = np.where(values[v] == 0, np.exp(level), values[v])
     keep = np.ones(len(frame), bool)
     dropped: list[dict] = []
 
@@ -78,11 +87,21 @@ def check(
     return Points(
         variables, loss, logx, y, w / w.mean(), np.asarray(codes), rank,
         frame.index.to_numpy()[keep], tuple(dropped), tuple(_notes(variables, logx)),
+        tuple(levels) if np.isfinite(levels).any() else (),
     )  # fmt: skip
 
 
-def query(points: pd.DataFrame | dict, variables: Sequence[str]) -> np.ndarray:
-    """Logarithms (m, p) of the points a caller asks about; one dict is one point.
+def _level(values: np.ndarray) -> float:
+    """Log of where 0 stands among values; NaN where there is no 0, or nothing above it."""
+    above = values[np.isfinite(values) & (values > 0)]
+    return float(np.log(above.min() / 2)) if len(above) and (values == 0).any() else np.nan
+
+
+def query(
+    points: pd.DataFrame | dict, variables: Sequence[str], levels: Sequence[float] = ()
+) -> np.ndarray:
+    """Logarithms (m, p) of the points a caller asks about; one dict is one point. `levels` as of
+    `Points`.
 
     Raises:
         LawError: a variable is missing, or a value is not positive and finite.
@@ -95,9 +114,17 @@ def query(points: pd.DataFrame | dict, variables: Sequence[str]) -> np.ndarray:
             f"the points lack {', '.join(missing)}; give a value for each of {', '.join(variables)}"
         )
     x = points[list(variables)].to_numpy(dtype=float, na_value=np.nan)
+    if levels:
+        x = np.where((x == 0) & np.isfinite(levels), np.exp(levels), x)
     if not (np.isfinite(x) & (x > 0)).all():
         raise LawError("a point asked about is missing, 0 or negative on an axis; use values > 0")
     return np.log(x)
+
+
+def askable(law_points: Points, values: np.ndarray) -> np.ndarray:
+    """Which of m rows of values (m, p) of the variables a law of these points has an answer for."""
+    zero = np.isfinite(law_points.zeros) & (values == 0)
+    return np.all((np.isfinite(values) & (values > 0)) | zero, axis=1)
 
 
 def undetermined(points: Points, form: Form) -> str | None:
@@ -128,7 +155,7 @@ def undetermined(points: Points, form: Form) -> str | None:
         )
     z = (points.logx - points.logx.mean(0))[:, list(form.single)]
     singular = np.linalg.svd(z / np.linalg.norm(z, axis=0), compute_uv=False)
-    if singular[-1] < 1e-6 * singular[0]:
+    if len(singular) and singular[-1] < 1e-6 * singular[0]:
         return (
             f"{' and '.join(names)} move together in every run ({n} rows), so their shares cannot "
             f"be told apart: vary one alone or leave one out"
@@ -140,8 +167,8 @@ def undetermined(points: Points, form: Form) -> str | None:
 
 def needed(variables: Sequence[str], loss: str, *others: str | None) -> list[str]:
     """The columns a law reads. Raises LawError where a law cannot be over them."""
-    if not 1 <= len(variables) <= 4:
-        raise LawError(f"a law takes 1 to 4 variables, not {len(variables)}")
+    if not 1 <= len(variables) <= MOST_VARIABLES:
+        raise LawError(f"a law takes 1 to {MOST_VARIABLES} variables, not {len(variables)}")
     if len(set(variables)) < len(variables) or loss in variables:
         raise LawError("each variable may be named once, and the loss is not a variable")
     return [*variables, loss, *(c for c in others if c)]

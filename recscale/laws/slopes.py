@@ -53,7 +53,7 @@ def slopes(law: ScalingLaw, at: Mapping[str, float] | None, level: float) -> pd.
     if at is None:
         base = p.logx[[int(p.rank.argmax())]]
     else:
-        base = query(pd.DataFrame([dict(at)]), p.variables)
+        base = query(pd.DataFrame([dict(at)]), p.variables, p.levels)
     doubled = base + np.log(2.0) * np.eye(len(p.variables))
     rate, low, high, method = change(law, base, doubled, level)
     return pd.DataFrame(

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from recscale.laws.law import ScalingLaw
     from recscale.laws.nouns import Points
 
+MOST = 6.0  # times the usual variance of a cell: seldom by chance (1 in 70 of two seeds)
+CELLS = 3  # fewer have no median of their own
 REPEATS = 4  # degrees of freedom among replicates below which residuals give the noise
 
 
@@ -59,8 +61,27 @@ def replicate_noise(points: Points) -> float | None:
     _, site = np.unique(points.logx, axis=0, return_inverse=True)
     site = site.reshape(-1)
     logy = np.log(points.y)
-    mean = np.bincount(site, logy) / np.bincount(site)
-    df = points.n - len(mean)
-    if df < REPEATS:
+    count = np.bincount(site)
+    mean = np.bincount(site, logy) / count
+    if points.n - len(mean) < REPEATS:
         return None
-    return float(np.sqrt(((logy - mean[site]) ** 2).sum() / df))
+    several = count > 1
+    df = count[several] - 1.0
+    squares = np.bincount(site, (logy - mean[site]) ** 2)[several]
+    return float(np.sqrt(robust_variance(squares / df, df)))
+
+
+def robust_variance(
+    var: np.ndarray, df: np.ndarray, among: tuple[np.ndarray, np.ndarray] | None = None
+) -> float:
+    """Pooled variance of cells, each counted at most MOST times what their median says.
+
+    Args:
+        var, df: (n,) of each cell, and its degrees of freedom.
+        among: the same of more cells, whose median is taken where there are fewer than CELLS.
+    """
+    v, d = among if among is not None and len(var) < CELLS else (var, df)
+    # the median of chi-squared over its degrees of freedom (Wilson and Hilferty 1931)
+    usual = float(np.median(v / (1 - 2 / (9 * d)) ** 3))
+    capped = np.minimum(var, MOST * usual) if usual > 0 else var
+    return float((df * capped).sum() / df.sum())

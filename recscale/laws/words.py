@@ -73,6 +73,12 @@ def verdict(law: ScalingLaw) -> str:
             f"{loss}: a law without a floor: it {word} as a power of {axes}, and {constant} = 0: "
             f"good inside the data, not for far extrapolation."
         )
+    low, high = law.intervals(0.95).set_index("coefficient").loc[constant, ["low", "high"]]
+    if law.model.sign > 0 and low <= 0:
+        return (
+            f"{loss}: a law: it {word} as a power of {axes}; its floor is not known, {constant} "
+            f"may be anything up to {high:.4g} (95 %)."
+        )
     return f"{loss}: a law: it {word} as a power of {axes} towards {_num(law, constant)}."
 
 

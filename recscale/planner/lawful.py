@@ -98,6 +98,8 @@ def outlook(spec: SweepSpec, rows: Sequence[dict[str, float]]) -> Outlook:
     frame[LOSS] = 2 - np.arange(len(frame)) / (len(frame) + 1)  # any that differ
     frame["run"] = np.arange(len(frame))
     whole = _of(spec, frame)
+    if (whole.never or whole.not_yet) and held is None and _apart(spec, frame):
+        return Outlook(said=whole.said)
     if whole.never or whole.not_yet or held is None:
         return whole
     sizes = np.unique(frame[size])
@@ -115,6 +117,19 @@ def no_law(spec: SweepSpec, why: str) -> str:
     """A remark on a sweep whose runs determine no law, though it does not ask for one by name."""
     usual = "" if spec.law.variables else f"left out, and of {', '.join(spec.law_variables)} "
     return f"{KEY}: {usual}these runs determine no law: {why.removeprefix(f'{KEY}: ')}"
+
+
+def _apart(spec: SweepSpec, frame: pd.DataFrame) -> bool:
+    """Whether the runs determine a law of the swept axes, each apart. A search believes a law of
+    groups, whatever its runs could tell."""
+    axes = spec.axis_variables
+    if not axes or spec.search.strategy == "frontier":
+        return False
+    try:
+        points = check(frame, axes, LOSS, cost="train_flop", zeros=axes)
+        return undetermined(points, build("effects", points)) is None
+    except LawError:
+        return False
 
 
 def _of(spec: SweepSpec, frame: pd.DataFrame) -> Outlook:
@@ -147,7 +162,7 @@ def _forms(spec: SweepSpec) -> list[str]:
 
 def _taking(variables: int) -> list[str]:
     """The forms of losses that take so many variables."""
-    return [f for f, k in CATALOGUE.items() if variables in k.takes and k.sign > 0]
+    return [f for f, k in CATALOGUE.items() if k.auto and variables in k.takes and k.sign > 0]
 
 
 def _moving(frame: pd.DataFrame) -> str:

@@ -8,11 +8,13 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from recscale.advice.exchange import LEVEL, law_runs, seed_noise, where
+from recscale.advice.exchange import LEVEL, law_runs, where
 from recscale.advice.families import AHEAD, Duel, training_flop
+from recscale.advice.noise import seed_noise
+from recscale.advice.options import BEYOND
 from recscale.frame import settings
 from recscale.laws import Role, ScalingLaw, Status
-from recscale.laws.compare import GROWN, Comparison
+from recscale.laws.compare import Comparison
 from recscale.report import figures, plot
 from recscale.report.plot import Figure
 from recscale.report.sentences import no_noise
@@ -88,7 +90,10 @@ def _duel_sentences(duel: Duel, loss: str) -> list[str]:
 
 def _budget_sentence(duel: Duel) -> str:
     a, b = duel.names
-    assert duel.better is not None and duel.crossings is not None
+    if duel.better is None or duel.crossings is None:
+        return (
+            f"Which of {a} and {b} is better at a budget is not known: one has no law of its own."
+        )
     parts = []
     for r in duel.better.to_dict("records"):
         p = float(r["probability"])
@@ -102,7 +107,7 @@ def _budget_sentence(duel: Duel) -> str:
         crossing = f" The two laws cross at {at} FLOP."
     text = "; ".join(parts)
     return (
-        f"By the laws of {a} and {b}, each at its best for the budget within {GROWN:g} times the "
+        f"By the laws of {a} and {b}, each at its best for the budget within {2**BEYOND} times the "
         f"sizes tried and the data at hand, {text}.{crossing}"
     )
 

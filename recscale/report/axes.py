@@ -8,7 +8,14 @@ from typing import Any, Literal, cast
 import numpy as np
 import pandas as pd
 
-from recscale.advice.exchange import Measured, law_runs, measured_steps, others, where
+from recscale.advice.exchange import (
+    Measured,
+    law_runs,
+    measured_steps,
+    measured_top,
+    others,
+    where,
+)  # fmt: skip
 from recscale.advice.options import base_option, swept
 from recscale.laws import LawError, Role, ScalingLaw, Status, fit
 from recscale.study import Study
@@ -103,7 +110,7 @@ def _view(study: Study, frame: pd.DataFrame, axis: str) -> AxisView:
     runs["at_base"] = runs["context"] == richest
     law, words = _own_law(where(runs, runs["at_base"]), size, loss)
     steps = tuple(measured_steps(study, frame, axis, loss))
-    verdict, why = _verdict(steps, law)
+    verdict, why = _verdict(steps, measured_top(study, frame, axis, loss), law)
     return AxisView(axis, size, runs, richest, law, words, steps, verdict, why)
 
 
@@ -142,10 +149,11 @@ def _own_law(runs: pd.DataFrame, size: str, loss: str) -> tuple[ScalingLaw | Non
     return law, f"Its own law, alpha · x^-beta + gamma: {', '.join(parts)} (95 %){zeros}."
 
 
-def _verdict(steps: tuple[Measured, ...], law: ScalingLaw | None) -> tuple[Verdict, str]:
-    if not steps:
+def _verdict(
+    steps: tuple[Measured, ...], last: Measured | None, law: ScalingLaw | None
+) -> tuple[Verdict, str]:
+    if last is None:
         return "not determined", "no two runs differ in this axis alone"
-    last = steps[-1]
     step = f"{_value(last.start)} to {_value(last.end)}"
     if not last.known:
         return "not determined", last.why

@@ -37,7 +37,7 @@ def _law(f: Findings, held_out: str) -> Rows:
     spec, law = f.study.spec, f.fitted
     rows = [
         ("metric", f"{spec.law_loss} at the end of each run, on the fixed evaluation set"),
-        ("variables", ", ".join(spec.law_variables)),
+        ("variables", ", ".join(law.variables if law else spec.law_variables)),
         ("form asked for", spec.law.form),
     ]
     if law is None:
@@ -52,6 +52,10 @@ def _law(f: Findings, held_out: str) -> Rows:
         ("residuals", f"mean |log residual| {float(abs(law.residuals).mean()):.2g}"),
         ("hold-out", held_out),
     ]
+    if law.choice is not None and len(law.choice) > 1:
+        told = law.choice.to_dict("records")
+        beside = (f"{c['form']}: {_error(c['rolling_error'])} ({c['status']})" for c in told)
+        rows.append(("laws compared by their error on dearer runs", "; ".join(beside)))
     without = law.without_worst
     if without:
         told = [c.name for c in law.model.constants if c.role is not Role.SCALE]
@@ -62,6 +66,10 @@ def _law(f: Findings, held_out: str) -> Rows:
         why = Counter(d["reason"] for d in law.dropped)
         rows.append(("rows the fit dropped", "; ".join(f"{n}: {r}" for r, n in why.items())))
     return rows
+
+
+def _error(share: float) -> str:
+    return f"{100 * share:.2g} %" if share == share else "none foretold"
 
 
 def _counts() -> Rows:

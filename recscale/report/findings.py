@@ -7,9 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from recscale.advice.advise import largest_option
+from recscale.advice.advise import Advice
 from recscale.advice.exchange import LEVEL, Rate, law_change, law_rates, law_runs
-from recscale.advice.options import base_option, option, space, weigh
+from recscale.advice.headlines import asked, tried
+from recscale.advice.options import base_option, space, weigh
+from recscale.advice.runs import largest_option
+from recscale.advice.saturated import saturated, turned
 from recscale.laws import LawError, ScalingLaw, Status
 from recscale.report.axes import AxisView, axis_views
 from recscale.report.figures import frontier_row
@@ -29,6 +32,7 @@ class Findings:
         at_base, at_largest: the law's exchange rates by axis; empty without a law.
         best_mix: the law's gain from doubling the largest run's FLOPs with the best mix.
         frontier: the law's best at each budget, or None.
+        advice: what `recscale ask` says, or why it says nothing.
     """
 
     study: Study
@@ -41,6 +45,7 @@ class Findings:
     at_largest: dict[str, Rate]
     best_mix: tuple[float, float, float] | None
     frontier: pd.DataFrame | None
+    advice: Advice | str
 
     @property
     def loss(self) -> str:
@@ -73,7 +78,19 @@ def find(study: Study) -> Findings:
         at_largest = {r.axis: r for r in law_rates(study, law, largest_option(study))}
         frontier, mix = _frontier(study, law, frame)
     views = tuple(axis_views(study, frame))
-    return Findings(study, frame, law, fitted, words, views, at_base, at_largest, mix, frontier)
+    return Findings(
+        study,
+        frame,
+        law,
+        fitted,
+        words,
+        views,
+        at_base,
+        at_largest,
+        mix,
+        frontier,
+        tried(study, asked(study)),
+    )
 
 
 def _law(study: Study) -> tuple[ScalingLaw | None, str]:
@@ -90,13 +107,14 @@ def _frontier(study: Study, law: ScalingLaw, frame: pd.DataFrame):
     """The law's best legal configuration at each budget up to AHEAD times the largest run, and
     its change from the largest run's budget to twice that."""
     flops = law_runs(frame)["train_flop"].to_numpy(float)
-    options, top = space(study, AHEAD), float(flops.max())
+    still = saturated(study, law, largest_option(study))
+    options = space(study, AHEAD, saturated=still, most=turned(study))
+    top = float(flops.max())
     budgets = [*np.geomspace(flops.min(), top * AHEAD, BUDGETS), top, 2 * top]
     try:
-        found = weigh(study, options, law, budgets)
+        chosen = weigh(study, options, law, budgets)
     except LawError:
         return None, None
-    chosen = [option(study, options.models[f[0]], f[1]) if f else None for f in found]
     rows = [(b, o) for b, o in zip(budgets[:-2], chosen[:-2], strict=True) if o is not None]
     p = law.predict(pd.DataFrame([o.values() for _, o in rows]), LEVEL)
     table = pd.DataFrame(

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from recscale.advice.agreement import beside
 from recscale.advice.families import duels
 from recscale.advice.foretell import foretell
+from recscale.advice.headlines import headlines
 from recscale.advice.options import swept
 from recscale.frame import curves_frame, tables_frame
 from recscale.report import collapse, figures, schemes, tables
@@ -150,7 +151,7 @@ def _compared(study: Study) -> dict[str, Any]:
     return dict(
         plots=architectures.plots(study, frame, found),
         loss=study.spec.law_loss,
-        answer=architectures.sentences(study, found),
+        answer=[*headlines(study), *architectures.sentences(study, found)],
         duels=architectures.duel_rows(found),
         laws=architectures.law_rows(study),
         families=[(family(p), own_page(p)) for p in study.parts()],

@@ -15,7 +15,7 @@ from recscale.planner.forecast import grid_cost
 from recscale.report import plot
 from recscale.report.plot import ACCENT, INK, LAW, OWN, Figure
 from recscale.study import Study
-from recscale.words import number, quantity, span
+from recscale.words import number, quantity
 
 GOALS = {"loss": "the loss", "allocation": "the best split", "slopes": "the gains of a doubling"}
 
@@ -45,12 +45,10 @@ def _sentences(study: Study, beliefs: list[dict[str, Any]]) -> list[str]:
     goal = GOALS[study.spec.search.goal]
     out = []
     if beliefs:
-        e, first = beliefs[-1]["expected"], beliefs[0]
         out.append(
-            f"At {beliefs[-1]['target']} the best run is expected to reach {study.spec.law_loss} "
-            f"{span(e['mean'], e['low'], e['high'])} (90 %, without the noise of one run); the "
-            f"search began with {goal} known to within {_share(first['half'])} and stands at "
-            f"{_share(beliefs[-1]['half'])}."
+            f"At {beliefs[-1]['target']} the search began with {goal} known to within "
+            f"{_share(beliefs[0]['half'])} (90 %) and stands at {_share(beliefs[-1]['half'])}; "
+            "what to train there and what it should reach stands at the top of this page."
         )
         splits = ", ".join(
             f"{v} {quantity(m)} [{quantity(low)}, {quantity(high)}]"

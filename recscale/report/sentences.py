@@ -7,8 +7,13 @@ import re
 
 import numpy as np
 
-from recscale.advice.exchange import LEVEL, law_runs, seed_noise
+from recscale.advice.exchange import LEVEL, law_runs
+from recscale.advice.headlines import sentence
+from recscale.advice.noise import seed_noise
+from recscale.advice.unknown import beyond_told
 from recscale.laws import ScalingLaw, Status, fit
+from recscale.laws.effects import USUAL
+from recscale.report.axes import LABELS
 from recscale.report.findings import Findings
 from recscale.study import Study
 from recscale.words import more, number, quantity, span
@@ -31,7 +36,9 @@ def foretold(f: Findings) -> str:
     cheap, dear = runs.iloc[:cut], runs.iloc[cut:]
     if f.law is None or not len(dear):
         return "No law, so nothing to hold out."
-    law = fit(cheap, f.law.form, list(spec.law_variables), spec.law_loss)
+    known = list(f.law.variables)
+    zeros = spec.axis_variables
+    law = fit(cheap, f.law.form, known, spec.law_loss, cost="train_flop", zeros=zeros)
     if law.status != Status.CONVERGED:
         return (
             f"Held out: the cheapest {cut} of {len(runs)} runs do not determine the law by "
@@ -48,8 +55,9 @@ def foretold(f: Findings) -> str:
 
 
 def answer(f: Findings) -> list[str]:
-    """Three to six sentences: the law, what pays, what is saturated, the floor, what is open."""
-    out = [_law_sentence(f)]
+    """The advice as `recscale ask` gives it, then the law, what pays, what is saturated, the floor,
+    what is open."""
+    out = [sentence(f.advice), _law_sentence(f)]
     if f.floor is not None:
         out.append(_floor_sentence(f))
     return [*out, *_pays(f), *_groups(f)]
@@ -65,16 +73,33 @@ def _law_sentence(f: Findings) -> str:
         )
     out = f"{equation(f.law)}, fitted to {f.law.n} runs"
     if f.floor is None and f.law.model.limit is not None:
-        out += f"; no run can get below {f.law.model.limit} = {_constant(f.law)} (95 %)"
+        low, _ = _ends(f.law)
+        if assumed := beyond_told(f.law):
+            out += f"; of {', '.join(assumed)} too few values were run for an exponent, and "
+            out += f"{USUAL:g} is assumed"
+        elif low > 0:
+            out += f"; no run can get below {f.law.model.limit} = {_constant(f.law)} (95 %)"
+        else:
+            out += f"; what no run can get below is not known: {_at_most(f.law)}"
     return out + "."
+
+
+def _ends(law: ScalingLaw) -> tuple[float, float]:
+    """The 95 % interval of the law's limit."""
+    row = law.intervals(0.95).set_index("coefficient").loc[law.model.limit]
+    return float(row["low"]), float(row["high"])
+
+
+def _at_most(law: ScalingLaw) -> str:
+    """What an interval that begins at 0 says of a limit."""
+    return f"{law.model.limit} may be anything up to {number(_ends(law)[1])} (95 %)"
 
 
 def _constant(law: ScalingLaw) -> str:
     """The law's limit with its 95 % interval, for a form that has one."""
     name = law.model.limit
     assert name is not None
-    row = law.intervals(0.95).set_index("coefficient").loc[name]
-    return span(law.coefficients[name], float(row["low"]), float(row["high"]))
+    return span(law.coefficients[name], *_ends(law))
 
 
 def _floor_sentence(f: Findings) -> str:
@@ -82,18 +107,19 @@ def _floor_sentence(f: Findings) -> str:
     text = f"This world is synthetic and its own floor is known: {f.loss} {number(f.floor)}"
     if f.fitted is None or f.fitted.model.limit is None:
         return text + "; no constant is fitted yet to hold against it."
-    name = f.fitted.model.limit
-    row = f.fitted.intervals(0.95).set_index("coefficient").loc[name]
+    name, (low, high) = f.fitted.model.limit, _ends(f.fitted)
+    if low <= 0 and f.floor <= high:
+        return f"{text}; these runs do not tell it: {_at_most(f.fitted)}."
     held = f"the fitted constant's interval, {name} = {_constant(f.fitted)}"
-    if f.floor < row["low"]:
+    if f.floor < low:
         return f"{text}; it lies BELOW {held}, which also holds what no size in it removes."
-    if f.floor > row["high"]:
+    if f.floor > high:
         return f"{text}; it lies ABOVE {held}: far out, the law promises what no model can reach."
     return f"{text}; it lies inside {held}."
 
 
 def _pays(f: Findings) -> list[str]:
-    label = {v.axis: v.label for v in f.views}
+    label = {a: LABELS.get(a, a) for a in f.at_largest}
     if f.at_largest:
         return [s for s in (_per_size(f, label), _per_flop(f, label)) if s]
     known = [v for v in f.views if v.last and v.last.known]

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recscale.advice.advise import largest_option
 from recscale.advice.agreement import Beside
 from recscale.advice.exchange import Measured, Rate, where
 from recscale.advice.foretell import Foretold
 from recscale.advice.options import Option, base_option, swept
+from recscale.advice.runs import largest_option
 from recscale.laws import Status
 from recscale.report.axes import AxisView
 from recscale.report.findings import Findings

@@ -12,13 +12,13 @@ from rich.live import Live
 from rich.table import Table
 
 from recscale.frame import below_words
-from recscale.laws import LawError
+from recscale.laws import LawError, Role
 from recscale.planner import Decision, Planned, Problem, Spend
 from recscale.planner.forecast import Forecast
 from recscale.run import TrainConfig
 from recscale.spec import BudgetSpec, TrainSpec
 from recscale.study import Study
-from recscale.words import baselines, quantity, span
+from recscale.words import baselines, quantity
 from recscale.words import time as time_words
 
 MOST_BELOW = 10  # runs that status names one by one
@@ -152,12 +152,13 @@ GOALS = {"loss": "loss", "allocation": "best split", "slopes": "gain of each dou
 
 
 def search_words(study: Study) -> str:
-    """Where a search stands: the loss at its target with its interval."""
+    """Where a search stands: how well its goal is known. What to train there, and what it will
+    reach, is the answer of `recscale ask` alone."""
     facts = study.search_facts()
-    if "expected" not in facts:
+    if "half" not in facts:
         return "search: start"
-    e = facts["expected"]
-    return f"at {facts['target']}: {span(e['mean'], e['low'], e['high'])}"
+    goal = GOALS[study.spec.search.goal]
+    return f"{goal} at {facts['target']} known to within {100 * facts['half']:.2g} %"
 
 
 def progress_line(study: Study) -> str:
@@ -233,13 +234,14 @@ def law(study: Study) -> str:
     if not fitted.status.determined:
         return f"law: not determined yet: {fitted.reason}"
     table = fitted.intervals(0.95).set_index("coefficient")
-    exponents = [c for c in fitted.coefficients if c.startswith(("alpha", "beta"))]
+    exponents = [c.name for c in fitted.model.constants if c.role is Role.EXPONENT]
     shown = [
         f"{c} {fitted.coefficients[c]:.2f} [{table.low[c]:.2f}, {table.high[c]:.2f}]"
         for c in exponents
     ]
     stamp = "" if fitted.status == "converged" else f" ({fitted.status})"
-    return "law" + stamp + ": " + ", ".join(shown)
+    axes = f" of {', '.join(fitted.variables)}" if fitted.form == "effects" else ""
+    return f"law{axes}{stamp}: {', '.join(shown) or 'too few values for an exponent'}"
 
 
 def replay_table(facts: dict[str, Any]) -> None:

@@ -110,8 +110,9 @@ class LawSpec(Frozen):
     form: Literal["auto", "additive", "power", "gamma", "kaplan", "repeated"] = "additive"
     """See `recscale.laws.forms`; `auto` chooses by the error on the dearer runs."""
     variables: tuple[str, ...] | None = None
-    """Columns of the runs table; left out, those of the family, such as `table_params`,
-    `dense_params` and `samples` of a click model."""
+    """Columns of the runs table; left out, the axes that the sweep varies, each apart, or the
+    groups of the family, such as `table_params`, `dense_params` and `samples` of a click model:
+    what foretells the dearer runs better. A search takes the groups."""
     hold_out_largest: Count | None = None
     """So many of the largest models, by the first variable, are foretold by a law fitted to the
     others and shown beside what they measured: the acceptance test of 2311.11351."""

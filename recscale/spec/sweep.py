@@ -154,6 +154,19 @@ class SweepSpec(Frozen):
         return self.law.variables or usual
 
     @property
+    def axis_variables(self) -> tuple[str, ...]:
+        """The columns that measure the swept axes, each apart; empty where a law is stated over
+        others, and for several families. An axis that may be null has no number there."""
+        if self.law.variables or len(self.models) > 1 or self.law.form not in ("additive", "auto"):
+            return ()
+        swept = {k: v for k, v in self.tried().items() if len(set(v)) > 1}
+        data = "unique_samples" if "epochs" in swept else "samples"
+        named = {"embedding_rows": "table_rows", "data_fraction": data}
+        return tuple(
+            named.get(k, k) for k, v in swept.items() if k in (*named, "heads") or None not in v
+        )
+
+    @property
     def law_loss(self) -> str:
         return self.law.loss or self.models[0].losses[0]
 

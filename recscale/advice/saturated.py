@@ -1,0 +1,50 @@
+"""Which axes no longer pay at the largest value tried, so that advice does not grow them."""
+
+from __future__ import annotations
+
+import math
+
+from recscale.advice.exchange import Measured, law_rates, measured_steps, measured_top
+from recscale.advice.options import Option, swept
+from recscale.laws import ScalingLaw
+from recscale.laws.verdicts import run_noise
+from recscale.study import Study
+from recscale.words import number, quantity, span
+
+
+def saturated(study: Study, law: ScalingLaw | None, at: Option | None = None) -> dict[str, str]:
+    """Axis -> why it is not grown: the top of it measured no gain beyond noise, or by the law a
+    doubling at the run `at` surely gains less than two runs differ by chance."""
+    frame, loss = study.frame(), study.spec.law_loss
+    out = {}
+    for axis in swept(study.spec):
+        top = measured_top(study, frame, axis, loss)
+        if top and top.known and top.high >= 0:
+            out[axis] = measured_words(top)
+    if law is None or at is None or not law.status.determined:
+        return out
+    chance = math.sqrt(2) * run_noise(law)[0]
+    for rate in law_rates(study, law, at):
+        if -rate.low < chance:
+            why = f"by the law a doubling changes {span(rate.change, rate.low, rate.high)}, and "
+            out.setdefault(rate.axis, f"{why}two runs differ by {number(chance)} by chance")
+    return out
+
+
+def measured_words(step: Measured) -> str:
+    """`the step 32 to 64 measured 0.0012 [-0.0006, 0.0030]`."""
+    ends = (quantity(v) if v is not None else "all" for v in (step.start, step.end))
+    return f"the step {' to '.join(ends)} measured {span(step.change, step.low, step.high)}"
+
+
+def turned(study: Study) -> dict[str, float]:
+    """Axis -> the largest value that is not surely worse than the one before it, where one is: such
+    as passes over the data beyond which a model learns it by heart."""
+    frame, loss = study.frame(), study.spec.law_loss
+    out = {}
+    for axis in swept(study.spec):
+        for step in measured_steps(study, frame, axis, loss):
+            if step.known and step.low > 0 and step.start is not None:
+                out[axis] = step.start
+                break
+    return out

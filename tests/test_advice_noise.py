@@ -1,0 +1,70 @@
+"""Noise is of a level of data and robust: one broken cell hides no clean trend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from planted_study import SWEEP, planted
+
+from recscale.advice.exchange import measured_steps, measured_top
+from recscale.advice.noise import seed_noise
+from recscale.advice.saturated import saturated
+from recscale.laws.verdicts import robust_variance
+from recscale.study import Study
+
+TREND = {32: 0.9867, 64: 0.9841, 128: 0.9830, 256: 0.9817}
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return Study.of(planted(tmp_path, SWEEP.replace("tune: [1, 3]", "tune: [1]"), mishaps=False))
+
+
+def told(study: Study, trend: dict[int, float], sd: float, broken: float = 0.0):
+    """The study's frame with this trend along mlp_width, seeds that scatter by sd at all of the
+    data, and by `broken` at a tenth of it."""
+    rng, frame = np.random.default_rng(0), study.frame()
+    steady = sd * np.where(frame["seed"] == 0, 1, -1) / np.sqrt(2) * rng.uniform(0.7, 1.3)
+    loss = np.array([trend[w] for w in frame["mlp_width"]]) + steady
+    tenth = (frame["data_fraction"] == 0.1).to_numpy()
+    loss[tenth] = 1.02 + broken * np.where(frame["seed"][tenth] == 0, 1, -1)
+    return frame.assign(eval_ne=loss)
+
+
+def test_a_broken_cell_does_not_set_the_noise(study: Study):
+    clean = seed_noise(told(study, TREND, 0.001), "eval_ne")
+    broken = seed_noise(told(study, TREND, 0.001, broken=0.032), "eval_ne")
+    assert clean and broken
+    assert broken.sd < 1.5 * clean.sd
+    assert broken.at(1.0) < 1.5 * clean.at(1.0)
+
+
+def test_a_clean_trend_is_no_noise(study: Study):
+    frame = told(study, TREND, 0.001, broken=0.032)
+    steps = measured_steps(study, frame, "mlp_width", "eval_ne")
+    assert [s.change for s in steps] == pytest.approx([-0.0026, -0.0011, -0.0013], abs=1e-9)
+    top = measured_top(study, frame, "mlp_width", "eval_ne")
+    assert top and top.high < 0
+
+
+def test_a_curve_that_ends_is_no_trend(study: Study):
+    flat = {32: 0.99, 64: 0.97, 128: 0.9600, 256: 0.9597}
+    top = measured_top(study, told(study, flat, 0.001), "mlp_width", "eval_ne")
+    assert top and top.high >= 0 and top.start == 128
+
+
+def test_worse_at_the_top_is_not_grown(study: Study):
+    worse = {32: 0.99, 64: 0.97, 128: 0.96, 256: 0.97}
+    top = measured_top(study, told(study, worse, 0.001), "mlp_width", "eval_ne")
+    assert top and top.low > 0
+    assert "mlp_width" not in saturated(study, None)  # the planted trend itself pays
+
+
+def test_robust_variance_is_the_pooled_one_of_clean_cells():
+    rng = np.random.default_rng(0)
+    var = rng.chisquare(1, 4000)
+    assert robust_variance(var, np.ones(4000)) == pytest.approx(1, abs=0.12)
+    two = np.array([1.0, 2.0]), np.ones(2)
+    assert robust_variance(*two) == pytest.approx(1.5)
