@@ -251,8 +251,12 @@ def _scalar(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, tuple):
         return "[" + ", ".join(map(_scalar, value)) + "]"
-    if isinstance(value, float | int):
-        return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        digits, _, power = f"{value:g}".partition("e")
+        # without a point YAML reads a power of ten as text
+        return f"{digits}{'' if '.' in digits or not power else '.0'}{power and 'e' + power}"
+    if isinstance(value, int):
+        return str(value)
     return str(value) if re.fullmatch(r"\w+|{}", str(value)) else repr(value)
 
 

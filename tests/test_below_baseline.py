@@ -29,7 +29,7 @@ from recscale.planner import Planned, Problem, Stop, planned_runs, problem
 from recscale.planner.journal import warm_entry
 from recscale.report.page import render
 from recscale.report.terminal import baseline_lines, progress_line
-from recscale.run import RunRecord
+from recscale.run import RunRecord, Way
 from recscale.specfile import parse_spec
 from recscale.study import Study, plan_entry
 
@@ -94,7 +94,7 @@ def test_the_record_of_a_run_holds_what_it_lost_to(status: str):
     ]
     outcome = SimpleNamespace(
         status=status, curve=curve, probes={}, spectra={}, workers=1, resumed=0,
-        time_s=2.0, worker_s=2.0, samples=100, peak_bytes=1, error=None,
+        before=Way(), whole=Way(100, 2.0, 2.0), worker_s=2.0, peak_bytes=1, error=None,
     )  # fmt: skip
     config, resources = p.config.model_dump(mode="json"), spec.resources.model_dump(mode="json")
     job = Job(config, p.run_id, "", "", "", resources)

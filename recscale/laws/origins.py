@@ -13,7 +13,7 @@ import numpy as np
 
 from recscale.laws.gridded import Gridded
 from recscale.laws.kernels import DECADE
-from recscale.laws.learnt import TRUST_CHEAP, TRUST_SMALL
+from recscale.laws.learnt import TRUST
 from recscale.laws.modes import Fitted, Sample, mode
 
 CHEAPEST = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -33,41 +33,39 @@ class Past:
         decades: (r, p) of the predicted runs beyond the known ones.
         score: (h, r) log density of what was measured.
         count: (r,) runs that each row stands for.
-        trust: how much the log densities count; see `recscale.laws.learnt`.
     """
 
     decades: np.ndarray
     score: np.ndarray
     count: np.ndarray
-    trust: float
 
 
 def past_of(sample: Sample, laws: tuple[Fitted, ...]) -> tuple[Past, ...]:
     """Every origin of a sample that leaves enough runs to predict from, and some to predict."""
     out = []
-    for known, trust in origins(sample):
+    for known in origins(sample):
         seen, rest = sample.take(known), sample.take(~known)
         forms = [Gridded.of(mode(law.form, seen, law.eta), seen) for law in laws]
         score = np.concatenate([_score(form, rest) for form in forms])
         decades = np.maximum(rest.logx - seen.logx.max(0), 0.0) / DECADE
-        out.append(Past(decades, score, rest.counts, trust))
+        out.append(Past(decades, score, rest.counts))
     return tuple(out)
 
 
-def origins(sample: Sample) -> list[tuple[np.ndarray, float]]:
-    """Masks (n,) of the known runs, each once, and how much a forecast from there counts."""
+def origins(sample: Sample) -> list[np.ndarray]:
+    """Masks (n,) of the known runs, each once."""
     n, p = sample.logx.shape
     masks = []
     for share in CHEAPEST:
         known = np.zeros(n, bool)
         known[sample.order[: int(round(share * n))]] = True
-        masks.append((known, TRUST_CHEAP))
+        masks.append(known)
     if p > 1:
         for i in range(p):
             ends = np.quantile(sample.logx[:, i], SMALLEST)
-            masks += [(sample.logx[:, i] <= end + 1e-9, TRUST_SMALL) for end in ends]
-    different = {known.tobytes(): (known, trust) for known, trust in reversed(masks)}
-    return [(k, t) for k, t in different.values() if p + 3 <= k.sum() < n]
+            masks += [sample.logx[:, i] <= end + 1e-9 for end in ends]
+    different = {known.tobytes(): known for known in masks}
+    return [known for known in different.values() if p + 3 <= known.sum() < n]
 
 
 def _score(form: Gridded, rest: Sample) -> np.ndarray:
@@ -89,7 +87,7 @@ def weights(
     for p in past:
         alike = _alike(p.decades, decades) * p.count[:, None]
         count = np.clip(alike.sum(0), 1.0, EVIDENCE)
-        total += (1.0 if whole else p.trust) * (p.score @ (alike / alike.sum(0))) * count
+        total += (1.0 if whole else TRUST) * (p.score @ (alike / alike.sum(0))) * count
     share = np.exp(total - total.max(0))
     return share / share.sum(0)
 
