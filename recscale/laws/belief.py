@@ -147,9 +147,10 @@ class Belief:
         which, row = divmod(int(at), len(COMBINATIONS))
         return Posterior.of(self.sample, Joint.of(self.forms[which], row, float(share)))
 
-    def _parts(self, logx: np.ndarray):
-        parts = [g.predict(logx) for g in self.forms]
-        return tuple(np.concatenate(x) for x in zip(*parts, strict=True))
+    def _parts(self, logx: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance (h, m) by each combination."""
+        means, variances = zip(*(g.predict(logx) for g in self.forms), strict=True)
+        return np.concatenate(means), np.concatenate(variances)
 
     def _apart(self, logx: np.ndarray) -> np.ndarray:
         """Variance (m,) beyond the combinations' own; the diagonal of `_apart_between`."""

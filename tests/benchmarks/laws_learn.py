@@ -30,7 +30,7 @@ class Kept(Belief):
 
     parts: tuple[np.ndarray, np.ndarray] = (np.empty(0), np.empty(0))
 
-    def _parts(self, logx):
+    def _parts(self, logx: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return self.parts
 
 
@@ -84,11 +84,11 @@ def cases() -> list[Case]:
 
 def weights(these: list[Case]) -> np.ndarray:
     """Classes count alike, suites in a class, tables in a suite, splits of a table."""
-    d = pd.DataFrame([(c.kind, c.suite, c.table) for c in these], columns=["k", "s", "t"])
-    splits_of = d.groupby(["k", "s", "t"])["k"].transform("size")
-    tables_of = d.groupby(["k", "s"])["t"].transform("nunique")
-    suites_of = d.groupby("k")["s"].transform("nunique")
-    return (1 / (splits_of * tables_of * suites_of)).to_numpy()
+    d = pd.DataFrame([(c.kind, c.suite, c.table) for c in these], columns=pd.Index(["k", "s", "t"]))
+    splits_of = d.groupby(["k", "s", "t"])["k"].transform("size").to_numpy(float)
+    tables_of = d.groupby(["k", "s"])["t"].transform("nunique").to_numpy(float)
+    suites_of = d.groupby("k")["s"].transform("nunique").to_numpy(float)
+    return 1 / (splits_of * tables_of * suites_of)
 
 
 def learn(these: list[Case], start: np.ndarray) -> np.ndarray:
@@ -103,8 +103,9 @@ def learn(these: list[Case], start: np.ndarray) -> np.ndarray:
 
 def table(these: list[Case], values: np.ndarray) -> pd.DataFrame:
     rows = pd.DataFrame([c.row(values) for c in these])
-    by_table = rows.groupby(["kind", "suite", "table"]).mean(numeric_only=True)
-    return by_table.groupby(["kind", "suite"]).mean().groupby("kind").mean().round(3)
+    for level in (["kind", "suite", "table"], ["kind", "suite"], ["kind"]):
+        rows = pd.DataFrame(rows.groupby(level).mean(numeric_only=True).reset_index())
+    return rows.set_index("kind").round(3)
 
 
 def main() -> None:

@@ -38,9 +38,9 @@ class Split:
 def tables() -> Iterator[tuple[str, str, pd.DataFrame]]:
     """suite, table, frame of variables and loss."""
     d = pd.read_csv(TABLES / "epoch_chinchilla.csv").query("outlier5 == 0")
-    yield "epoch", "epoch", d[["N", "D", "loss"]]
+    yield "epoch", "epoch", d.filter(["N", "D", "loss"])
     d = pd.read_csv(TABLES / "datablations.csv").query("epochs <= 1.01 and loss < 8")
-    yield "datablations", "datablations", d[["N", "D", "loss"]]
+    yield "datablations", "datablations", d.filter(["N", "D", "loss"])
     d = pd.read_csv(TABLES / "porian_isoflops.csv")
     keys = ["file", "dataset", "hparams", "warmup", "decay", "param_count", "val"]
     setup = d[keys].astype(str).agg(" ".join, axis=1)
@@ -63,7 +63,7 @@ def tables() -> Iterator[tuple[str, str, pd.DataFrame]]:
         part = d.loc[d["router_type"] == router, columns]
         yield "routing", f"{router} {loss}", part.set_axis(["N", "experts", "loss"], axis=1)
     d = pd.read_csv(TABLES / "scalebench_sparsity.csv")
-    yield "sparsity", "sparsity", d[["N_active", "P", "D2", "loss"]]
+    yield "sparsity", "sparsity", d.filter(["N_active", "P", "D2", "loss"])
     d = pd.read_csv(TABLES / "scalebench_lr_bsz.csv")
     best = d.groupby(["non_embedding_param_size", "data_size"])["lm_loss"].min().reset_index()
     yield "rates", "rates", best.set_axis(["N", "D", "loss"], axis=1)
@@ -81,7 +81,7 @@ def splits() -> Iterator[Split]:
         x = np.log10(frame[list(variables)].to_numpy(float))
         for beyond, kind, known, new in _masks(x):
             if known.sum() >= LEAST and new.any():
-                yield Split(suite, table, beyond, kind, variables, frame[known], frame[new])
+                yield Split(suite, table, beyond, kind, variables, frame.loc[known], frame.loc[new])
 
 
 def _masks(x: np.ndarray):
