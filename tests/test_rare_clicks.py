@@ -34,6 +34,7 @@ from recscale.train.divergence import PATIENCE_NATS, Judgement
 from recscale.train.host import PlainHost
 from recscale.train.loop import train
 from recscale.train.metrics import entropy
+from recscale.train.progress import Progress
 
 RATES = {0.3: (25_000, 512), 0.03: (25_000, 512), 0.003: (60_000, 1024), 0.0003: (240_000, 2048)}
 """Click rate -> rows of its log, and a batch so large that chance alone does not reach ln 2."""
@@ -185,7 +186,7 @@ def test_a_judgement_goes_on_where_it_was_interrupted(rare, tmp_path):
     progress = training.progress
     assert 0 < progress.judgement.untrained < PATIENCE_NATS
     facts = json.loads(json.dumps(progress.facts()))
-    assert loop._Progress.restore(facts).judgement == progress.judgement
+    assert Progress.restore(facts).judgement == progress.judgement
 
 
 @pytest.mark.parametrize("family", ["dlrm", "dcnv2", "wukong"])

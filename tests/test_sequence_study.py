@@ -137,7 +137,7 @@ def test_passes_over_the_data_have_a_law_of_their_own(tmp_path):
     study = planted(tmp_path, text)
     law = study.law()
     assert law.variables == ("non_embedding_params", "samples", "unique_samples")
-    ends = law.intervals(0.95).set_index("coefficient")
+    ends = law.intervals(0.99).set_index("coefficient")
     assert ends.loc["R_star", "low"] < WORTH < ends.loc["R_star", "high"]
     rates = {r.axis: r.change for r in law_rates(study, law, base_option(study))}
     assert rates["data_fraction"] < rates["epochs"] < 0
