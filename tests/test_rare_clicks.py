@@ -186,7 +186,8 @@ def test_a_judgement_goes_on_where_it_was_interrupted(rare, tmp_path):
     progress = training.progress
     assert 0 < progress.judgement.untrained < PATIENCE_NATS
     facts = json.loads(json.dumps(progress.facts()))
-    assert Progress.restore(facts).judgement == progress.judgement
+    restored = Progress.restore(facts, run.run_id, run.train.batch_size)
+    assert restored.judgement == progress.judgement
 
 
 @pytest.mark.parametrize("family", ["dlrm", "dcnv2", "wukong"])
