@@ -137,7 +137,7 @@ def test_a_family_that_wins_every_pairing_is_better_with_near_certainty(
     assert duel.better is not None
     assert set(duel.better["better"]) == {"wukong"}
     sure = np.abs(duel.better["probability"].to_numpy() - 0.5) + 0.5
-    assert sure.min() > 0.97, duel.better
+    assert sure.min() > 0.95, duel.better
     spent = max(r.spent.train_flop for r in study.records)
     assert duel.better["budget"].to_numpy(float).max() >= spent
 
