@@ -34,7 +34,7 @@ def dense(joint: Joint, runs: Sample, new: np.ndarray) -> tuple[np.ndarray, np.n
         for j, b in enumerate(both):
             wander = joint.kernel.between(a[None], b[None], joint.centre)[0, 0]
             cov[i, j] = (g[:, i] * law.prior_sd**2) @ g[:, j] + joint.amplitude**2 * wander
-    noise = (joint.noise / law.noise) ** 2 * (law.noise**2 / runs.counts + law.extra)
+    noise = (joint.noise / law.noise) ** 2 * (law.noise**2 * law.units(runs) + law.extra)
     known = np.linalg.inv(cov[:n, :n] + np.diag(noise))
     before = law.formula(both) + g.T @ (law.prior_mean - law.eta)
     mean = before[n:] + cov[n:, :n] @ known @ (runs.logy - before[:n])

@@ -93,7 +93,7 @@ def test_where_runs_settle_as_they_grow_expensive_ones_are_predicted_narrowly():
         hits += list((answer["low"] <= held["loss"]) & (held["loss"] <= answer["high"]))
         widths += list(np.log(answer["high"] / answer["low"]))
     assert np.mean(hits) > 0.8
-    assert np.mean(widths) < 0.05
+    assert np.mean(widths) < 0.025  # .034 where all runs are taken to scatter alike
 
 
 def test_a_prediction_is_wider_than_what_the_constants_alone_allow():

@@ -53,7 +53,7 @@ def test_every_form_predicts_at_its_own_largest_run_what_it_fits_there(form, nam
     assert low < measured < high
     # a form that cannot bend so is corrected towards the runs, and none is led away from both
     least, most = sorted([float(law.value({"D": 3e7})[0]), measured])
-    assert 0.9 * least < mean < 1.1 * most
+    assert 0.97 * least < mean < 1.08 * most
 
 
 def test_two_variables_of_a_rising_metric():

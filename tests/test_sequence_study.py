@@ -51,7 +51,9 @@ def loss_of(p: Planned, samples: float) -> float:
 def record(p: Planned) -> RunRecord:
     """Along a planted law with HR@10 = 1 - loss / 10; over-trained at the end, so that HR@10 is at
     its best in the middle, and worst there for the best model."""
-    fields = p.config.model_dump_json().encode()  # the same draws whatever makes an id of them
+    # the same draws whatever makes an id of them, and whatever fields came later
+    later = {"train": {"schedule", "warmup_samples"}}
+    fields = p.config.model_dump_json(exclude=later).encode()
     noise = math.exp(0.002 * np.random.default_rng(zlib.crc32(fields)).standard_normal())
     curve = []
     for share in (0.5, 1.0):
@@ -137,7 +139,7 @@ def test_passes_over_the_data_have_a_law_of_their_own(tmp_path):
     study = planted(tmp_path, text)
     law = study.law()
     assert law.variables == ("non_embedding_params", "samples", "unique_samples")
-    ends = law.intervals(0.99).set_index("coefficient")
+    ends = law.intervals(0.95).set_index("coefficient")
     assert ends.loc["R_star", "low"] < WORTH < ends.loc["R_star", "high"]
     rates = {r.axis: r.change for r in law_rates(study, law, base_option(study))}
     assert rates["data_fraction"] < rates["epochs"] < 0

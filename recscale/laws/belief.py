@@ -60,13 +60,13 @@ class Belief:
 
     @property
     def noise(self) -> float:
-        """Standard deviation of log loss of one run about what is expected of it."""
-        share = self.shares(self.sample.logx[-1:])[:, 0]
-        return float(np.sqrt(share @ self._noises**2))
+        """Standard deviation of log loss of one run about what is expected of it, of the most
+        expensive."""
+        at = self.sample.logx[self.sample.order[-1:]]
+        return float(np.sqrt((self.shares(at) * self._noises(at) ** 2).sum()))
 
-    @property
-    def _noises(self) -> np.ndarray:
-        return np.concatenate([g.noises for g in self.forms])
+    def _noises(self, logx: np.ndarray) -> np.ndarray:
+        return np.concatenate([g.noises(logx) for g in self.forms])
 
     def shares(self, logx: np.ndarray) -> np.ndarray:
         """How much each combination counts (h, m) at log points (m, p)."""
@@ -94,7 +94,7 @@ class Belief:
         share, (mean, var) = self.shares(logx), self._parts(logx)
         centre = (share * mean).sum(0)
         mean = centre + SPREAD * (mean - centre)
-        var = SPREAD**2 * var + self._noises[:, None] ** 2 + self._apart(logx)
+        var = SPREAD**2 * var + self._noises(logx) ** 2 + self._apart(logx)
         keep = (share > 1e-3 * share.max(0)).any(1)
         return quantiles(mean[keep], np.sqrt(var[keep]), share[keep], self.freedom, level)
 
@@ -161,13 +161,14 @@ class Belief:
         """Covariance (m, m): a floor that near runs share, and a drift beyond the runs that runs
         in one direction share."""
         floor, drift = self._learnt(logx)
-        return floor**2 * LOCAL.between(logx, logx, logx.mean(0)) + drift @ drift.T
+        near = LOCAL.between(logx, logx, logx.mean(0))
+        return floor[:, None] * floor * near + drift @ drift.T
 
-    def _learnt(self, logx: np.ndarray) -> tuple[float, np.ndarray]:
-        """The standard deviation of the floor, and of the drift (m, p) along each variable."""
+    def _learnt(self, logx: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Standard deviations of the floor (m,), and of the drift (m, p) along each variable."""
         amplitudes = np.concatenate([g.amplitudes for g in self.forms])
         amplitude = np.sqrt(amplitudes**2 @ self.shares(logx))
-        noise = max(g.law.noise for g in self.forms)
+        noise = np.max([g.law.noise * g.law.scatter(logx) for g in self.forms], axis=0)
         return FLOOR * noise, DRIFT * amplitude[:, None] * self.beyond(logx)
 
 

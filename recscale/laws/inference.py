@@ -67,7 +67,7 @@ def merged(sample: Sample, law: Fitted) -> Sample:
         key = np.unique(np.floor(x / wide), axis=0, return_inverse=True)[1].ravel()
     if key.max(initial=0) + 1 == len(x):
         return sample
-    precision = sample.counts / (1 + law.extra * sample.counts / law.noise**2)
+    precision = 1 / (law.units(sample) + law.extra / law.noise**2)
     total = np.bincount(key, precision)
 
     def mean(values: np.ndarray) -> np.ndarray:
@@ -78,4 +78,5 @@ def merged(sample: Sample, law: Fitted) -> Sample:
     rank = np.empty(len(x))
     rank[sample.order] = np.arange(len(x))
     order = np.argsort(mean(rank), kind="stable")
-    return Sample(centre, law.formula(centre) + gap, np.zeros(len(total)), order, total)
+    runs = law.scatter(centre) ** 2 * total
+    return Sample(centre, law.formula(centre) + gap, np.zeros(len(total)), order, runs)

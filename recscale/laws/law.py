@@ -55,8 +55,8 @@ class ScalingLaw:
         >>> round(float(low), 2), round(float(high), 2)
         (1.77, 1.83)
         >>> law.predict({"N": 1e10, "D": 1e11}, level=0.9).round(2)  # a decade beyond the runs
-           mean   low  high  decades
-        0  2.62  2.59  2.65     1.01
+           mean  low  high  decades
+        0  2.62  2.6  2.64     1.01
         >>> law.slopes({"N": 1e8, "D": 1e9})[["variable", "slope"]].round(3)  # per doubling
           variable  slope
         0        N -0.162

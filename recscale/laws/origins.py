@@ -20,8 +20,9 @@ CHEAPEST = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 SMALLEST = (0.5, 0.75)  # quantiles of each variable
 NEAR = 0.15  # decades beyond the known runs, under which distances are alike
 ALIKE = 1.0  # log of the ratio of two distances at which forecasts count .6 for one another
-EVIDENCE = 10  # runs an origin counts for at most: its errors share one extrapolation; at least 1,
-# for where none reached as far the nearer ones are all there is
+# fewest and most runs an origin counts for: where none reached as far the nearer ones are all there
+# is, and the errors of many share one extrapolation
+EVIDENCE = (3, 10)
 TAILS = 5  # degrees of freedom of the score: one run far off must not decide
 
 
@@ -72,7 +73,7 @@ def _score(form: Gridded, rest: Sample) -> np.ndarray:
     from scipy.special import gammaln
 
     mean, var = form.predict(rest.logx)
-    var = var + form.noises[:, None] ** 2 / rest.counts + rest.extra
+    var = var + form.noises(rest.logx) ** 2 / rest.counts + rest.extra
     constant = gammaln((TAILS + 1) / 2) - gammaln(TAILS / 2) - 0.5 * np.log(TAILS * np.pi)
     tail = (TAILS + 1) / 2 * np.log1p((rest.logy - mean) ** 2 / (TAILS * var))
     return constant - tail - 0.5 * np.log(var)
@@ -86,7 +87,7 @@ def weights(
     total = np.zeros((combinations, len(decades)))
     for p in past:
         alike = _alike(p.decades, decades) * p.count[:, None]
-        count = np.clip(alike.sum(0), 1.0, EVIDENCE)
+        count = np.clip(alike.sum(0), *EVIDENCE)
         total += (1.0 if whole else TRUST) * (p.score @ (alike / alike.sum(0))) * count
     share = np.exp(total - total.max(0))
     return share / share.sum(0)

@@ -46,11 +46,15 @@ class Joint:
         """The diagonal of `prior` at x."""
         return self.amplitude**2 * self.kernel.own(x, self.centre) + self.law.prior_sd**2 @ (g * g)
 
+    def one_run(self, logx: np.ndarray) -> np.ndarray:
+        """(m,) variance of one run at log points about what is expected of it."""
+        return (self.noise * self.law.scatter(logx)) ** 2
+
     def noises(self, sample: Sample) -> np.ndarray:
         """(n,) variance of each row of the sample about what is expected of it: of the runs that
         it stands for, more where it is far off the law."""
         scale = (self.noise / self.law.noise) ** 2
-        return scale * (self.law.noise**2 / sample.counts + self.law.extra)
+        return scale * (self.law.noise**2 * self.law.units(sample) + self.law.extra)
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ class Posterior:
         g = j.law.slopes(logx)
         cross = _lower(self.root, j.prior(self.logx, self.slopes, logx, g))
         own = j.prior(logx, g, logx, g) - cross.T @ cross
-        own[np.diag_indices_from(own)] += j.noise**2 + extra
+        own[np.diag_indices_from(own)] += j.one_run(logx) + extra
         n, m = len(self.root), len(logx)
         root = np.zeros((n + m, n + m))
         root[:n, :n], root[n:, :n], root[n:, n:] = self.root, cross.T, np.linalg.cholesky(own)

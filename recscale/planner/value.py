@@ -111,7 +111,7 @@ def falls(
     gains, before = np.zeros(len(pool)), 0.0
     for posterior in belief.posteriors(goal.logx):
         joint, posterior = posterior.joint, posterior.with_runs(flying, (OFF * flying_waste) ** 2)
-        gain, var = _gains(posterior, goal, pool, joint.noise**2 + (OFF * waste) ** 2)
+        gain, var = _gains(posterior, goal, pool, joint.one_run(pool) + (OFF * waste) ** 2)
         gains += joint.share * gain
         before += joint.share * var
     return gains / max(before, 1e-300), float(np.sqrt(before))

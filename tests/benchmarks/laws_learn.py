@@ -54,7 +54,7 @@ class Case:
         share, (mean, var) = b.shares(self.logx), b._parts(self.logx)
         centre = (share * mean).sum(0)
         mean = centre + belief.SPREAD * (mean - centre)
-        var = belief.SPREAD**2 * var + b._noises[:, None] ** 2 + b._apart(self.logx)
+        var = belief.SPREAD**2 * var + b._noises(self.logx) ** 2 + b._apart(self.logx)
         each = student.logpdf(self.logy, b.freedom, mean, np.sqrt(var))
         return float(np.maximum(logsumexp(each, b=share, axis=0), WORST).mean())
 
