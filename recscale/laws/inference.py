@@ -6,6 +6,7 @@ import numpy as np
 
 from recscale.laws.belief import Belief
 from recscale.laws.choice import CATALOGUE, build
+from recscale.laws.coupled import Gamma
 from recscale.laws.forms import Form
 from recscale.laws.gridded import Gridded
 from recscale.laws.modes import Fitted, Sample, mode
@@ -16,27 +17,28 @@ CELLS = 160  # rows that a kernel is solved for; more are averaged with their ne
 
 
 def believe(form: str, variables: tuple[str, ...], sample: Sample) -> Belief:
-    """The belief after a sample of at least one run; `form` as in `recscale.laws.fit`.
+    """The belief after a sample of at least one run; `form` as in `recscale.laws.fit`."""
+    return belief_of(_form(form, variables, sample), sample)
+
+
+def belief_of(form: Form, sample: Sample) -> Belief:
+    """The belief after a sample of at least one run, in a form with all that it knows of the runs.
 
     An additive law is mixed with the gamma law by how well each predicted expensive runs from
     cheap ones.
     """
-    names = [n for n in _names(form) if len(variables) in CATALOGUE[n].takes]
-    forms = [_form(name, variables, sample) for name in names]
-    rough = mode(forms[0], sample)
+    rough = mode(form, sample)
     cells = merged(sample, rough)
-    start = mode(forms[0], cells, rough.eta)
-    laws = [start, *(mode(f, cells, _started(f, start)) for f in forms[1:])]
+    laws = [mode(form, cells, rough.eta)]
+    if form.name == "additive" and len(form.variables) in CATALOGUE["gamma"].takes:
+        bent = Gamma(form.variables, form.centre)
+        laws.append(mode(bent, cells, np.r_[laws[0].eta, 0.0]))  # gamma is 1 there
     return Belief(cells, tuple(Gridded.of(law, cells) for law in laws), past_of(cells, tuple(laws)))
-
-
-def _names(form: str) -> list[str]:
-    return ["additive", "gamma"] if form in ("additive", "auto") else [form]
 
 
 def exact(form: str, variables: tuple[str, ...], sample: Sample) -> Fitted:
     """The law alone at its posterior mode: enough to see where the frontier runs."""
-    return mode(_form(_names(form)[0], variables, sample), sample)
+    return mode(_form(form, variables, sample), sample)
 
 
 def _form(name: str, variables: tuple[str, ...], sample: Sample) -> Form:
@@ -46,12 +48,7 @@ def _form(name: str, variables: tuple[str, ...], sample: Sample) -> Form:
         variables, "loss", sample.logx, np.exp(sample.logy), np.ones(n), codes,
         sample.order.astype(float), codes,
     )  # fmt: skip
-    return build(name, points)
-
-
-def _started(form: Form, law: Fitted) -> np.ndarray:
-    """Where a form's mode is sought from that of the additive law: gamma is 1 there."""
-    return np.r_[law.eta, np.zeros(len(form.names) - len(law.eta))]
+    return build("additive" if name == "auto" else name, points)
 
 
 def merged(sample: Sample, law: Fitted) -> Sample:

@@ -138,12 +138,12 @@ class ScalingLaw:
     @cached_property
     def belief(self) -> Belief:
         """What every prediction shares, learnt from the runs once."""
-        from recscale.laws.inference import believe  # here: it builds forms, as `fit` does
+        from recscale.laws.inference import belief_of  # here: it builds forms, as `fit` does
 
         p = self.points
         order = np.argsort(p.rank, kind="stable")
         sample = Sample(p.logx, np.log(p.y), np.zeros(p.n), order, p.weights)
-        return believe(self.form, self.variables, sample)
+        return belief_of(self.model, sample)
 
     @property
     def residuals(self) -> np.ndarray:
