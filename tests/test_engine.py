@@ -253,7 +253,7 @@ def test_a_directory_removed_after_the_last_record_ends_in_the_sentence_alone(
         until(lambda: done(Ledger(run_dir)), driver)
         shutil.rmtree(run_dir, ignore_errors=True)
         said = driver.communicate(timeout=PATIENCE_S)[0].splitlines()
-    assert driver.returncode == 2 and "Traceback" not in "".join(said), said
+    assert driver.returncode == 2 and "Traceback" not in "".join(said), "\n".join(said)
     assert f"{run_dir}" in said[-1] and "give the same command again" in said[-1]
     assert not [line for line in said if line.startswith(" ") or "rror" in line], said
 

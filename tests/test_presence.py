@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 
 from recscale.engine import presence
 from recscale.engine.presence import AlreadyDriven, Displaced, Driver, Presence
+from recscale.storage import StorageError
 
 ELSEWHERE = "another machine"
 HOLD = """
@@ -116,6 +118,16 @@ def test_a_driver_that_was_taken_for_dead_stops(tmp_path: Path, quick):
         time.sleep(0.4)
         with pytest.raises(Displaced, match="taken this sweep over"):
             mine.check()
+
+
+def test_a_run_directory_that_is_gone_is_not_taken_for_another_driver(tmp_path: Path, quick):
+    run_dir = tmp_path / "runs"
+    with Presence(str(run_dir)) as mine:
+        mine.check_now()
+        while run_dir.exists():  # a renewal may come between
+            shutil.rmtree(run_dir, ignore_errors=True)
+        with pytest.raises(StorageError, match="is gone; .*give the same command again"):
+            mine.check_now()
 
 
 def _start(run_dir: str, barrier, elsewhere: bool, heard) -> None:

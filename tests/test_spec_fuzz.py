@@ -27,6 +27,8 @@ from recscale.study import plan_entry
 
 LONG = "RECSCALE_SLOW" in os.environ
 LONGEST_S = 5.0  # of this process's time, whatever else the machine does
+FITTED_S = 30.0  # likewise, of verbs that fit laws: three or four on an idle machine
+FITTING = ("status", "ask", "report")
 INTERNALS = re.compile(
     r"pydantic|Traceback|\bInput\b|valid (dictionary|tuple|list|integer)|instance of|Spec\b|"
     r"errno|<class|\bNone\b|literal_error|NoneType|pyarrow"
@@ -50,7 +52,7 @@ def call(*words: str) -> Result:
     took = time.process_time() - begin
     error = result.exception
     assert error is None or isinstance(error, SystemExit), (words, result.exc_info)
-    assert took < LONGEST_S, (words, took)
+    assert took < (FITTED_S if words[0] in FITTING else LONGEST_S), (words, took)
     return result
 
 
@@ -123,7 +125,7 @@ def test_any_sweep_file_is_planned_or_refused_in_sentences(content: bytes):
         return  # tried before, under the same name
     try:
         train(sweep)
-        for verb in ("status", "ask", "report"):
+        for verb in FITTING:
             shown = call(verb, sweep.run_dir)
             assert shown.exit_code in (0, 2), shown.output
             if shown.exit_code:

@@ -12,6 +12,7 @@ that it is dead; seen from another host its file is watched for WATCH_S.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -124,6 +125,12 @@ class Presence:
         if self.trouble:
             raise self.trouble
 
+    def check_now(self) -> None:
+        """Likewise, by a look at the place. Raises StorageError where it cannot be read."""
+        self.check()
+        with guarded(self.run_dir):
+            self._check_own()
+
     def _wait(self) -> None:
         """Until no other driver is ahead. Raises AlreadyDriven."""
         seen: dict[str, tuple[bytes, float, bool]] = {}
@@ -176,8 +183,11 @@ class Presence:
                     return
 
     def _check_own(self) -> None:
-        """Raises Displaced where another driver has taken this one for dead."""
+        """Raises Displaced where another driver has taken this one for dead, and FileNotFoundError
+        where the run directory is gone."""
         if not exists(self.fs, self._path()):
+            if isinstance(self.fs, pafs.LocalFileSystem) and not exists(self.fs, self.root):
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.root)
             raise Displaced(
                 f"{self.run_dir}: another driver has taken this sweep over, since this one gave no "
                 f"sign of life for {WATCH_S:.0f} s; or its folder was deleted"

@@ -6,6 +6,7 @@ dashboard; nothing is ever read back from them.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.fs as pafs
 import ray
 from ray import tune
 
@@ -36,7 +38,7 @@ from recscale.planner import PlanError
 from recscale.planner.journal import decided, ended
 from recscale.spec import ResourcesSpec
 from recscale.spend import BEAT
-from recscale.storage import StorageError, check_room, guarded
+from recscale.storage import StorageError, check_room, filesystem, guarded
 from recscale.study import Study, plan_entry
 
 ALIVE_S = 60  # seconds between the driver's signs of life in the ledger
@@ -178,13 +180,25 @@ def _tune(
             if pool and not (signals.caught or allowance.spent_up):
                 pool.close()
             return signals.caught
-        except tune.TuneError as error:
-            trouble = watch.trouble or _of_no_run(str(error))
-            if trouble is None:
-                raise
-            raise trouble from error
+        except (tune.TuneError, ValueError) as error:  # the latter where its own files are gone
+            if trouble := watch.trouble or _of_no_run(str(error)):
+                raise trouble from error
+            presence.check_now()
+            _check_state(sweep.run_dir, session)
+            raise
         finally:
             ray.shutdown()
+
+
+def _check_state(run_dir: str, session: str) -> None:
+    """Tune reads back, at its end, the state that it wrote. Raises StorageError where that is gone,
+    since somebody removes the run directory."""
+    fs, root = filesystem(run_dir)
+    folder = f"{root}/tune/{session}"
+    with guarded(run_dir):
+        found = fs.get_file_info(pafs.FileSelector(folder, allow_not_found=True))
+        if not any(i.base_name.startswith("experiment_state-") for i in found):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder)
 
 
 @contextmanager
