@@ -152,7 +152,7 @@ class Study:
 
     def law(self) -> ScalingLaw:
         """The law that the sweep asks for, over the runs that may enter it: where it leaves the
-        variables open, that of `laws` which foretells best. A law that the runs do not determine
+        variables open, that of `laws` which predicts best. A law that the runs do not determine
         says so in its status. Raises LawError before the first run has ended, and for several
         families, each of which has a law of its own: see `parts`."""
         law = self.laws()[0].law

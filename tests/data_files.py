@@ -108,7 +108,7 @@ def sequence_log(
     path: Path, users: int = 60, items: int = 40, n: int = 1500, seed: int = 0, per_second: int = 2
 ):
     """Writes a Parquet log, and returns its events in time order as (user, item, time). Users walk
-    round a ring of items, mostly one step at a time, so that the past foretells the next item; a
+    round a ring of items, mostly one step at a time, so that the past predicts the next item; a
     few users come late, a few events of one user share their second."""
     rng = np.random.default_rng(seed)
     user = np.minimum(rng.geometric(0.05, n) - 1, users - 1)

@@ -348,14 +348,14 @@ def play(folder: Path, spec: SweepSpec, planned: list[Planned], seed: int) -> Co
     world = World(folder, spec, planned, seed)
     dice, ends = world.dice, Counter[str]()
     whole = sum(p.cost.train_flop for p in planned)
-    dear = sum(p.cost.usd for p in planned)
+    expensive = sum(p.cost.usd for p in planned)
     by_time = dice.random() < 0.4
     share = dice.uniform(0.1, 1.3)
     before = recscale.ledger.time
     recscale.ledger.time = world.clocks  # type: ignore
     try:
         for _ in range(3):
-            usd = share * max(dear, 2e-4)
+            usd = share * max(expensive, 2e-4)
             budget = {"usd": usd, "flop": None} if by_time else {"flop": share * whole}
             for _ in range(3):
                 retries = spec.resources.model_copy(update={"retries": dice.randint(0, 2)})

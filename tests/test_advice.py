@@ -118,7 +118,7 @@ def test_how_far_it_extrapolates_is_said_per_variable(facts: dict):
     )
 
 
-def test_the_starved_axis_and_the_rates_follow_the_planted_law(study: Study, facts: dict):
+def test_the_bottleneck_axis_and_the_rates_follow_the_planted_law(study: Study, facts: dict):
     rates = {r["axis"]: r for r in facts["rates"]}
     assert set(rates) == {"embedding_dim", "mlp_width", "sequence_depth", "data_fraction"}
     largest = max(study.planned, key=lambda p: p.cost.train_flop)
@@ -128,7 +128,7 @@ def test_the_starved_axis_and_the_rates_follow_the_planted_law(study: Study, fac
     assert data["low"] <= data["mean"] <= data["high"] < 0
     assert data["mean"] == pytest.approx(true, rel=0.05)
     # embedding columns cost next to no FLOPs and still gain
-    assert facts["starved"] == "embedding_dim"
+    assert facts["bottleneck"] == "embedding_dim"
 
 
 def test_flops_and_multiples_are_the_same_question(study: Study, facts: dict):
@@ -189,7 +189,7 @@ def test_a_saturated_axis_is_not_grown(monkeypatch: pytest.MonkeyPatch, tmp_path
         assert "mlp_width" in facts["saturated"]
         # of sizes within noise of one another the smallest
         assert facts["answer"]["model"]["mlp_width"] <= 64
-        assert facts["starved"] == "embedding_dim"
+        assert facts["bottleneck"] == "embedding_dim"
 
 
 def test_one_factor_of_the_rates_is_said_with_the_cost_of_a_round(study: Study, tmp_path: Path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from planted_study import SWEEP, planted
 
-from recscale.advice.exchange import measured_steps, measured_top
+from recscale.advice.gains import measured_steps, measured_top
 from recscale.advice.noise import seed_noise
 from recscale.advice.saturated import saturated
 from recscale.laws.verdicts import robust_variance

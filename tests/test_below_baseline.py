@@ -18,7 +18,7 @@ from test_search import SWEEP as HUNT
 from test_search import play, took
 
 from recscale.advice import advise
-from recscale.advice.foretell import foretell
+from recscale.advice.hold_out import hold_out
 from recscale.cli import main
 from recscale.engine.job import Job, finished_record, unbeaten
 from recscale.frame import left_out, lost_words, records_frame
@@ -225,7 +225,7 @@ def test_where_all_runs_lose_ask_says_a_way_out_and_the_page_counts_seeds(tmp_pa
 
 def test_a_law_of_the_smaller_models_says_what_took_its_runs(tmp_path: Path):
     text = SWEEP.replace("law: {", "law: {hold_out_largest: 1, ")
-    found = foretell(Study.of(ledger_of(tmp_path, {"recent": 0.74}, text)))
+    found = hold_out(Study.of(ledger_of(tmp_path, {"recent": 0.74}, text)))
     assert found is None or found.law is not None or "lost to a baseline (recent)" in found.why
 
 
@@ -275,7 +275,7 @@ def fate(run: Planned, i: int) -> RunRecord:
 
 
 def test_a_search_goes_on_where_baselines_are_beaten():
-    """What loses is not tried again; the law of the others foretells what else would lose."""
+    """What loses is not tried again; the law of the others predicts what else would lose."""
     attempts, decided, launches, stop = play(hunt(LINE), fate)
     assert isinstance(stop, Stop)
     lost = [r for r in attempts if r.worse_than]

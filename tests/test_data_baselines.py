@@ -193,7 +193,7 @@ def test_next_item_baselines_equal_a_brute_force(make, tmp_path):
     assert list(store.manifest.baselines) == list(expected)
 
 
-def test_who_takes_again_what_he_has_is_foretold_by_his_past(tmp_path):
+def test_who_takes_again_what_he_has_is_predicted_by_his_past(tmp_path):
     found = repeats(tmp_path).manifest.baselines
     assert found["recent"] < found["popularity"] - 0.5 < found["uniform"] - 0.5
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from planted_study import DATA, record
 from test_report import Page, words
 
-from recscale.advice.families import duels, shared_budgets
+from recscale.advice.families import compare_pairs, shared_budgets
 from recscale.cli import main
 from recscale.ledger import Ledger
 from recscale.planner import planned_runs
@@ -90,24 +90,24 @@ def test_each_family_has_its_own_law(study: Study):
 
 
 def test_budgets_that_families_share():
-    cheap, mid, dear = np.array([1e6, 1e8]), np.array([1e7, 1e9]), np.array([1e10, 1e11])
+    cheap, mid, expensive = np.array([1e6, 1e8]), np.array([1e7, 1e9]), np.array([1e10, 1e11])
     assert shared_budgets([cheap, mid]) == [1e7, 1e8, 1e9]
-    assert shared_budgets([cheap, dear]) == [1e10, 1e11]  # none: from where the expensive begins
+    assert shared_budgets([cheap, expensive]) == [1e10, 1e11]  # none: where the expensive begins
 
 
 def test_families_are_told_apart_where_they_differ(study: Study):
-    duel = next(d for d in duels(study) if d.names == ("dlrm", "wukong"))
-    assert duel.exponents is not None
-    row = duel.exponents.set_index("coefficient").loc["alpha_forward_flop"]
+    pair = next(d for d in compare_pairs(study) if d.names == ("dlrm", "wukong"))
+    assert pair.exponents is not None
+    row = pair.exponents.set_index("coefficient").loc["alpha_forward_flop"]
     assert row["different"] and row["low"] <= 0.25 - 0.45 <= row["high"]
-    same = duel.exponents.set_index("coefficient").loc["alpha_samples"]
+    same = pair.exponents.set_index("coefficient").loc["alpha_samples"]
     assert not same["different"]
-    assert duel.matched.settings == 2 * 4  # 256 and 116, 1024 and 649
+    assert pair.matched.settings == 2 * 4  # 256 and 116, 1024 and 649
 
 
 def test_the_laws_cross_where_they_were_planted_to(study: Study):
     """Along frontiers that spend a budget as suits each: found here by brute force."""
-    duel = next(d for d in duels(study) if d.names == ("dlrm", "wukong"))
+    pair = next(d for d in compare_pairs(study) if d.names == ("dlrm", "wukong"))
 
     def best(family: str, budget: float) -> float:
         forward = np.geomspace(1e2, 1e9, 4000)
@@ -117,10 +117,10 @@ def test_the_laws_cross_where_they_were_planted_to(study: Study):
     gap = np.array([best("wukong", c) - best("dlrm", c) for c in budgets])
     assert gap[0] > 0 > gap[-1]
     planted = budgets[np.flatnonzero(gap < 0)[0]]
-    assert duel.crossings is not None and duel.better is not None
-    assert duel.crossings["better_after"].tolist() == ["wukong"]
-    assert duel.crossings["budget"].iloc[0] == pytest.approx(planted, rel=0.6)
-    ahead = duel.better.iloc[-1]
+    assert pair.crossings is not None and pair.better is not None
+    assert pair.crossings["better_after"].tolist() == ["wukong"]
+    assert pair.crossings["budget"].iloc[0] == pytest.approx(planted, rel=0.6)
+    ahead = pair.better.iloc[-1]
     assert ahead["better"] == "wukong" and ahead["probability"] < 0.1
 
 
@@ -133,13 +133,13 @@ def test_a_family_that_wins_every_pairing_is_better_with_near_certainty(
     text = SWEEP.replace("  - {family: dcnv2, mlp_width: [64, 256]}\n", "")
     few = text.replace("[0.05, 0.2, 0.6, 1.0]", "[0.05, 0.2, 0.6]")
     study = Study.open(str(trained(tmp_path, few, noise=0.005, better=0.03)))
-    (duel,) = duels(study)
-    assert duel.better is not None
-    assert set(duel.better["better"]) == {"wukong"}
-    sure = np.abs(duel.better["probability"].to_numpy() - 0.5) + 0.5
-    assert sure.min() > 0.95, duel.better
+    (pair,) = compare_pairs(study)
+    assert pair.better is not None
+    assert set(pair.better["better"]) == {"wukong"}
+    sure = np.abs(pair.better["probability"].to_numpy() - 0.5) + 0.5
+    assert sure.min() > 0.95, pair.better
     spent = max(r.spent.train_flop for r in study.records)
-    assert duel.better["budget"].to_numpy(float).max() >= spent
+    assert pair.better["budget"].to_numpy(float).max() >= spent
 
 
 def test_the_report_compares_the_families_and_links_their_pages(study: Study, run_dir: Path):

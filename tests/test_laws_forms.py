@@ -95,7 +95,7 @@ def test_a_peak_inside_an_axis_is_found():
     assert top.depth == pytest.approx(best, rel=1e-3)  # more is allowed and would hurt
 
 
-def test_auto_takes_the_form_that_foretells_and_shows_the_losers():
+def test_auto_takes_the_form_that_predicts_and_shows_the_losers():
     rng = np.random.default_rng(1)
     N, D = 10 ** rng.uniform(6, 9, 80), 10 ** rng.uniform(7, 10, 80)
     noise = np.exp(0.001 * rng.standard_normal(80))
@@ -109,7 +109,7 @@ def test_auto_takes_the_form_that_foretells_and_shows_the_losers():
     assert law.choice["chosen"].to_list().count(True) == 1
 
 
-def test_auto_prefers_fewer_constants_when_they_foretell_as_well():
+def test_auto_prefers_fewer_constants_when_they_predict_as_well():
     rng = np.random.default_rng(2)
     N, D = 10 ** rng.uniform(6, 9, 80), 10 ** rng.uniform(7, 10, 80)
     loss = (1.8 + 400 / N**0.34 + 800 / D**0.28) * np.exp(0.003 * rng.standard_normal(80))

@@ -60,8 +60,8 @@ def test_prediction_intervals_cover_new_runs_beyond_the_data():
     for seed in range(20):
         frame = planted(40, seed, bend=0.004)
         cost = frame.N * frame.D
-        frame["dear"] = cost > cost.quantile(0.8)
-        held = frame.query("dear")
+        frame["expensive"] = cost > cost.quantile(0.8)
+        held = frame.query("expensive")
         answer = fit(frame.query("not dear"), "additive").predict(held, 0.9)
         hits += list((answer["low"] <= held["loss"]) & (held["loss"] <= answer["high"]))
     assert 0.8 < np.mean(hits) <= 1.0
@@ -83,7 +83,7 @@ def test_where_runs_settle_as_they_grow_expensive_ones_are_predicted_narrowly():
     for seed in range(12):
         rng = np.random.default_rng(seed)
         N, D = 10 ** rng.uniform(5, 8, 48), 10 ** rng.uniform(6, 9, 48)
-        N, D = np.r_[N, 3e8, 1e9], np.r_[D, 3e9, 1e10]  # the last two are to be foretold
+        N, D = np.r_[N, 3e8, 1e9], np.r_[D, 3e9, 1e10]  # the last two are to be predicted
         scatter = 0.02 * (N * D / 1e11) ** -0.3  # 2 % for the smallest, .03 % for those
         loss = 1.5 + 0.6 * (N / 1e6) ** -0.3 + 0.8 * (D / 1e7) ** -0.25
         loss *= np.exp(scatter * rng.standard_normal(50))

@@ -38,7 +38,7 @@ def test_a_determined_law_shows_both_kinds_of_interval(tmp_path):
     words = ("--variables", "N,D", "--form", "auto", "--cost", "6*N*D", "--predict", "N*D > 1e18")
     html, _ = page(tmp_path, frame, *words)
     assert "if the form is true" in html and "90 % of new runs" in html
-    for heading in ("constants", "ahead", "held", "frontier", "choice", "fit", "exchange"):
+    for heading in ("constants", "ahead", "held", "frontier", "choice", "fit", "gains"):
         assert f'<h2 id="{heading}">' in html
     assert "1: loss is missing or not finite" in html
     drawn = figures(html)
@@ -54,7 +54,7 @@ def test_no_law_is_drawn_where_there_is_none(tmp_path):
         html, _ = page(tmp_path, frame, "--variables", "N", "--form", "power")
         assert stamp in html
         assert [[t["name"] for t in f["data"]] for f in figures(html).values()] == [["runs"]]
-        for heading in ("ahead", "frontier", "fit", "exchange"):
+        for heading in ("ahead", "frontier", "fit", "gains"):
             assert f'<h2 id="{heading}">' not in html
 
 

@@ -1,4 +1,4 @@
-"""Replays of finished tables: what is bought, how well it foretells, what is refused."""
+"""Replays of finished tables: what is bought, how well it predicts, what is refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recscale.planner import replay
 
 
 def world(gamma: float, seed: int = 0, per_axis: int = 9) -> pd.DataFrame:
-    """A full grid of runs over N and D of a planted law, and three dearer runs ten times out."""
+    """A full grid of runs over N and D of a planted law, and three runs ten times out."""
     rng = np.random.default_rng(seed)
     sizes = np.geomspace(1e6, 1e9, per_axis), np.geomspace(1e8, 1e11, per_axis)
     n, d = (a.ravel() for a in np.meshgrid(*sizes))
@@ -31,7 +31,7 @@ FAR = "C > 1e21"
 
 
 @pytest.mark.parametrize("gamma", [0.85, 1.0, 1.18])
-def test_a_tenth_of_the_compute_foretells_as_well_as_the_whole_grid(gamma: float):
+def test_a_tenth_of_the_compute_predicts_as_well_as_the_whole_grid(gamma: float):
     found = [replay(world(gamma, s), ["N", "D"], "6*N*D", target=FAR) for s in range(2)]
     assert all(f["spent_share"] <= 0.1 and f["targets"] == 3 for f in found)
     mine = np.mean([f["error"] for f in found])

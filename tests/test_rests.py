@@ -107,7 +107,7 @@ def test_room_is_made_by_what_costs_least_to_train_again(sound, tmp_path):
     (state,) = place.iterdir()
     size = sum(f.stat().st_size for f in state.iterdir())
     curve = json.loads((state / "facts.json").read_text())["curve"]
-    for name, times in (("dear", 3.0), ("cheap", 0.5)):
+    for name, times in (("expensive", 3.0), ("cheap", 0.5)):
         other = place.parent / name / state.name
         shutil.copytree(state, other)
         flop = curve[-1]["train_flop"] * times
@@ -118,6 +118,6 @@ def test_room_is_made_by_what_costs_least_to_train_again(sound, tmp_path):
     assert make_room(str(run_dir), 2.5 * size) == ["cheap"]
     assert make_room(str(run_dir), 1.5 * size) == [place.name]
     assert {p.name for p in (run_dir / "checkpoints").glob("*/step-*")} == {state.name}
-    under_way = place.parent / "dear" / state.name
+    under_way = place.parent / "expensive" / state.name
     changed(under_way / "facts.json", ended=False)
     assert make_room(str(run_dir), 0) == []  # a run goes on with it

@@ -1,4 +1,4 @@
-"""A planted study of decoders: the largest foretold, metrics beside the loss, on the page."""
+"""A planted study of decoders: the largest predicted, metrics beside the loss, on the page."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from planted_study import record as planted_record
 
 from recscale.advice.advise import advise
 from recscale.advice.agreement import beside
-from recscale.advice.exchange import law_rates
-from recscale.advice.foretell import foretell
+from recscale.advice.gains import law_gains
+from recscale.advice.hold_out import hold_out
 from recscale.advice.options import base_option
 from recscale.ledger import Ledger
 from recscale.manifest import Manifest, TableFacts
@@ -86,8 +86,8 @@ def study(tmp_path_factory) -> Study:
     return planted(tmp_path_factory.mktemp("study"), SWEEP)
 
 
-def test_the_two_largest_models_are_foretold_by_the_others_alone(study):
-    found = foretell(study)
+def test_the_two_largest_models_are_predicted_by_the_others_alone(study):
+    found = hold_out(study)
     assert found is not None and found.law is not None
     sizes = sorted({r.spent.non_embedding_params for r in study.records})
     assert sorted(set(found.runs["non_embedding_params"])) == sizes[-2:]
@@ -109,7 +109,7 @@ def test_a_law_that_fails_beyond_its_runs_is_seen_to(study):
         else r
         for r in study.records
     )
-    found = foretell(Study(**{**vars(study), "records": worse}))
+    found = hold_out(Study(**{**vars(study), "records": worse}))
     assert found is not None and found.inside == 0 and found.error > 0.3
 
 
@@ -125,8 +125,8 @@ def test_slopes_per_doubling_and_agreement_are_those_planted(study):
 
 def test_the_page_shows_all_of_it(study):
     page = render(study)
-    found = foretell(study)
-    assert "The largest models, foretold" in page and "probe_cold5_hr10" in page
+    found = hold_out(study)
+    assert "The largest models, predicted" in page and "probe_cold5_hr10" in page
     assert f"{found.inside} of 6 inside their 90 % intervals" in page
     assert "per doubling of non_embedding_params" in page
 
@@ -141,7 +141,7 @@ def test_passes_over_the_data_have_a_law_of_their_own(tmp_path):
     assert law.variables == ("non_embedding_params", "samples", "unique_samples")
     ends = law.intervals(0.95).set_index("coefficient")
     assert ends.loc["R_star", "low"] < WORTH < ends.loc["R_star", "high"]
-    rates = {r.axis: r.change for r in law_rates(study, law, base_option(study))}
+    rates = {r.axis: r.change for r in law_gains(study, law, base_option(study))}
     assert rates["data_fraction"] < rates["epochs"] < 0
     assert "passes over the data" in render(study)
     assert "samples" in advise(study, "2x").sentences()

@@ -9,7 +9,7 @@ from typing import Any
 
 from recscale.advice.answer import Answer, answer
 from recscale.advice.beliefs import LEVEL
-from recscale.advice.exchange import Rate, law_rates
+from recscale.advice.gains import MarginalGain, law_gains
 from recscale.advice.options import (
     BEYOND,
     space,
@@ -46,7 +46,7 @@ class Advice:
     step: Step | None
     """What to run next in order to know, where no gain is promised."""
     others: tuple[tuple[str, Answer], ...]
-    """Forms that foretell about as well and advise something else, with their answers."""
+    """Forms that predict about as well and advise something else, with their answers."""
     saturated: dict[str, str]
     """Axes that were not grown, and why."""
     tuning_flop: float | None
@@ -55,7 +55,7 @@ class Advice:
     swept: tuple[str, ...]
     best_run: str
     best_loss: float
-    rates: tuple[Rate, ...]
+    rates: tuple[MarginalGain, ...]
     """Per swept axis, at the largest run so far."""
     doublings: int
 
@@ -65,7 +65,7 @@ class Advice:
         return self.best is not None and not self.doubts
 
     @property
-    def starved(self) -> Rate | None:
+    def bottleneck(self) -> MarginalGain | None:
         """The axis with the largest predicted gain per doubling of compute put there, of those
         that surely gain; one that gains at next to no compute comes first."""
         gains = [r for r in self.rates if r.high < 0 and r.axis not in self.saturated]
@@ -73,7 +73,7 @@ class Advice:
 
     def facts(self) -> dict[str, Any]:
         """Everything as plain values: what `recscale ask --json` prints."""
-        starved = self.starved
+        bottleneck = self.bottleneck
         return {
             "loss": self.loss_name,
             "budget_flop": self.budget_flop,
@@ -89,7 +89,7 @@ class Advice:
             "saturated": self.saturated,
             "tuning_flop": self.tuning_flop,
             "best_run": {"run_id": self.best_run, self.loss_name: self.best_loss},
-            "starved": starved.axis if starved else None,
+            "bottleneck": bottleneck.axis if bottleneck else None,
             "rates": [
                 {
                     "axis": r.axis,
@@ -178,14 +178,14 @@ def advise(study: Study, compute: str, beyond: int = BEYOND) -> Advice:
         swept=tuple(swept(study.spec)),
         best_run=run.run_id,
         best_loss=measured,
-        rates=tuple(law_rates(study, law, largest_option(study))) if law else (),
+        rates=tuple(law_gains(study, law, largest_option(study))) if law else (),
         doublings=reach,
     )
 
 
 def rivals(contenders: Sequence[Contender]) -> list[tuple[str, ScalingLaw]]:
-    """The laws beside the best supported one that the runs determine as well, and that foretell
-    dearer runs no worse than CLOSE times its error, with what they are of."""
+    """The laws beside the best supported one that the runs determine as well, and that predict
+    more expensive runs no worse than CLOSE times its error, with what they are of."""
     first, *rest = contenders
     return [
         (", ".join(c.law.variables), c.law)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from recscale.advice.exchange import LEVEL, law_runs, where
+from recscale.advice.gains import LEVEL, law_runs, where
 from recscale.frame import curves_frame
 from recscale.laws import LawError
 from recscale.laws.intervals import student

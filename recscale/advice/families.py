@@ -17,7 +17,7 @@ import pandas as pd
 
 from recscale.advice.advise import Advice, advise
 from recscale.advice.answer import pick
-from recscale.advice.exchange import difference, law_runs, where
+from recscale.advice.gains import difference, law_runs, where
 from recscale.advice.noise import seed_noise
 from recscale.advice.options import BEYOND, space
 from recscale.advice.runs import budget_of, largest_option
@@ -51,7 +51,7 @@ class Matched:
 
 
 @dataclass(frozen=True)
-class Duel:
+class PairComparison:
     """Two families. What the runs do not determine is None, and `why` says what is missing.
 
     Attributes:
@@ -92,17 +92,17 @@ def training_flop(forward_flop: Any, samples: Any) -> Any:
     return TRAIN_OVER_FORWARD * forward_flop * samples
 
 
-def duels(study: Study, budgets: list[float] | None = None) -> list[Duel]:
+def compare_pairs(study: Study, budgets: list[float] | None = None) -> list[PairComparison]:
     """Every pair of the study's families, at `budgets` or at the smallest and largest that both
     have spent and AHEAD times that."""
     families = sorted(m.family for m in study.spec.models)
     runs = law_runs(study.frame())
-    return [_duel(study, runs, pair, budgets) for pair in itertools.combinations(families, 2)]
+    return [_pair(study, runs, pair, budgets) for pair in itertools.combinations(families, 2)]
 
 
-def _duel(
+def _pair(
     study: Study, runs: pd.DataFrame, names: tuple[str, str], budgets: list[float] | None
-) -> Duel:
+) -> PairComparison:
     loss, form = study.spec.law_loss, study.spec.law.form
     both = where(runs, runs["family"].isin(names))
     matched = _matched(both, names, loss)
@@ -110,7 +110,7 @@ def _duel(
         lacking = set(names) - set(both["family"])
         parts = {p.spec.model.family: p for p in study.parts()}
         why = (f"{name}: {parts[name].no_law()}" for name in sorted(lacking))
-        return Duel(names, matched, None, "; ".join(why))
+        return PairComparison(names, matched, None, "; ".join(why))
     # the forms over two variables; the others do not separate compute per sample from samples
     form = form if form in ("gamma", "kaplan") else "additive"
     try:
@@ -122,10 +122,10 @@ def _duel(
         better = _better(study, names, budgets or asked)
         crossings = laws.crossings(asked[0], asked[-1], training_flop)
     except LawError as error:
-        return Duel(names, matched, None, study.no_law(str(error)))
+        return PairComparison(names, matched, None, study.no_law(str(error)))
     sides = zip(laws.names, (laws.first, laws.second), strict=True)
     bound = tuple(n for n, law in sides if law.status != "converged")
-    return Duel(names, matched, laws, "", exponents, crossings, better, bound)
+    return PairComparison(names, matched, laws, "", exponents, crossings, better, bound)
 
 
 def _better(study: Study, names: tuple[str, str], budgets: list[float]) -> pd.DataFrame | None:
@@ -210,9 +210,9 @@ def _plain(row: dict[Any, Any]) -> dict[str, Any]:
 
 def advise_each(
     study: Study, compute: str, beyond: int = BEYOND
-) -> tuple[dict[str, Advice | str], list[Duel]]:
-    """What each family would do with the same compute (or why it has no answer), and the duels at
-    that budget. `compute` in times is times the largest run of all families.
+) -> tuple[dict[str, Advice | str], list[PairComparison]]:
+    """What each family would do with the same compute (or why it has no answer), and the
+    comparisons at that budget. `compute` in times is times the largest run of all families.
 
     Raises:
         ValueError: `compute` is no positive amount of compute.
@@ -225,4 +225,4 @@ def advise_each(
             found[part.spec.model.family] = advise(part, f"{budget:.12g}", beyond)
         except (LawError, ValueError) as error:
             found[part.spec.model.family] = str(error)
-    return found, duels(study, [budget])
+    return found, compare_pairs(study, [budget])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from recscale.advice.exchange import Measured, law_rates, measured_steps, measured_top
+from recscale.advice.gains import Measured, law_gains, measured_steps, measured_top
 from recscale.advice.options import Option, swept
 from recscale.laws import ScalingLaw
 from recscale.laws.verdicts import run_noise
@@ -24,7 +24,7 @@ def saturated(study: Study, law: ScalingLaw | None, at: Option | None = None) ->
     if law is None or at is None or not law.status.determined:
         return out
     chance = math.sqrt(2) * run_noise(law)[0]
-    for rate in law_rates(study, law, at):
+    for rate in law_gains(study, law, at):
         if -rate.low < chance:
             why = f"by the law a doubling changes {span(rate.change, rate.low, rate.high)}, and "
             out.setdefault(rate.axis, f"{why}two runs differ by {number(chance)} by chance")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recscale.advice.exchange import law_runs, where
+from recscale.advice.gains import law_runs, where
 from recscale.advice.noise import seed_noise
 from recscale.laws import LawError, ScalingLaw, Status, fit
 from recscale.laws.compare import compare

@@ -62,7 +62,7 @@ def doubts(
     """Why no gain is promised; empty where one is. decades: law variable -> how far beyond the
     runs the advised one lies."""
     if law is None or found is None:
-        return (f"there is no law to foretell one: {why.rstrip('.')}",)
+        return (f"there is no law to predict one: {why.rstrip('.')}",)
     out = []
     if law.status is Status.BOUND_HIT:
         out.append(f"the law is at a bound ({why.rstrip('.')})")

@@ -130,11 +130,11 @@ def described(answer: Answer, axes: tuple[str, ...]) -> str:
 
 
 def _rate_lines(advice: Advice) -> list[str]:
-    starved = advice.starved
+    bottleneck = advice.bottleneck
     out = []
-    if starved:
+    if bottleneck:
         out.append(
-            f"Most starved at the largest run: {starved.axis}. What one doubling changes in "
+            f"Bottleneck at the largest run: {bottleneck.axis}. What one doubling changes in "
             f"{advice.loss_name} there, by the law:"
         )
     elif advice.rates:

@@ -78,19 +78,19 @@ def _ask_each(study: Study, compute: str, beyond: int, as_json: bool) -> None:
     from recscale.report.architectures import sentences
 
     try:
-        each, duels = advise_each(study, compute, beyond)
+        each, comparisons = advise_each(study, compute, beyond)
     except (LawError, ValueError) as error:
         refuse(str(error))
     if as_json:
         families = {f: {"why": a} if isinstance(a, str) else a.facts() for f, a in each.items()}
-        facts = {"families": families, "duels": [d.facts() for d in duels]}
+        facts = {"families": families, "comparisons": [d.facts() for d in comparisons]}
         click.echo(json.dumps(facts, indent=1))
         return
     for family, advice in each.items():
         click.echo(f"{family}:")
         text = advice if isinstance(advice, str) else advice.sentences()
         click.echo("".join(f"  {line}\n" for line in text.splitlines()))
-    click.echo("\n".join(sentences(study, duels)))
+    click.echo("\n".join(sentences(study, comparisons)))
 
 
 @click.command()

@@ -27,7 +27,7 @@ from recscale.laws.modes import Sample
 from recscale.laws.origins import Past, weights
 from recscale.laws.posterior import Joint, Posterior
 
-FREEDOM = 3  # the fewest degrees of freedom: below, Student's distribution has no variance
+FEWEST_DF = 3  # degrees of freedom: below, Student's distribution has no variance
 STANDING = 64  # combinations that draws are made from, at most
 LIKELY = 3  # combinations that choose the next run
 MOST = 64  # points that say together which combinations count
@@ -57,9 +57,9 @@ class Belief:
         return max(len(g.law.eta) for g in self.forms)
 
     @property
-    def freedom(self) -> int:
-        """Runs less constants, of Student's distribution."""
-        return max(round(self.sample.counts.sum()) - self.constants, FREEDOM)
+    def df(self) -> int:
+        """Degrees of freedom of Student's distribution: runs less constants."""
+        return max(round(self.sample.counts.sum()) - self.constants, FEWEST_DF)
 
     @property
     def noise(self) -> float:
@@ -99,7 +99,7 @@ class Belief:
         mean = centre + SPREAD * (mean - centre)
         var = SPREAD**2 * var + self._noises(logx) ** 2 + self._apart(logx)
         keep = (share > 1e-3 * share.max(0)).any(1)
-        return quantiles(mean[keep], np.sqrt(var[keep]), share[keep], self.freedom, level)
+        return quantiles(mean[keep], np.sqrt(var[keep]), share[keep], self.df, level)
 
     def draws(self, n: int, seed: int, logx: np.ndarray) -> np.ndarray:
         """Expected log losses (n, m) at m points at once: what one point is off by, its neighbours
@@ -114,7 +114,7 @@ class Belief:
         rows = []
         for k, (mean, cov) in zip(count, moments, strict=True):
             cov = SPREAD**2 * cov + apart
-            rows.append(centre + SPREAD * (mean - centre) + _normal(rng, int(k), cov, self.freedom))
+            rows.append(centre + SPREAD * (mean - centre) + _normal(rng, int(k), cov, self.df))
         return np.concatenate(rows)
 
     def laws(self, n: int, seed: int, logx: np.ndarray) -> np.ndarray:
@@ -177,14 +177,14 @@ class Belief:
         return FLOOR * noise * np.sqrt(away), DRIFT * amplitude[:, None] * self.beyond(logx)
 
 
-def _normal(rng, n: int, cov: np.ndarray, freedom: int) -> np.ndarray:
+def _normal(rng, n: int, cov: np.ndarray, df: int) -> np.ndarray:
     """n draws (n, m) of a multivariate Student's with this scale matrix about 0."""
     values, q = np.linalg.eigh(cov)
     z = rng.standard_normal((n, len(cov))) @ (q * np.sqrt(np.maximum(values, 0.0))).T
-    return z * np.sqrt(freedom / rng.chisquare(freedom, n))[:, None]
+    return z * np.sqrt(df / rng.chisquare(df, n))[:, None]
 
 
-def quantiles(mean, sd, share, freedom: int, level: float) -> tuple[np.ndarray, ...]:
+def quantiles(mean, sd, share, df: int, level: float) -> tuple[np.ndarray, ...]:
     """Median and central interval (m,) of a mixture of Student's in log loss, exponentiated.
 
     mean, sd, share: (h, m).
@@ -193,11 +193,11 @@ def quantiles(mean, sd, share, freedom: int, level: float) -> tuple[np.ndarray, 
 
     share, ends = share / share.sum(0), []
     for tail in (0.5, (1 - level) / 2, (1 + level) / 2):
-        each = mean + sd * stdtrit(freedom, tail)  # the mixture's end lies among its parts'
+        each = mean + sd * stdtrit(df, tail)  # the mixture's end lies among its parts'
         a, b = each.min(0), each.max(0)
         for _ in range(60):
             mid = (a + b) / 2
-            under = (share * stdtr(freedom, (mid - mean) / sd)).sum(0) < tail
+            under = (share * stdtr(df, (mid - mean) / sd)).sum(0) < tail
             a, b = np.where(under, mid, a), np.where(under, b, mid)
         ends.append((a + b) / 2)
     middle, low, high = ends

@@ -1,4 +1,4 @@
-"""The catalogue of forms, and the choice among them by what they foretell."""
+"""The catalogue of forms, and the choice among them by what they predict."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -54,8 +54,8 @@ CATALOGUE = {
     "growth": Kind(ANY, lambda v, c, floor: Growth(v, c), -1),
     "peaked": Kind(ANY, lambda v, c, floor: Peaked(v, c), -1),
 }
-ORIGINS = (0.4, 0.6, 0.8)  # share of the runs, cheapest first, that foretell the rest
-WORTH = 1.05  # a form with more constants must foretell better than this
+ORIGINS = (0.4, 0.6, 0.8)  # share of the runs, cheapest first, that predict the rest
+WORTH = 1.05  # a form with more constants must predict better than this
 EXACT = 1e-7  # log errors below this are rounding
 
 
@@ -99,7 +99,7 @@ class Contender:
     Attributes:
         what: in words, such as `axes apart`.
         law: fitted to all of them.
-        error: its mean rolling-origin error, log loss; NaN where nothing was foretold.
+        error: its mean rolling-origin error, log loss; NaN where nothing was predicted.
     """
 
     what: str
@@ -152,9 +152,9 @@ def contest(entries: Mapping[str, tuple[Points, str]], delta: float) -> list[Con
 def choose(points: Points, delta: float, *, floor: float = 0.0) -> ScalingLaw:
     """The law of the form with the least rolling-origin error; `choice` lists the losers.
 
-    The error of a form is its mean absolute log error on dearer runs when fitted to the cheapest
-    40, 60 and 80 %, averaged over those origins that determine every form in the running. The
-    form with the fewest constants within 5 % of the best is taken.
+    The error of a form is its mean absolute log error on more expensive runs when fitted to the
+    cheapest 40, 60 and 80 %, averaged over those origins that determine every form in the running.
+    The form with the fewest constants within 5 % of the best is taken.
     """
     names = candidates(points)
     errors = {name: _errors(points, name, delta, floor) for name in names}
@@ -208,15 +208,15 @@ def _errors(points: Points, name: str, delta: float, floor: float) -> list[float
     out = []
     for share in ORIGINS:
         cut = int(round(share * points.n))
-        cheap, dear = points.take(order[:cut]), points.take(order[cut:])
-        if not cheap.n or not dear.n:
+        cheap, expensive = points.take(order[:cut]), points.take(order[cut:])
+        if not cheap.n or not expensive.n:
             out.append(np.nan)
             continue
         law = settled(cheap, name, delta, floor=floor)
         if law.status is Status.UNDERDETERMINED:
             out.append(np.nan)
             continue
-        f = law.model.evaluate(law.theta[None], dear.logx)[0][0]
-        error = np.abs(np.log(np.maximum(f, 1e-300) / dear.y))
-        out.append(float(np.average(error, weights=dear.weights)))
+        f = law.model.evaluate(law.theta[None], expensive.logx)[0][0]
+        error = np.abs(np.log(np.maximum(f, 1e-300) / expensive.y))
+        out.append(float(np.average(error, weights=expensive.weights)))
     return out

@@ -54,7 +54,7 @@ def describe(law: ScalingLaw) -> dict[str, Any]:
 
 
 def predictions(law: ScalingLaw, held: pd.DataFrame, level: float) -> dict[str, Any]:
-    """Held-out rows beside what the law foretells of them; none where there is no law."""
+    """Held-out rows beside what the law predicts of them; none where there is no law."""
     if not law.status.determined:
         return {"predictions": [], "prediction_level": level}
     x = held[list(law.variables)].to_numpy(dtype=float, na_value=np.nan)

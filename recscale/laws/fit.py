@@ -41,7 +41,7 @@ def fit(
         objective: "huber" on log residuals, or "squares" (log least squares).
         delta: Huber's threshold in log loss (Hoffmann et al. 2022 use 1e-3).
         weights: column of positive weights, e.g. inverse variances over seeds.
-        cost: column that orders runs from cheap to dear; the product of the variables if None.
+        cost: column that orders runs from cheap to expensive; the product of the variables if None.
         floor: a value no loss can fall below (an irreducible loss known from elsewhere); the
             constant is then sought above it.
         zeros: variables whose value 0 is a level of its own, such as no blocks at all, and no

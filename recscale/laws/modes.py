@@ -11,7 +11,8 @@ from recscale.laws.polish import BELOW_ZERO, residuals
 
 SCATTER, SCATTER_DF = 0.005, 2  # prior guess of the noise of one run, and what it counts for
 OUTLIER = 3.0  # spreads beyond which a run's noise is taken as larger
-SETTLING = (0.0, 0.15, 0.3)  # decades by which runs scatter less for each decade of their size
+# Heteroscedastic noise: decades by which runs scatter less for each decade of their size
+NOISE_SLOPES = (0.0, 0.15, 0.3)
 # log likelihood that it must be worth: at 2 Winkler scores of published tables are 8 % worse for
 # it, at 8 as good as without (tests/benchmarks/suites.py, 2026-11-30)
 SURELY = 8.0
@@ -59,7 +60,7 @@ class Fitted:
         eta: (k,) log theta, with its prior's mean and sd (k,).
         noise: standard deviation of log loss of a run of size `middle`, misfit included.
         extra: (n,) variance of the sample beyond it, of runs far off the law more.
-        settling: decades by which runs scatter less for each decade of size: short runs of small
+        noise_slope: decades by which runs scatter less for each decade of size: short runs of small
             models keep further from any law than large ones do.
         middle: log size (the sum of the log variables) of the median run.
     """
@@ -70,12 +71,12 @@ class Fitted:
     prior_sd: np.ndarray
     noise: float
     extra: np.ndarray
-    settling: float = 0.0
+    noise_slope: float = 0.0
     middle: float = 0.0
 
     def scatter(self, logx: np.ndarray) -> np.ndarray:
         """(m,) by how much runs at log points scatter more than `noise`."""
-        return _scatter(self.settling, logx.sum(1) - self.middle)
+        return _scatter(self.noise_slope, logx.sum(1) - self.middle)
 
     def units(self, sample: Sample) -> np.ndarray:
         """(n,) variance of the rows about what is expected of them, in squares of `noise`."""
@@ -104,7 +105,7 @@ def mode(form: Form, sample: Sample, start: np.ndarray | None = None) -> Fitted:
     mu, sd = form.prior(np.exp(logy))
     k, size = len(mu), x.sum(1)
     middle_size = float(np.median(size))
-    noise, trust, settling, unit = 3 * SCATTER, np.ones(n), 0.0, 1 / sample.counts
+    noise, trust, noise_slope, unit = 3 * SCATTER, np.ones(n), 0.0, 1 / sample.counts
     etas = _starts(form, x, logy, mu, sd) if start is None else start[None]
     etas = _above_zero(form, etas, x, logy)
     for round_ in range(3):
@@ -115,8 +116,8 @@ def mode(form: Form, sample: Sample, start: np.ndarray | None = None) -> Fitted:
         weight = trust * SCATTER**2 / (SCATTER**2 + sample.extra)
         free = max(float(weight.sum()) - k, 0.0)
         if n > 2 * k:
-            settling = _settling(r * np.sqrt(sample.counts), size - middle_size)
-            unit = _scatter(settling, size - middle_size) ** 2 / sample.counts
+            noise_slope = _noise_slope(r * np.sqrt(sample.counts), size - middle_size)
+            unit = _scatter(noise_slope, size - middle_size) ** 2 / sample.counts
         square = SCATTER_DF * SCATTER**2 + (weight * r * r / unit).sum()
         noise = float(np.sqrt(square / (SCATTER_DF + free)))
         middle = 1.4826 * float(np.median(r / np.sqrt(unit))) * np.sqrt(n / max(n - k, 0.25 * n))
@@ -124,22 +125,22 @@ def mode(form: Form, sample: Sample, start: np.ndarray | None = None) -> Fitted:
         limit = OUTLIER * np.sqrt(noise**2 * unit + sample.extra)
         trust = np.minimum(1.0, limit / np.maximum(r, 1e-12)) ** 2
     extra = sample.extra + noise**2 * unit * (1 / trust - 1)
-    return Fitted(form, etas[0], mu, sd, noise, extra, settling, middle_size)
+    return Fitted(form, etas[0], mu, sd, noise, extra, noise_slope, middle_size)
 
 
-def _settling(r: np.ndarray, size: np.ndarray) -> float:
-    """The one of SETTLING under which absolute residuals (n,) at log sizes (n,) about their median
-    are likeliest as draws of a Laplace distribution, which one run far off does not decide; 0
-    unless that is surely more likely."""
-    scatter = np.array([_scatter(s, size) for s in SETTLING])
+def _noise_slope(r: np.ndarray, size: np.ndarray) -> float:
+    """The one of NOISE_SLOPES under which absolute residuals (n,) at log sizes (n,) about their
+    median are likeliest as draws of a Laplace distribution, which one run far off does not decide;
+    0 unless that is surely more likely."""
+    scatter = np.array([_scatter(s, size) for s in NOISE_SLOPES])
     scale = np.maximum((r / scatter).mean(1), 1e-12)
     likely = -len(r) * np.log(scale) - np.log(scatter).sum(1)
     best = int(np.argmax(likely))
-    return SETTLING[best] if likely[best] > likely[0] + SURELY else 0.0
+    return NOISE_SLOPES[best] if likely[best] > likely[0] + SURELY else 0.0
 
 
-def _scatter(settling: float, size: np.ndarray) -> np.ndarray:
-    return np.exp(np.clip(-settling * size, -np.log(FOLDS), np.log(FOLDS)))
+def _scatter(noise_slope: float, size: np.ndarray) -> np.ndarray:
+    return np.exp(np.clip(-noise_slope * size, -np.log(FOLDS), np.log(FOLDS)))
 
 
 def _starts(form: Form, x, logy, mu, sd) -> np.ndarray:

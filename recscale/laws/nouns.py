@@ -65,7 +65,7 @@ class Points:
         y: (n,) losses or metrics, positive.
         weights: (n,) positive, mean 1.
         cluster: (n,) integer codes; rows of one run share a code.
-        rank: (n,) log cost, orders runs from cheap to dear.
+        rank: (n,) log cost, orders runs from cheap to expensive.
         labels: (n,) the index of each row in the caller's frame.
         dropped: rows left out, each {"row": label, "reason": sentence}.
         notes: sentences about the table a reader should know.

@@ -11,7 +11,7 @@ INSIDE = 5  # points within delta, for each constant: of fewer, the valleys are 
 FIRST_STEPS = 3  # before the best of a replicate's starts is chosen
 BLOCK = 128  # replicates at a time: their arrays stay in the processor's cache
 SHARED = 1000  # ends that all replicates try
-SCOUTS = 400  # ends of wide starts beside them
+MULTI_STARTS = 400  # ends of wide starts beside them
 FAR = 0.8  # sd of a scout's start about a replicate's end, in log theta
 AT_BOUND = 0.1  # how often a scout starts at each bound of a constant
 PICKS = 3  # of the lowest ends, each followed down
@@ -46,7 +46,7 @@ def replicates(form: Form, logx, logy, weights, delta: float, minima: np.ndarray
     noisy = (off <= delta).sum() < INSIDE * theta.shape[1]
     data = logx, logy, weights, delta
     if noisy:
-        minima = np.concatenate([minima, _scouts(form, theta, *data, float(np.median(off)))])
+        minima = np.concatenate([minima, _multi_start(form, theta, *data, float(np.median(off)))])
     return _share(form, theta, value, minima, *data, noisy)
 
 
@@ -72,15 +72,15 @@ def _lowest(form, starts, logx, logy, weights, delta, **how) -> tuple[np.ndarray
     return theta.reshape(r, s, k)[best], value.reshape(r, s)[best]
 
 
-def _scouts(form, theta, logx, logy, weights, delta, noise: float) -> np.ndarray:
-    """Minima (SCOUTS, k) from far about the ends found, followed down from above the noise."""
+def _multi_start(form, theta, logx, logy, weights, delta, noise: float) -> np.ndarray:
+    """Minima (MULTI_STARTS, k) from far about the ends found, followed from above the noise."""
     rng = np.random.default_rng(0)
-    who = rng.permutation(np.arange(max(SCOUTS, len(theta))) % len(theta))[:SCOUTS]
-    start = theta[who] * np.exp(FAR * rng.standard_normal((SCOUTS, theta.shape[1])))
+    who = rng.permutation(np.arange(max(MULTI_STARTS, len(theta))) % len(theta))[:MULTI_STARTS]
+    start = theta[who] * np.exp(FAR * rng.standard_normal((MULTI_STARTS, theta.shape[1])))
     where = rng.random(start.shape)
     start = np.where((where < AT_BOUND) & (form.lower > 0), form.lower, start)
     start = np.where((where > 1 - AT_BOUND) & np.isfinite(form.upper), form.upper, start)
-    for rows in _blocks(SCOUTS):
+    for rows in _blocks(MULTI_STARTS):
         data = logx, logy, weights[who[rows]], delta
         near = follow(form, start[rows], *data, 3.0 * noise, tol=1e-3, iterations=15)
         start[rows], _ = polish(form, near, *data, tol=1e-8, iterations=60)

@@ -1,4 +1,4 @@
-"""Exchange rates: how the loss changes from one run to another, and per doubling of a variable."""
+"""Marginal gains: how the loss changes from one run to another, and per doubling of a variable."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def open_fit(
         predict: hold the rows this condition matches out of the fit and predict them.
         level: of the prediction intervals; coefficients have 95 % intervals.
         cost: what a run costs, arithmetic on the variables such as "6 * N * D": orders the runs
-            from cheap to dear and asks for the frontier.
+            from cheap to expensive and asks for the frontier.
 
     Raises:
         LawError: the file, a column or a query cannot be used; says which and what to do.
@@ -170,7 +170,8 @@ def open_fit(
 
 
 def _frontier(law: ScalingLaw, cost: Callable[..., Any] | None, level: float) -> list[dict]:
-    """The best that 1, 10 and 100 times the dearest run's cost buy, where a law may say so."""
+    """The best that 1, 10 and 100 times the most expensive run's cost buy, where a law may say
+    so."""
     if cost is None or law.status is not Status.CONVERGED:
         return []
     largest = float(np.exp(law.points.rank.max()))

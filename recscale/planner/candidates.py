@@ -1,4 +1,4 @@
-"""What a frontier search can run, and the place it must foretell, as arrays made once a sweep."""
+"""What a frontier search can run, and the place it must predict, as arrays made once a sweep."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from recscale.families import AnyModelConfig, ModelConfig
 from recscale.manifest import Manifest
 from recscale.planner.checks import PlanError, check, idle_values, wild_rates
 from recscale.planner.fixed import training
-from recscale.planner.lawful import no_law, outlook, values
+from recscale.planner.lawful import determined, no_law, values
 from recscale.planner.pace import features
 from recscale.run import Cost, RunConfig, TrainConfig
 from recscale.spec import SweepSpec
@@ -150,7 +150,7 @@ def problem(spec: SweepSpec, data: Manifest) -> Problem:
     ranked = sorted(fitting, key=lambda p: (p.cost.train_flop, p.model.model_dump_json()))
     remarks += wild_rates(spec, [p.training(spec, data) for p in ranked])
     rows = [values(p.model, p.training(spec, data), p.cost) for p in ranked]
-    law = outlook(spec, rows)
+    law = determined(spec, rows)
     if law.never:
         raise PlanError(law.never)
     logx, possible = _logs(spec, rows)

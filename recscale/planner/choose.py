@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recscale.laws.belief import Belief
-from recscale.planner.value import POWER, Goal, Outlook, falls, look
+from recscale.planner.value import POWER, Assessment, Goal, assess, variance_reductions
 
 START = 0.15  # of the budget, for the start
 WIDER = (0.4, 1.0)  # of the budget, where so little does not hold the start
@@ -46,7 +46,7 @@ class Choice:
 
     Attributes:
         index: in the pool; None where nothing is worth its cost.
-        fall: share of the variance at the goal that it is expected to remove.
+        reduction: share of the variance at the goal that it is expected to remove.
         waste: decades of compute it lies off the frontier.
         near, of: candidates in the band, and all that the budget held.
         sd: standard deviation at the goal before it, of log loss.
@@ -54,7 +54,7 @@ class Choice:
     """
 
     index: int | None
-    fall: float
+    reduction: float
     waste: float
     near: int
     of: int
@@ -71,7 +71,7 @@ def choose(
     form: str,
     variables: tuple[str, ...],
     seen: Seen,
-    goal: Callable[[Outlook], Goal],
+    goal: Callable[[Assessment], Goal],
     left: float,
     *,
     banded: bool = True,
@@ -79,34 +79,39 @@ def choose(
     worth: float = WORTH,
     discrepancy: bool = True,
 ) -> Choice:
-    """The affordable candidate with the largest expected fall of the variance at the goal per
+    """The affordable candidate with the largest expected reduction of the variance at the goal per
     cost^power, among those in the band.
 
     Args:
         left: share of the budget that is left; what is under way is already taken off.
-        goal: the goal as the outlook sees it.
+        goal: the goal as the assessment sees it.
         worth: less than this share of the variance from all the rest of the budget ends it.
         banded, discrepancy: False for the plain V-optimal design that replays compare with.
     """
     m = len(seen.pool)
     pool = np.concatenate([seen.pool, seen.flying])
     costs = np.concatenate([seen.pool_cost, seen.flying_cost])
-    outlook = look(
+    assessment = assess(
         form, variables, seen.logx, seen.logy, seen.cost, pool, costs, discrepancy=discrepancy
     )
-    asked, near = goal(outlook), outlook.near[:m]
+    asked, near = goal(assessment), assessment.near[:m]
     banded = banded and bool((seen.fits & near).any())
     at = np.flatnonzero(seen.fits & near if banded else seen.fits)
-    fall, sd = falls(
-        outlook.belief, asked, seen.pool[at], outlook.waste[at], seen.flying, outlook.waste[m:]
+    reduction, sd = variance_reductions(
+        assessment.belief,
+        asked,
+        seen.pool[at],
+        assessment.waste[at],
+        seen.flying,
+        assessment.waste[m:],
     )
-    fall, price = fall * seen.chance[at], seen.price[at]
+    reduction, price = reduction * seen.chance[at], seen.price[at]
     of = int(seen.fits.sum())
-    if not len(at) or np.minimum(fall * left / price, 1.0).max() < worth:
-        return Choice(None, 0.0, 0.0, len(at), of, sd, outlook.belief)
-    best = int(np.argmax(fall / price**power))
-    waste = float(outlook.waste[at[best]])
-    return Choice(int(at[best]), float(fall[best]), waste, len(at), of, sd, outlook.belief)
+    if not len(at) or np.minimum(reduction * left / price, 1.0).max() < worth:
+        return Choice(None, 0.0, 0.0, len(at), of, sd, assessment.belief)
+    best = int(np.argmax(reduction / price**power))
+    waste = float(assessment.waste[at[best]])
+    return Choice(int(at[best]), float(reduction[best]), waste, len(at), of, sd, assessment.belief)
 
 
 def chances(

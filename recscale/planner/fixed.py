@@ -17,7 +17,7 @@ from recscale.cost import estimate, portion
 from recscale.families import ModelConfig, Rates
 from recscale.manifest import Manifest
 from recscale.planner.checks import PlanError, check, check_memory, idle_values, wild_rates
-from recscale.planner.lawful import no_law, outlook, rows_of
+from recscale.planner.lawful import determined, no_law, rows_of
 from recscale.run import Cost, Place, RunConfig, RunRecord, TrainConfig
 from recscale.schemes import BASE, scheme_points
 from recscale.spec import BudgetSpec, LearningRate, SweepSpec, middle
@@ -100,7 +100,7 @@ def remarks(spec: SweepSpec, data: Manifest, planned: Sequence[Planned]) -> list
         )
         out += idle_values(points)
         runs = [p for p in planned if p.config.model.family == family]
-        law_of = outlook(part, rows_of(runs))
+        law_of = determined(part, rows_of(runs))
         why = law_of.never or law_of.not_yet
         if why and (stated or law.hold_out_largest is not None):
             raise PlanError(why)

@@ -13,7 +13,7 @@ from recscale.planner.fixed import Launch, Planned
 from recscale.planner.goals import at_target, goal_of, optima
 from recscale.planner.search import FEWEST, decide_search
 from recscale.planner.state import LEAST, Progress, SearchState, waits_on
-from recscale.planner.value import POWER, falls, look
+from recscale.planner.value import POWER, assess, variance_reductions
 from recscale.run import RunRecord
 from recscale.spend import Spend
 
@@ -50,13 +50,13 @@ def forecast(problem: Problem, progress: Progress) -> Forecast:
         state = SearchState(problem, progress)
     spec, target = problem.spec, problem.target
     pool = np.flatnonzero(state.open)
-    outlook = look(
+    assessment = assess(
         spec.law.form, spec.law_variables, state.logx, np.log(state.loss), state.cost,
         problem.logx, problem.rank,
     )  # fmt: skip
-    at = optima(outlook.belief, target)
-    goal = goal_of(spec.search.goal, target, outlook.belief, at)
-    half = at_target(spec.search.goal, spec.law_variables, outlook.belief, target, at).half
+    at = optima(assessment.belief, target)
+    goal = goal_of(spec.search.goal, target, assessment.belief, at)
+    half = at_target(spec.search.goal, spec.law_variables, assessment.belief, target, at).half
     price, left = np.maximum(state.price, LEAST), state.left
     flying: list[int] = list(state.flying)
     sd = first_sd = None
@@ -64,15 +64,15 @@ def forecast(problem: Problem, progress: Progress) -> Forecast:
     seeds = {int(i): spec.train.seeds - int(state.seed[i]) for i in pool}
     while True:
         held = np.array([i for i in pool if seeds[int(i)] > 0 and price[i] <= left], int)
-        near = held[outlook.near[held]] if outlook.near[held].any() else held
-        fall, sd = falls(
-            outlook.belief, goal, problem.logx[near], outlook.waste[near],
-            problem.logx[flying], outlook.waste[flying],
+        near = held[assessment.near[held]] if assessment.near[held].any() else held
+        reduction, sd = variance_reductions(
+            assessment.belief, goal, problem.logx[near], assessment.waste[near],
+            problem.logx[flying], assessment.waste[flying],
         )  # fmt: skip
         first_sd = first_sd or sd
-        if picked == MOST or not len(near) or (fall * left / price[near]).max() < WORTH:
+        if picked == MOST or not len(near) or (reduction * left / price[near]).max() < WORTH:
             break
-        best = int(near[int(np.argmax(fall / price[near] ** POWER))])
+        best = int(near[int(np.argmax(reduction / price[near] ** POWER))])
         flying.append(best)
         seeds[best] -= 1
         left -= float(price[best])

@@ -71,7 +71,7 @@ def _measured(name: str, spec: SweepSpec) -> bool:
 
 
 @dataclass(frozen=True)
-class Outlook:
+class Determined:
     """What a law can be of a sweep's runs, each `key: what and why`.
 
     Attributes:
@@ -85,13 +85,13 @@ class Outlook:
     said: tuple[str, ...] = ()
 
 
-def outlook(spec: SweepSpec, rows: Sequence[dict[str, float]]) -> Outlook:
+def determined(spec: SweepSpec, rows: Sequence[dict[str, float]]) -> Determined:
     """Of the runs of one family. rows: `values` of each, of one learning-rate factor."""
     frame = pd.DataFrame(list(rows))
     size, held = spec.law_variables[0], spec.law.hold_out_largest
     strange = [v for v in spec.law_variables if v not in frame]
     if strange:
-        return Outlook(
+        return Determined(
             f"{KEY}: {shortened(strange[0])} is not known before a run, or no number; these runs "
             f"vary {_moving(frame)}"
         )
@@ -99,7 +99,7 @@ def outlook(spec: SweepSpec, rows: Sequence[dict[str, float]]) -> Outlook:
     frame["run"] = np.arange(len(frame))
     whole = _of(spec, frame)
     if (whole.never or whole.not_yet) and held is None and _apart(spec, frame):
-        return Outlook(said=whole.said)
+        return Determined(said=whole.said)
     if whole.never or whole.not_yet or held is None:
         return whole
     sizes = np.unique(frame[size])
@@ -132,26 +132,26 @@ def _apart(spec: SweepSpec, frame: pd.DataFrame) -> bool:
         return False
 
 
-def _of(spec: SweepSpec, frame: pd.DataFrame) -> Outlook:
+def _of(spec: SweepSpec, frame: pd.DataFrame) -> Determined:
     variables = spec.law_variables
     try:
         points = check(frame, variables, LOSS, cost="train_flop")
     except LawError as error:
-        return Outlook(f"{KEY}: {error}")
+        return Determined(f"{KEY}: {error}")
     reasons = Counter(d["reason"].partition(":")[0] for d in points.dropped)
     of = len(frame)
     said = tuple(f"{KEY}: {n} of {of} runs stay outside the law: {r}" for r, n in reasons.items())
     forms = [build(name, points) for name in _forms(spec)]
     for i in set.intersection(*({*form.single} for form in forms)):
         if (n := len(np.unique(np.round(points.logx[:, i], 9)))) < 3:
-            return Outlook(
+            return Determined(
                 f"{KEY}: {variables[i]} has {n} value{'s' * (n > 1)} in this sweep and an exponent "
                 f"needs 3: give the axes that move {variables[i]} more values, or leave it out of "
                 "the law",
                 said=said,
             )
     why = [undetermined(points, form) for form in forms]
-    return Outlook(not_yet="" if None in why else f"{KEY}: {why[0]}", said=said)
+    return Determined(not_yet="" if None in why else f"{KEY}: {why[0]}", said=said)
 
 
 def _forms(spec: SweepSpec) -> list[str]:

@@ -18,7 +18,7 @@ from recscale.laws.points import check, needed
 from recscale.laws.reading import load
 from recscale.laws.table import select
 from recscale.planner.choose import START, WIDER, Seen, choose, start_size
-from recscale.planner.value import Goal, Outlook, spread
+from recscale.planner.value import Assessment, Goal, spread
 from recscale.words import listed, shown
 
 LEAST = 1 / 2000  # of the budget: so that nearly free rows are bought for what they tell
@@ -27,7 +27,7 @@ RANDOM_DRAWS = 9
 
 @dataclass(frozen=True)
 class Market:
-    """The rows that can be bought and those to be foretold, as arrays."""
+    """The rows that can be bought and those to be predicted, as arrays."""
 
     form: str
     variables: tuple[str, ...]
@@ -38,7 +38,7 @@ class Market:
     target_logy: np.ndarray
 
     def error(self, rows: Sequence[int]) -> tuple[float, float]:
-        """Mean absolute relative error and R2 at the target, foretold from these rows alone."""
+        """Mean absolute relative error and R2 at the target, predicted from these rows alone."""
         at = np.asarray(rows, int)
         order = np.argsort(self.cost[at], kind="stable")
         sample = Sample(self.logx[at], self.logy[at], np.zeros(len(at)), order)
@@ -58,14 +58,14 @@ def replay(
     form: str = "additive",
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Buys rows of a table one by one as the search would, and says how well they foretell others.
+    """Buys rows of a table one by one as the search would, and says how well they predict others.
 
     Args:
         table: a file (.csv, .tsv, .parquet) or a frame, one row a finished run.
         variables: 1 to 4 columns of the law, positive.
         cost: what a row costs, an expression over columns such as "6*N*D" or a function of the
             frame; positive.
-        loss: the column to be foretold.
+        loss: the column to be predicted.
         budget: share of what all buyable rows cost together.
         target: a query for the rows that cannot be bought and are to be predicted.
         where: keep only rows that match.
@@ -171,14 +171,14 @@ def buy(
         assert choice.index is not None  # a row is affordable, and none is too little
         bought.append(int(rest[choice.index]))
         steps.append(
-            f"expected to cut the variance at the target by {100 * choice.fall:.2g} % for "
+            f"expected to cut the variance at the target by {100 * choice.reduction:.2g} % for "
             f"{100 * cost[bought[-1]] / total:.2g} % of the budget; wastes {choice.waste:.2f} "
             f"decades, {choice.near} of {choice.of} affordable rows in the band"
         )
 
 
 def baselines(market: Market, total: float, seed: int) -> dict[str, dict[str, float]]:
-    """What other ways of spending the same budget give, foretold by the same model."""
+    """What other ways of spending the same budget give, predicted by the same model."""
     cost, rng = market.cost, np.random.default_rng(seed)
     cheapest = _until(np.argsort(cost, kind="stable"), cost, total)
     draws = [_until(rng.permutation(len(cost)), cost, total) for _ in range(RANDOM_DRAWS)]
@@ -228,7 +228,7 @@ def _until(order: np.ndarray, cost: np.ndarray, total: float) -> list[int]:
     return out
 
 
-def _same(target: np.ndarray) -> Callable[[Outlook], Goal]:
+def _same(target: np.ndarray) -> Callable[[Assessment], Goal]:
     return lambda _: Goal.losses(target)
 
 
@@ -287,5 +287,6 @@ def _reaches_beyond(points, costs, wanted, target_costs, target: str) -> None:
     if inside.all() and target_costs.max() <= costs.max():
         raise LawError(
             f"--target {shown(target)} lies inside the data: its rows cost no more than what "
-            "can be bought and lie between it on every variable; ask for dearer or larger runs"
+            "can be bought and lie between it on every variable; ask for more expensive "
+            "or larger runs"
         )

@@ -18,7 +18,7 @@ from recscale.planner.choose import START, WIDER, Choice, start_size
 from recscale.planner.fixed import Decision, Launch, PlanError, Planned, Stop, Wait
 from recscale.planner.goals import AtTarget, at_target, goal_of, optima
 from recscale.planner.state import Progress, SearchState, limits
-from recscale.planner.value import Goal, Outlook, spread
+from recscale.planner.value import Assessment, Goal, spread
 from recscale.spec import BudgetSpec
 from recscale.spend import Spend
 from recscale.words import number, quantity
@@ -118,9 +118,9 @@ def _adaptive(state: SearchState) -> Decision:
     goal, target = search.goal, problem.target
     found: list[tuple[int, np.ndarray]] = []
 
-    def asked(outlook: Outlook) -> Goal:
-        found.append(optima(outlook.belief, target))
-        return goal_of(goal, target, outlook.belief, found[0])
+    def asked(assessment: Assessment) -> Goal:
+        found.append(optima(assessment.belief, target))
+        return goal_of(goal, target, assessment.belief, found[0])
 
     choice = state.choose(asked)
     now = at_target(goal, problem.spec.law_variables, choice.belief, target, found[0])
@@ -152,11 +152,11 @@ def _adaptive(state: SearchState) -> Decision:
             facts=facts,
         )
     at = int(np.flatnonzero(state.open)[choice.index])
-    fall = 100 * choice.fall
+    cut = 100 * choice.reduction
     again = "another seed" if state.seed[at] else "new"
     reason = (
         f"{again}: expected to cut the variance of {_named(goal)} at {target.words} by "
-        f"{fall:.2g} % for {100 * state.price[at]:.2g} % of the budget, the most for its cost of "
+        f"{cut:.2g} % for {100 * state.price[at]:.2g} % of the budget, the most for its cost of "
         f"{choice.near} candidates near the frontier ({choice.of} affordable); it wastes "
         f"{choice.waste:.2f} decades"
     )
@@ -183,7 +183,7 @@ def _facts(state: SearchState, choice: Choice, now: AtTarget) -> dict[str, Any]:
         "expected": {"mean": now.loss, "low": now.low, "high": now.high, "level": 0.9},
         "half": now.half,
         "optimum": {k: list(v) for k, v in now.optimum.items()},
-        "fall": choice.fall,
+        "reduction": choice.reduction,
         "waste": choice.waste,
         "near": choice.near,
         "affordable": choice.of,

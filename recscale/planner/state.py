@@ -15,7 +15,7 @@ from recscale.planner.candidates import Problem, in_unit, values
 from recscale.planner.choose import Choice, Seen, chances, choose
 from recscale.planner.fixed import Planned
 from recscale.planner.pace import Throughput, features
-from recscale.planner.value import Goal, Outlook
+from recscale.planner.value import Assessment, Goal
 from recscale.run import Cost, RunRecord
 from recscale.spec import BudgetSpec
 from recscale.spend import Flight, Resting, Spend, Start, spent, to_train
@@ -196,7 +196,7 @@ class SearchState:
             out.append(Planned(config, cost, reason))
         return out
 
-    def choose(self, goal: Callable[[Outlook], Goal]) -> Choice:
+    def choose(self, goal: Callable[[Assessment], Goal]) -> Choice:
         """The candidate that tells most about the goal for its cost."""
         problem, at = self.problem, np.flatnonzero(self.open)
         fly = self.flying

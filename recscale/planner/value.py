@@ -1,4 +1,4 @@
-"""Which run is worth its cost: the expected fall of the variance at the target, per cost^power.
+"""Which run is worth its cost: the expected variance reduction at the target, per cost^power.
 
 Candidates lie in a band round the frontier. How far a run lies off it is counted in decades of
 compute that it wastes: log10 of its cost over that of the cheapest run expected to do as well.
@@ -44,7 +44,7 @@ class Goal:
 
 
 @dataclass(frozen=True)
-class Outlook:
+class Assessment:
     """What is believed of everything that was run or could be.
 
     Attributes:
@@ -58,7 +58,7 @@ class Outlook:
     near: np.ndarray
 
 
-def look(
+def assess(
     form: str,
     variables: tuple[str, ...],
     logx: np.ndarray,
@@ -68,8 +68,8 @@ def look(
     pool_cost: np.ndarray,
     *,
     discrepancy: bool = True,
-) -> Outlook:
-    """The outlook after runs at logx (n, p) with log losses (n,) and costs (n,), over a pool of
+) -> Assessment:
+    """The assessment after runs at logx (n, p) with log losses (n,) and costs (n,), over a pool of
     candidates (m, p) with costs (m,)."""
     n, order = len(logy), np.argsort(cost, kind="stable")
     every, costs = np.concatenate([logx, pool]), np.concatenate([cost, pool_cost])
@@ -82,7 +82,7 @@ def look(
     waste = wasted(belief.formula(every)[None], costs)[0][n:]
     draws = wasted(belief.laws(DRAWS, 0, every), costs)[:, n:]
     near = ((draws <= BAND).mean(0) >= PLAUSIBLE) | (waste <= BAND)
-    return Outlook(belief, waste, near)
+    return Assessment(belief, waste, near)
 
 
 def wasted(losses: np.ndarray, cost: np.ndarray) -> np.ndarray:
@@ -98,7 +98,7 @@ def wasted(losses: np.ndarray, cost: np.ndarray) -> np.ndarray:
     return out
 
 
-def falls(
+def variance_reductions(
     belief: Belief,
     goal: Goal,
     pool: np.ndarray,

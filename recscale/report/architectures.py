@@ -8,8 +8,8 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from recscale.advice.exchange import LEVEL, law_runs, where
-from recscale.advice.families import AHEAD, Duel, training_flop
+from recscale.advice.families import AHEAD, PairComparison, training_flop
+from recscale.advice.gains import LEVEL, law_runs, where
 from recscale.advice.noise import seed_noise
 from recscale.advice.options import BEYOND
 from recscale.frame import settings
@@ -28,23 +28,23 @@ NAMES = {"forward_flop": "FLOPs per sample", "samples": "samples"}
 SURE = 0.9  # a probability above this, or below its complement, is called a difference
 
 
-def laws_of(found: list[Duel]) -> dict[str, tuple[ScalingLaw, Comparison]]:
+def laws_of(found: list[PairComparison]) -> dict[str, tuple[ScalingLaw, Comparison]]:
     """Family -> its law over the common footing, where the runs determine one, and a comparison
     that it takes part in."""
     out: dict[str, tuple[ScalingLaw, Comparison]] = {}
-    for duel in found:
-        if duel.laws:
-            for name, law in zip(duel.names, (duel.laws.first, duel.laws.second), strict=True):
-                out[name] = law, duel.laws
+    for pair in found:
+        if pair.laws:
+            for name, law in zip(pair.names, (pair.laws.first, pair.laws.second), strict=True):
+                out[name] = law, pair.laws
     return out
 
 
-def sentences(study: Study, found: list[Duel]) -> list[str]:
+def sentences(study: Study, found: list[PairComparison]) -> list[str]:
     """The comparison in words, a pair after the other, and what limits it."""
     if not found or all(d.matched is None and d.laws is None for d in found):
         return ["No two families have runs to compare yet."]
     loss = study.spec.law_loss
-    out = [s for duel in found for s in _duel_sentences(duel, loss)]
+    out = [s for pair in found for s in _pair_sentences(pair, loss)]
     bound = sorted({n for d in found for n in d.at_bound})
     if bound:
         out.append(
@@ -57,11 +57,11 @@ def sentences(study: Study, found: list[Duel]) -> list[str]:
     return out
 
 
-def _duel_sentences(duel: Duel, loss: str) -> list[str]:
-    a, b = duel.names
+def _pair_sentences(pair: PairComparison, loss: str) -> list[str]:
+    a, b = pair.names
     out = []
-    if duel.matched:
-        m = duel.matched
+    if pair.matched:
+        m = pair.matched
         which = f"at equal FLOPs per sample and equal data ({m.settings} pairs)"
         change = span(m.change, m.low, m.high)
         if not np.isfinite(m.low):
@@ -74,10 +74,10 @@ def _duel_sentences(duel: Duel, loss: str) -> list[str]:
                 f"{better} is better than {worse} {which}: {b} minus {a} is {change} in {loss} "
                 "(90 %)."
             )
-    if duel.exponents is None:
-        return [*out, f"The laws of {a} and {b} cannot be compared: {duel.why}."]
+    if pair.exponents is None:
+        return [*out, f"The laws of {a} and {b} cannot be compared: {pair.why}."]
     told = []
-    for r in duel.exponents.to_dict("records"):
+    for r in pair.exponents.to_dict("records"):
         variable = r["variable"]
         if r["role"] == Role.EXPONENT and variable in FOOTING:
             verdict = "different" if r["different"] else "no significant difference"
@@ -85,25 +85,25 @@ def _duel_sentences(duel: Duel, loss: str) -> list[str]:
             told.append(f"{NAMES[variable]} {gap}, {verdict}")
     if told:
         out.append(f"Exponents, {a} minus {b} (95 %): {'; '.join(told)}.")
-    return [*out, _budget_sentence(duel)]
+    return [*out, _budget_sentence(pair)]
 
 
-def _budget_sentence(duel: Duel) -> str:
-    a, b = duel.names
-    if duel.better is None or duel.crossings is None:
+def _budget_sentence(pair: PairComparison) -> str:
+    a, b = pair.names
+    if pair.better is None or pair.crossings is None:
         return (
             f"Which of {a} and {b} is better at a budget is not known: one has no law of its own."
         )
     parts = []
-    for r in duel.better.to_dict("records"):
+    for r in pair.better.to_dict("records"):
         p = float(r["probability"])
         likelier, sure = (a, p) if p >= 0.5 else (b, 1 - p)
         word = "better" if sure >= SURE else "likelier better"
         parts.append(f"at {quantity(r['budget'])} FLOP {likelier} is {word} (probability "
                      f"{sure:.2f})")  # fmt: skip
     crossing = ""
-    if len(duel.crossings):
-        at = ", ".join(quantity(x) for x in duel.crossings["budget"])
+    if len(pair.crossings):
+        at = ", ".join(quantity(x) for x in pair.crossings["budget"])
         crossing = f" The two laws cross at {at} FLOP."
     text = "; ".join(parts)
     return (
@@ -112,22 +112,22 @@ def _budget_sentence(duel: Duel) -> str:
     )
 
 
-def duel_rows(found: list[Duel]) -> list[list[Cell]]:
+def pair_rows(found: list[PairComparison]) -> list[list[Cell]]:
     """The table of pairs: names, measured, exponents, constant, crossings, budgets."""
-    return [_duel_row(d) for d in found]
+    return [_pair_row(d) for d in found]
 
 
-def _duel_row(duel: Duel) -> list[Cell]:
-    a, b = duel.names
-    m = duel.matched
+def _pair_row(pair: PairComparison) -> list[Cell]:
+    a, b = pair.names
+    m = pair.matched
     measured: Cell = ("", "", "no two architectures of equal FLOPs")
     if m:
         measured = (*ends(m.change, m.low, m.high), m.why or f"{b} minus {a}, {m.settings} pairs")
-    row: list[Cell] = [(f"{a} and {b}", "", duel.why), measured]
-    if duel.exponents is None or duel.better is None or duel.crossings is None:
+    row: list[Cell] = [(f"{a} and {b}", "", pair.why), measured]
+    if pair.exponents is None or pair.better is None or pair.crossings is None:
         return [*row, *[("", "", "no law")] * 5]
-    exponents = where(duel.exponents, duel.exponents["role"] == Role.EXPONENT)
-    limits = where(duel.exponents, duel.exponents["role"] == Role.LIMIT)
+    exponents = where(pair.exponents, pair.exponents["role"] == Role.EXPONENT)
+    limits = where(pair.exponents, pair.exponents["role"] == Role.LIMIT)
     for rows in (*(where(exponents, exponents["variable"] == v) for v in FOOTING), limits):
         if rows.empty:
             row.append(("", "", "not in this form"))
@@ -137,13 +137,13 @@ def _duel_row(duel: Duel) -> list[Cell]:
         row.append((*ends(r["difference"], r["low"], r["high"]), f"{a} minus {b}; {verdict}"))
     crossings = [
         f"{quantity(c['budget'])} FLOP: {c['better_after']} beyond"
-        for c in duel.crossings.to_dict("records")
+        for c in pair.crossings.to_dict("records")
     ]
     row.append(("; ".join(crossings), "", "" if crossings else "nowhere up to "
                 f"{AHEAD:g} times the largest"))  # fmt: skip
     better = [
         f"{quantity(r['budget'])}: {r['better']} {max(r['probability'], 1 - r['probability']):.2f}"
-        for r in duel.better.to_dict("records")
+        for r in pair.better.to_dict("records")
     ]
     return [*row, ("", "; ".join(better), "FLOP: family and probability")]
 
@@ -170,7 +170,7 @@ def law_rows(study: Study) -> list[tuple[str, str, list[str]]]:
     return rows
 
 
-def plots(study: Study, frame: pd.DataFrame, found: list[Duel]) -> dict[str, Figure]:
+def plots(study: Study, frame: pd.DataFrame, found: list[PairComparison]) -> dict[str, Figure]:
     """Loss against compute with each family's frontier, and against FLOPs per sample."""
     loss = study.spec.law_loss
     runs = law_runs(frame)

@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 import numpy as np
 import pandas as pd
 
-from recscale.advice.exchange import (
+from recscale.advice.gains import (
     Measured,
     law_runs,
     measured_steps,

@@ -23,7 +23,7 @@ PRECISION = {
 
 
 def checklist(f: Findings, held_out: str) -> list[tuple[str, Rows]]:
-    """Sections of (question, answer); `held_out` is `sentences.foretold`'s."""
+    """Sections of (question, answer); `held_out` is `sentences.predicted`'s."""
     return [
         ("The law", _law(f, held_out)),
         ("How things are counted", _counts()),
@@ -55,7 +55,7 @@ def _law(f: Findings, held_out: str) -> Rows:
     if law.choice is not None and len(law.choice) > 1:
         told = law.choice.to_dict("records")
         beside = (f"{c['form']}: {_error(c['rolling_error'])} ({c['status']})" for c in told)
-        rows.append(("laws compared by their error on dearer runs", "; ".join(beside)))
+        rows.append(("laws compared by their error on more expensive runs", "; ".join(beside)))
     without = law.without_worst
     if without:
         told = [c.name for c in law.model.constants if c.role is not Role.SCALE]
@@ -69,7 +69,7 @@ def _law(f: Findings, held_out: str) -> Rows:
 
 
 def _error(share: float) -> str:
-    return f"{100 * share:.2g} %" if share == share else "none foretold"
+    return f"{100 * share:.2g} %" if share == share else "none predicted"
 
 
 def _counts() -> Rows:

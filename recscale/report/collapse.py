@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from recscale.advice.exchange import law_runs, where
+from recscale.advice.gains import law_runs, where
 from recscale.frame import tables_frame
 from recscale.report import plot
 from recscale.report.plot import Figure

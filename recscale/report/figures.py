@@ -13,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from recscale.advice.exchange import LEVEL, law_runs, where
+from recscale.advice.gains import LEVEL, law_runs, where
 from recscale.advice.options import Option
 from recscale.laws import ScalingLaw
 from recscale.report import plot

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from recscale.advice.advise import Advice
-from recscale.advice.exchange import LEVEL, Rate, law_change, law_rates, law_runs
+from recscale.advice.gains import LEVEL, MarginalGain, law_change, law_gains, law_runs
 from recscale.advice.headlines import asked, tried
 from recscale.advice.options import base_option, space, weigh
 from recscale.advice.runs import largest_option
@@ -29,7 +29,7 @@ class Findings:
     Attributes:
         law: the sweep's law where it is established; None with `law_words` where it is not.
         fitted: the law as fitted, also at a bound; None where there are no coefficients.
-        at_base, at_largest: the law's exchange rates by axis; empty without a law.
+        at_base, at_largest: the law's marginal gains by axis; empty without a law.
         best_mix: the law's gain from doubling the largest run's FLOPs with the best mix.
         frontier: the law's best at each budget, or None.
         advice: what `recscale ask` says, or why it says nothing.
@@ -41,8 +41,8 @@ class Findings:
     fitted: ScalingLaw | None
     law_words: str
     views: tuple[AxisView, ...]
-    at_base: dict[str, Rate]
-    at_largest: dict[str, Rate]
+    at_base: dict[str, MarginalGain]
+    at_largest: dict[str, MarginalGain]
     best_mix: tuple[float, float, float] | None
     frontier: pd.DataFrame | None
     advice: Advice | str
@@ -70,12 +70,12 @@ def find(study: Study) -> Findings:
     frame = study.frame()
     fitted, words = _law(study)
     law = fitted if fitted is not None and fitted.status == Status.CONVERGED else None
-    at_base: dict[str, Rate] = {}
-    at_largest: dict[str, Rate] = {}
+    at_base: dict[str, MarginalGain] = {}
+    at_largest: dict[str, MarginalGain] = {}
     mix = frontier = None
     if law is not None:
-        at_base = {r.axis: r for r in law_rates(study, law, base_option(study))}
-        at_largest = {r.axis: r for r in law_rates(study, law, largest_option(study))}
+        at_base = {r.axis: r for r in law_gains(study, law, base_option(study))}
+        at_largest = {r.axis: r for r in law_gains(study, law, largest_option(study))}
         frontier, mix = _frontier(study, law, frame)
     views = tuple(axis_views(study, frame))
     return Findings(

@@ -34,13 +34,14 @@ def _coefficients(facts: dict[str, Any]) -> list[str]:
 def _choice(tried: list[dict[str, Any]]) -> list[str]:
     if not tried:
         return []
-    rows = [("form", "constants", "error on dearer runs", "status")]
+    rows = [("form", "constants", "error on more expensive runs", "status")]
     for t in tried:
         error = t["rolling_error"]
         shown = "unknown" if error is None else f"{100 * error:.3g} %"
         mark = ", chosen" if t["chosen"] else ""
         rows.append((t["form"], str(t["constants"]), shown, t["status"] + mark))
-    return ["Forms compared: each fitted to the cheaper runs foretells the dearer.", *_table(rows)]
+    said = "Forms compared: each fitted to the cheaper runs predicts the more expensive."
+    return [said, *_table(rows)]
 
 
 def _predictions(facts: dict[str, Any]) -> list[str]:

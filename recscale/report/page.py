@@ -14,16 +14,16 @@ import pyarrow.fs as pafs
 from markupsafe import Markup
 
 from recscale.advice.agreement import beside
-from recscale.advice.families import duels
-from recscale.advice.foretell import foretell
+from recscale.advice.families import compare_pairs
 from recscale.advice.headlines import headlines
+from recscale.advice.hold_out import hold_out
 from recscale.advice.options import swept
 from recscale.frame import curves_frame, tables_frame
 from recscale.report import collapse, figures, schemes, tables
 from recscale.report.checklist import checklist
 from recscale.report.findings import Findings, find
 from recscale.report.search import search_view
-from recscale.report.sentences import answer, foretold, noise_sentence
+from recscale.report.sentences import answer, noise_sentence, predicted
 from recscale.report.spreadsheet import csv_of
 from recscale.storage import filesystem, guarded, write
 from recscale.study import Study
@@ -108,7 +108,7 @@ def _words(study: Study) -> dict[str, Any]:
     plots, curve_words = _plots(f)
     search = search_view(study)
     plots |= search.plots if search else {}
-    held_out = foretold(f)
+    held_out = predicted(f)
     ranked = schemes.section(study)
     plots |= ranked["plots"] if ranked else {}
     collapsed = collapse.section(study)
@@ -122,13 +122,13 @@ def _words(study: Study) -> dict[str, Any]:
         views=f.views,
         schemes=ranked,
         collapse=collapsed,
-        exchange=tables.exchange_rows(f),
+        gains=tables.gain_rows(f),
         places=tables.places(f),
         constants=tables.constants(f),
-        foretold=held_out,
+        predicted=held_out,
         beside=tables.beside_rows(beside(study)),
         law_size=study.spec.law_variables[0],
-        largest=tables.largest(foretell(study)),
+        largest=tables.largest(hold_out(study)),
         noise=noise_sentence(f),
         law=f.law,
         law_words=f.law_words,
@@ -146,13 +146,13 @@ def _compared(study: Study) -> dict[str, Any]:
     """What the page that compares families says and draws."""
     from recscale.report import architectures
 
-    frame, found = study.frame(), duels(study)
+    frame, found = study.frame(), compare_pairs(study)
     columns = tables.run_columns(frame, ["family", "data_fraction", "forward_flop"])
     return dict(
         plots=architectures.plots(study, frame, found),
         loss=study.spec.law_loss,
         answer=[*headlines(study), *architectures.sentences(study, found)],
-        duels=architectures.duel_rows(found),
+        comparisons=architectures.pair_rows(found),
         laws=architectures.law_rows(study),
         families=[(family(p), own_page(p)) for p in study.parts()],
         columns=columns,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from recscale.advice.exchange import LEVEL
+from recscale.advice.gains import LEVEL
 from recscale.advice.schemes import Gain, Ranking, rankings, resources, scheme_runs
 from recscale.report import plot
 from recscale.report.plot import Figure

@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 
-from recscale.advice.exchange import LEVEL, law_runs
+from recscale.advice.gains import LEVEL, law_runs
 from recscale.advice.headlines import sentence
 from recscale.advice.noise import seed_noise
 from recscale.advice.unknown import beyond_told
@@ -18,7 +18,7 @@ from recscale.report.findings import Findings
 from recscale.study import Study
 from recscale.words import more, number, quantity, span
 
-HELD_IN = 0.8  # share of the runs, cheapest first, that must foretell the rest
+HELD_IN = 0.8  # share of the runs, cheapest first, that must predict the rest
 
 
 def equation(law: ScalingLaw) -> str:
@@ -28,13 +28,13 @@ def equation(law: ScalingLaw) -> str:
     return f"{law.points.loss} = {filled}"
 
 
-def foretold(f: Findings) -> str:
-    """How well the cheapest four fifths of the runs foretell the dearest fifth: the hold-out that
-    every claim about larger runs rests on."""
+def predicted(f: Findings) -> str:
+    """How well the cheapest four fifths of the runs predict the most expensive fifth: the hold-out
+    that every claim about larger runs rests on."""
     runs = law_runs(f.frame).sort_values(["train_flop", "run_id"])
     cut, spec = int(HELD_IN * len(runs)), f.study.spec
-    cheap, dear = runs.iloc[:cut], runs.iloc[cut:]
-    if f.law is None or not len(dear):
+    cheap, expensive = runs.iloc[:cut], runs.iloc[cut:]
+    if f.law is None or not len(expensive):
         return "No law, so nothing to hold out."
     known = list(f.law.variables)
     zeros = spec.axis_variables
@@ -44,13 +44,14 @@ def foretold(f: Findings) -> str:
             f"Held out: the cheapest {cut} of {len(runs)} runs do not determine the law by "
             f"themselves ({law.reason.rstrip('.')}), so its reach is not tested."
         )
-    p, y = law.predict(dear, LEVEL), dear[spec.law_loss].to_numpy(float)
+    p, y = law.predict(expensive, LEVEL), expensive[spec.law_loss].to_numpy(float)
     mean, low, high = (p[c].to_numpy(float) for c in ("mean", "low", "high"))
     inside = int(((low <= y) & (y <= high)).sum())
     return (
-        f"Held out: fitted to the cheapest {cut} of {len(runs)} runs, the law foretells the "
-        f"{len(dear)} dearest with a mean error of {100 * np.abs(y / mean - 1).mean():.2g} %; "
-        f"{inside} of {len(dear)} lie inside their 90 % intervals."
+        f"Held out: fitted to the cheapest {cut} of {len(runs)} runs, the law predicts the "
+        f"{len(expensive)} most expensive with a mean error of "
+        f"{100 * np.abs(y / mean - 1).mean():.2g} %; "
+        f"{inside} of {len(expensive)} lie inside their 90 % intervals."
     )
 
 

@@ -1,4 +1,4 @@
-"""The report's tables as texts: exchange rates, constants, runs and what became of them."""
+"""The report's tables as texts: marginal gains, constants, runs and what became of them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from recscale.advice.agreement import Beside
-from recscale.advice.exchange import Measured, Rate, where
-from recscale.advice.foretell import Foretold
+from recscale.advice.gains import MarginalGain, Measured, where
+from recscale.advice.hold_out import HoldOut
 from recscale.advice.options import Option, base_option, swept
 from recscale.advice.runs import largest_option
 from recscale.laws import Status
@@ -27,8 +27,8 @@ Cell = tuple[str, str, str]
 """A number, its interval, and a remark; what is not there is empty."""
 
 
-def exchange_rows(f: Findings) -> list[dict[str, Cell]]:
-    """The exchange table, one row an axis; a cell without a number says why."""
+def gain_rows(f: Findings) -> list[dict[str, Cell]]:
+    """The table of marginal gains, one row an axis; a cell without a number says why."""
     rows: list[dict[str, Cell]] = [
         {
             "axis": (v.label, "", f"tried {_range(v)}"),
@@ -65,13 +65,13 @@ def _measured(step: Measured | None) -> Cell:
     return *ends(step.change / each, step.low / each, step.high / each), words
 
 
-def _rate(f: Findings, rate: Rate | None) -> Cell:
+def _rate(f: Findings, rate: MarginalGain | None) -> Cell:
     if rate is None:
         return "", "", "no law" if f.law is None else "cannot grow, or outside the law"
     return *ends(rate.change, rate.low, rate.high), ""
 
 
-def _through(f: Findings, rate: Rate | None) -> Cell:
+def _through(f: Findings, rate: MarginalGain | None) -> Cell:
     if rate is None:
         return _rate(f, rate)
     paid = rate.per_flop_doubling()
@@ -82,7 +82,7 @@ def _through(f: Findings, rate: Rate | None) -> Cell:
 
 
 def places(f: Findings) -> str:
-    """Where the law's exchange rates are read off: the sweep's base and its largest run."""
+    """Where the law's marginal gains are read off: the sweep's base and its largest run."""
     if f.law is None:
         return ""
     axes = swept(f.study.spec)
@@ -107,8 +107,8 @@ def constants(f: Findings) -> list[tuple[str, str, str]]:
     ]  # fmt: skip
 
 
-def largest(found: Foretold | None) -> tuple[str, list[tuple[str, ...]]] | None:
-    """(one sentence, rows of model, samples, foretold, measured, verdict) of the held-out largest
+def largest(found: HoldOut | None) -> tuple[str, list[tuple[str, ...]]] | None:
+    """(one sentence, rows of model, samples, predicted, measured, verdict) of the held-out largest
     models; None where the sweep holds none out."""
     if found is None:
         return None
@@ -120,7 +120,7 @@ def largest(found: Foretold | None) -> tuple[str, list[tuple[str, ...]]] | None:
             [],
         )
     words = (
-        f"A law fitted to the {found.fitted} runs of the smaller models alone foretells "
+        f"A law fitted to the {found.fitted} runs of the smaller models alone predicts "
         f"{found.loss} of the {n} runs of the largest, which it has not seen: mean error "
         f"{100 * found.error:.2g} %, {found.inside} of {n} inside their 90 % intervals."
     )

@@ -30,7 +30,7 @@ MOST_ROWS = 400  # of a table; of thousands rich takes a minute
 
 
 def plan_table(planned: Sequence[Planned], settled: set[str]) -> Table:
-    """Every run before it runs, of more than MOST_ROWS the cheapest and the dearest; totals
+    """Every run before it runs, of more than MOST_ROWS the cheapest and the most expensive; totals
     last."""
     table = Table(show_footer=True, header_style="bold", box=None, pad_edge=False)
     total = Spend()
@@ -254,7 +254,7 @@ def replay_table(facts: dict[str, Any]) -> None:
     for row, why in zip(facts["bought"], facts["steps"], strict=True):
         print(f"  row {row}: {why}")
     table = Table(header_style="bold", box=None, pad_edge=False)
-    table.add_column(f"at the {facts['targets']} rows to foretell")
+    table.add_column(f"at the {facts['targets']} rows to predict")
     table.add_column("error", justify="right")
     table.add_column("R2", justify="right")
     lines = {

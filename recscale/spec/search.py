@@ -46,7 +46,7 @@ Amount = Annotated[str | Positive, BeforeValidator(_amount)]
 
 
 class TargetSpec(Frozen):
-    """What the run that is to be foretold may cost; one of them, as an amount or as times the
+    """What the run that is to be predicted may cost; one of them, as an amount or as times the
     largest run that the axes allow (`100x`)."""
 
     flop: Amount | None = None
@@ -108,13 +108,13 @@ class LawSpec(Frozen):
     """Which law is fitted to the runs."""
 
     form: Literal["auto", "additive", "power", "gamma", "kaplan", "repeated"] = "additive"
-    """See `recscale.laws.forms`; `auto` chooses by the error on the dearer runs."""
+    """See `recscale.laws.forms`; `auto` chooses by the error on the more expensive runs."""
     variables: tuple[str, ...] | None = None
     """Columns of the runs table; left out, the axes that the sweep varies, each apart, or the
     groups of the family, such as `table_params`, `dense_params` and `samples` of a click model:
-    what foretells the dearer runs better. A search takes the groups."""
+    what predicts the more expensive runs better. A search takes the groups."""
     hold_out_largest: Count | None = None
-    """So many of the largest models, by the first variable, are foretold by a law fitted to the
+    """So many of the largest models, by the first variable, are predicted by a law fitted to the
     others and shown beside what they measured: the acceptance test of 2311.11351."""
     loss: str | None = None
     """The column to fit; left out, `eval_ne` for clicks and `eval_loss` (nats) for next items."""

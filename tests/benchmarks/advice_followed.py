@@ -35,7 +35,7 @@ import torch
 from default_logs import bandit
 
 from recscale.advice import advise
-from recscale.advice.exchange import measured_steps
+from recscale.advice.gains import measured_steps
 from recscale.advice.options import Option, option, swept
 from recscale.advice.runs import best_so_far
 from recscale.advice.words import described

@@ -2,10 +2,10 @@
 
     python tests/benchmarks/laws_extrapolate.py [--form additive] [--tables FOLDER]
 
-For each public table of language-model runs the dearest 8 % by compute 6 N D are held out and the
-law is fitted to runs at least 2, 16 or 128 times cheaper. Standard recipe: log-Huber fit, pairs
-bootstrap, percentiles of the draws as the band. Tables: folder in RECSCALE_TABLES. With --tables
-every CSV of a folder is taken instead: columns N, D, loss and, for several set-ups, group.
+For each public table of language-model runs the most expensive 8 % by compute 6 N D are held out
+and the law is fitted to runs at least 2, 16 or 128 times cheaper. Standard recipe: log-Huber fit,
+pairs bootstrap, percentiles of the draws as the band. Tables: folder in RECSCALE_TABLES. With
+--tables every CSV of a folder is taken instead: columns N, D, loss and, for several set-ups, group.
 """
 
 import argparse

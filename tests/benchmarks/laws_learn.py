@@ -55,7 +55,7 @@ class Case:
         centre = (share * mean).sum(0)
         mean = centre + belief.SPREAD * (mean - centre)
         var = belief.SPREAD**2 * var + b._noises(self.logx) ** 2 + b._apart(self.logx)
-        each = student.logpdf(self.logy, b.freedom, mean, np.sqrt(var))
+        each = student.logpdf(self.logy, b.df, mean, np.sqrt(var))
         return float(np.maximum(logsumexp(each, b=share, axis=0), WORST).mean())
 
     def row(self, values: np.ndarray) -> dict:

@@ -7,8 +7,8 @@ Worlds, drawn anew for every seed (exponents and floor between those given, nois
 true: the additive law itself. bend: with waves of .1 to 1.3 % along N, D and N/D that no formula
 has. form: shortages that add up by another power, gamma .6 to 1.4. early: cheap runs off by up to
 20 %, less with every decade of compute, as badly tuned small runs are. The law is fitted to runs
-drawn from the cheaper half by compute; twelve runs of the dearer half are foretold, half a decade
-to three beyond. `half` is the share of worlds in which under half of the twelve lie inside.
+drawn from the cheaper half by compute; twelve runs of the more expensive half are predicted, half a
+decade to three beyond. `half` is the share of worlds in which under half of the twelve lie inside.
 """
 
 import argparse
@@ -25,7 +25,7 @@ TESTS = 12
 
 
 def world(kind: str, n: int, seed: int, exponents: list[float], floors: list[float]):
-    """n runs to fit and TESTS dearer ones to foretell, two frames."""
+    """n runs to fit and TESTS more expensive ones to predict, two frames."""
     rng = np.random.default_rng([seed, n, KINDS.index(kind)])
     N, D = 10 ** rng.uniform(6, 8.5, 4 * n), 10 ** rng.uniform(7, 9.5, 4 * n)
     (alpha, beta), E = rng.uniform(*exponents, size=2), rng.uniform(*floors, size=1)[0]
@@ -58,15 +58,16 @@ def main() -> None:
     for kind in KINDS:
         for n in args.runs:
             for seed in range(args.seeds):
-                cheap, dear = world(kind, n, seed, args.exponents, args.floors)
+                cheap, expensive = world(kind, n, seed, args.exponents, args.floors)
                 law = fit(cheap, "additive", ["N", "D"])
                 if law.status is Status.UNDERDETERMINED:
                     continue
-                answer = law.predict(dear, LEVEL)
-                inside = (answer["low"] <= dear["loss"]) & (dear["loss"] <= answer["high"])
-                error = np.abs(np.log(answer["mean"] / dear["loss"])).mean()
+                answer = law.predict(expensive, LEVEL)
+                loss = expensive["loss"]
+                inside = (answer["low"] <= loss) & (loss <= answer["high"])
+                error = np.abs(np.log(answer["mean"] / loss)).mean()
                 width = np.log(answer["high"] / answer["low"]).mean()
-                plain = np.abs(np.log(law.value(dear) / dear["loss"])).mean()
+                plain = np.abs(np.log(law.value(expensive) / expensive["loss"])).mean()
                 rows.append((kind, n, inside.mean(), width, error, plain))
     columns = pd.Index(["world", "runs", "coverage", "width", "error", "formula's error"])
     table = pd.DataFrame(rows, columns=columns)

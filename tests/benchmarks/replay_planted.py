@@ -3,11 +3,11 @@
     python tests/benchmarks/replay_planted.py [--first 300] [--seeds 24] [--gammas 1,0.85,1.18]
 
 loss = 1.8 + (400 / N^.34 + 900 / D^.3)^gamma with .2 % of noise, on a full grid of N and D; the
-target is ten times dearer than the dearest run. The plain additive law is true at gamma 1 and
-mildly wrong otherwise. One world says little: a mean is printed with its standard error. Where the
-law is true and its form is known, no choice of rows for a tenth of the FLOPs gives an unbiased
-estimate an expected error below 1.72 times that of the full grid; where its bend is not known
-(gamma is fitted too), 2.08 times. What is known beforehand of exponents can do better.
+target is ten times more expensive than the most expensive run. The plain additive law is true at
+gamma 1 and mildly wrong otherwise. One world says little: a mean is printed with its standard
+error. Where the law is true and its form is known, no choice of rows for a tenth of the FLOPs gives
+an unbiased estimate an expected error below 1.72 times that of the full grid; where its bend is not
+known (gamma is fitted too), 2.08 times. What is known beforehand of exponents can do better.
 """
 
 import argparse

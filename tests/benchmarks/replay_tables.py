@@ -2,10 +2,11 @@
 
     python tests/benchmarks/replay_tables.py [--budgets 2%,5%,10%,20%] [--only epoch]
 
-For each table the dearest 8 % by compute 6 N D are foretold, from rows just below them (adjacent)
-or at least ten times cheaper (10x away); a row's cost is its compute. The share needed is the
-least budget at which a way of buying foretells at least as well as the plain law fitted to every
-row that could be bought (1 where none of the budgets does). Tables: folder in RECSCALE_TABLES.
+For each table the most expensive 8 % by compute 6 N D are predicted, from rows just below them
+(adjacent) or at least ten times cheaper (10x away); a row's cost is its compute. The share needed
+is the least budget at which a way of buying predicts at least as well as the plain law fitted to
+every row that could be bought (1 where none of the budgets does). Tables: folder in
+RECSCALE_TABLES.
 """
 
 import argparse
@@ -32,12 +33,12 @@ def main() -> None:
             continue
         frame = frame.filter(["N", "D", "loss"]).dropna().reset_index(drop=True)
         frame["C"] = 6.0 * frame["N"] * frame["D"]
-        dear = frame["C"] >= np.quantile(frame["C"].to_numpy(), 0.92)
+        expensive = frame["C"] >= np.quantile(frame["C"].to_numpy(), 0.92)
         for away in (1, 10):
-            cheap = frame["C"] < frame.loc[dear, "C"].min() / away
+            cheap = frame["C"] < frame.loc[expensive, "C"].min() / away
             if cheap.sum() < 16:
                 continue
-            table = frame[dear | cheap].assign(target=dear)
+            table = frame[expensive | cheap].assign(target=expensive)
             rows += _row(name, away, table, budgets)
             print(".", end="", flush=True)
     table = pd.DataFrame(rows)

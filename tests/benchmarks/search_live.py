@@ -1,11 +1,11 @@
-"""Live: at an equal FLOP budget, whose runs foretell a run 30 times larger best?
+"""Live: at an equal FLOP budget, whose runs predict a run 30 times larger best?
 
     python tests/benchmarks/search_live.py [--seeds 20,21,22,23,24,25] [--share .25] [--storage DIR]
 
-On synthetic worlds the search, the largest grid that fits (three values or more of each
-axis) and Tune's own random search (tune.choice over the same axes) each have the same share of the
-whole grid's FLOPs, with real training through Ray. The law fitted to each one's runs then predicts
-a run that is dearer than any of them could be, which is trained afterwards. The same command goes
+On synthetic worlds the search, the largest grid that fits (three values or more of each axis) and
+Tune's own random search (tune.choice over the same axes) each have the same share of the whole
+grid's FLOPs, with real training through Ray. The law fitted to each one's runs then predicts a run
+that is more expensive than any of them could be, which is trained afterwards. The same command goes
 on where it was stopped.
 """
 
@@ -107,7 +107,7 @@ def random_search(full: Sweep, seed: int, flop: float) -> None:
     ray.shutdown()
 
 
-def foretold(run_dir: str, spec, at: dict[str, float]) -> tuple[float, float, float, int, float]:
+def predicted(run_dir: str, spec, at: dict[str, float]) -> tuple[float, float, float, int, float]:
     """Mean, low, high of the loss at a point, the runs behind it, and their FLOPs."""
     records = Ledger(run_dir).records()
     frame = records_frame(records)
@@ -156,11 +156,11 @@ def main() -> None:
         assert actual is not None
         at = values(target.config.model, target.config.train, target.cost)
         for way, one in (("search", hunt), ("grid", grid), ("random", full)):
-            mean, low, high, n, spent = foretold(one.run_dir, one.spec, at)
+            mean, low, high, n, spent = predicted(one.run_dir, one.spec, at)
             rows.append(
                 {"seed": seed, "way": way, "runs": n, "FLOP share": spent / sum(costs),
                  "times larger": target.cost.train_flop / max(costs), "measured": actual,
-                 "foretold": mean, "low": low, "high": high,
+                 "predicted": mean, "low": low, "high": high,
                  "error %": 100 * abs(mean / actual - 1)}
             )  # fmt: skip
     table = pd.DataFrame(rows)

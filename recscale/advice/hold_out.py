@@ -1,4 +1,4 @@
-"""The largest models foretold by a law of the others: the acceptance test of 2311.11351."""
+"""The largest models predicted by a law of the others: the acceptance test of 2311.11351."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from recscale.advice.exchange import LEVEL, law_runs, where
+from recscale.advice.gains import LEVEL, law_runs, where
 from recscale.laws import LawError, ScalingLaw, fit
 from recscale.study import Study
 
 
 @dataclass(frozen=True)
-class Foretold:
+class HoldOut:
     """What a law of the smaller models says of the largest.
 
     Attributes:
@@ -41,8 +41,8 @@ class Foretold:
         return float(np.abs(self.runs["measured"] / self.runs["predicted"] - 1).mean())
 
 
-def foretell(study: Study) -> Foretold | None:
-    """The sweep's `law.hold_out_largest` largest models, foretold; None where it asks for none or
+def hold_out(study: Study) -> HoldOut | None:
+    """The sweep's `law.hold_out_largest` largest models, predicted; None where it asks for none or
     has too few sizes to hold any out."""
     spec, runs = study.spec, law_runs(study.frame())
     count, size, loss = spec.law.hold_out_largest, spec.law_variables[0], spec.law_loss
@@ -61,7 +61,7 @@ def foretell(study: Study) -> Foretold | None:
             predicted=p["mean"], low=p["low"], high=p["high"], decades=p["decades"],
             inside=(p["low"] <= held["measured"]) & (held["measured"] <= p["high"]),
         )  # fmt: skip
-    return Foretold(size, loss, law, why, held, int((~large).sum()))
+    return HoldOut(size, loss, law, why, held, int((~large).sum()))
 
 
 def _law(runs: pd.DataFrame, study: Study) -> tuple[ScalingLaw | None, str]:

@@ -1,4 +1,4 @@
-"""Exchange rates: what one doubling of an axis buys, by the law and as measured.
+"""Marginal gains: what one doubling of an axis buys, by the law and as measured.
 
 Two answers stand side by side because they can disagree: the law's, which uses every run but
 believes its formula, and the measured one, which believes nothing and compares runs that differ in
@@ -29,7 +29,7 @@ FREE = 1.1  # tables whose doubling costs less than 10 % more FLOPs are paid in 
 
 
 @dataclass(frozen=True)
-class Rate:
+class MarginalGain:
     """Change of the loss when one axis doubles at a stated run; negative is a gain."""
 
     axis: str
@@ -75,7 +75,7 @@ def law_change(
     return np.column_stack([change.mean(0), *np.quantile(change, [tail, 1 - tail], axis=0)])
 
 
-def law_rates(study: Study, law: ScalingLaw, at: Option) -> list[Rate]:
+def law_gains(study: Study, law: ScalingLaw, at: Option) -> list[MarginalGain]:
     """One rate per swept axis that can grow at that run and that the law can see there."""
 
     def seen(option: Option) -> bool:
@@ -87,7 +87,7 @@ def law_rates(study: Study, law: ScalingLaw, at: Option) -> list[Rate]:
         return []
     table = law_change(law, at.values(), [o.values() for o in grown.values()])
     return [
-        Rate(a, float(c), float(low), float(high), o.cost.train_flop / at.cost.train_flop)
+        MarginalGain(a, float(c), float(low), float(high), o.cost.train_flop / at.cost.train_flop)
         for (a, o), (c, low, high) in zip(grown.items(), table, strict=True)
     ]
 
