@@ -6,18 +6,21 @@ from __future__ import annotations
 import json
 from html.parser import HTMLParser
 from pathlib import Path
+from unittest.mock import patch
 
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
 from planted_study import DATA, SWEEP, planted, record
 
+from recscale.advice.advise import advise
 from recscale.ledger import Ledger
 from recscale.planner import planned_runs
 from recscale.report.page import render, write_report
+from recscale.report.sentences import loose
 from recscale.specfile import parse_spec
 from recscale.study import Study, plan_entry
-from recscale.words import span
+from recscale.words import quantity, span
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
 FEW = SWEEP.replace("[4, 8, 16, 32]", "[8, 16]").replace("seeds: 2", "seeds: 1")
@@ -99,16 +102,47 @@ def test_the_answer_states_the_law_and_the_rates_with_intervals(study: Study, pa
     for row in law.intervals(0.95).to_dict("records"):
         shown = span(law.coefficients[row["coefficient"]], row["low"], row["high"])
         assert shown in page.text, row["coefficient"]
-    first = words(page.by_id["answer"])
+    said = words(page.by_id["said"])
     for name in ("E", "alpha_samples"):
-        assert f"{law.coefficients[name]:.3g}" in first
-    assert "doubling the MLP width" in first and "90 %" in page.text
+        assert f"{law.coefficients[name]:.3g}" in said
+    assert "doubling the MLP width" in said and "90 %" in page.text
+
+
+def test_the_first_screen_says_where_compute_goes_what_it_takes_and_how_sure_that_is(
+    study: Study, page: Page
+):
+    first = words(page.by_id["answer"])
+    advice = advise(study, "10x")
+    assert advice.best is not None and advice.promised
+    assert first.startswith("Put the next compute into embedding_dim (16 to ")
+    assert advice.headline() in f"a{first[first.index('At ') + 1 :]}"
+    assert f"{quantity(advice.best.rows)} of the 1M training rows" in first
+    assert f"${advice.best.usd:.2f}" in first and "5 of 5 lie inside" in first
+    table = words(page.by_id["ahead"])
+    for times in (1, 3, 10, 100):
+        best = advise(study, f"{times}x").best
+        assert best is not None
+        assert f"{times}x, " in table and span(best.loss, best.low, best.high) in table
+
+
+def test_the_first_screen_says_what_to_run_where_nothing_can_be_promised(few: Page):
+    assert words(few.by_id["answer"]).startswith("No gain is promised yet: ")
+    assert "To know, run " in few.by_id["answer"]
+
+
+def test_constants_that_the_runs_do_not_tell_are_no_results(study: Study):
+    law = study.law()
+    assert not loose(law)
+    ends = law.intervals(0.95)
+    ends.loc[ends["coefficient"] == "alpha_samples", "low"] = 1e-20
+    with patch.object(type(law), "intervals", lambda *_: ends):
+        assert loose(law) == ["alpha_samples"]
 
 
 def test_the_worlds_floor_stands_beside_the_fitted_constant(study: Study, page: Page):
     row = study.law().intervals(0.95).set_index("coefficient").loc["E"]
     floor = DATA.floor.ne if DATA.floor else 0.0
-    told = words(page.by_id["answer"])
+    told = words(page.by_id["said"])
     assert f"{floor:.4f}" in told
     assert ("lies inside" in told) == (row["low"] <= floor <= row["high"])
 
@@ -129,7 +163,7 @@ def test_failures_divergence_and_other_learning_rates_are_told_apart(study: Stud
 
 
 def test_without_a_law_it_says_so_and_draws_none(few: Page, page: Page):
-    assert "not determined" in few.by_id["answer"] and "distinct value" in few.by_id["answer"]
+    assert "not determined" in few.by_id["said"] and "distinct value" in few.by_id["answer"]
     for figure in few.figures.values():
         names = [str(trace.get("name")) for trace in figure["data"]]
         assert "law: best mix" not in names and "the sweep's law" not in names
@@ -140,7 +174,7 @@ def test_without_a_law_it_says_so_and_draws_none(few: Page, page: Page):
 
 def test_one_seed_makes_no_difference_significant(few: Page):
     assert "noise between runs is unknown" in few.text
-    assert "Which axis pays most is not determined" in few.by_id["answer"]
+    assert "Which axis pays most is not determined" in few.by_id["said"]
 
 
 def test_an_axis_with_a_law_is_drawn_with_it_and_one_without_is_stamped(page: Page):
@@ -199,5 +233,5 @@ def test_a_report_of_a_sweep_that_has_hardly_begun(tmp_path: Path, how_many: int
         ledger.record(record(p, status=status, **failed))
     paths = write_report(Study.open(str(tmp_path)), str(tmp_path))
     page = Page(Path(paths[0]).read_text())
-    assert "not determined" in page.by_id["answer"]
+    assert "not determined" in page.by_id["said"]
     assert all(p.run_id in page.text for p in runs)

@@ -116,6 +116,48 @@ class Advice:
         return headline(self)
 
 
+@dataclass(frozen=True)
+class Grounds:
+    """What the runs say whatever compute is asked of.
+
+    Attributes:
+        contenders: the laws to choose by, the best supported first; none where the runs determine
+            none.
+        why: what is to be said against the first of them, or why there is none.
+        saturated: axes that are not grown, and why.
+        most: axis -> the largest value that was not surely worse than the one before it.
+        rates: per swept axis, at the largest run so far.
+    """
+
+    study: Study
+    contenders: tuple[Contender, ...]
+    why: str
+    saturated: dict[str, str]
+    most: dict[str, float]
+    rates: tuple[MarginalGain, ...]
+
+    @property
+    def law(self) -> ScalingLaw | None:
+        return self.contenders[0].law if self.contenders else None
+
+
+def grounds(study: Study) -> Grounds:
+    """Raises LawError where no run has ended well, or the law leans on what is unknown before a
+    run."""
+    if not entering(study):
+        raise LawError(study.no_law())
+    contenders, why = _laws(study)
+    law, largest = contenders[0].law if contenders else None, largest_option(study)
+    return Grounds(
+        study,
+        tuple(contenders),
+        why,
+        saturated(study, law, largest),
+        turned(study),
+        tuple(law_gains(study, law, largest)) if law else (),
+    )
+
+
 def advise(study: Study, compute: str, beyond: int = BEYOND) -> Advice:
     """The best next configuration for `compute`: times the largest run ("10x") or FLOPs ("1e15").
 
@@ -127,25 +169,26 @@ def advise(study: Study, compute: str, beyond: int = BEYOND) -> Advice:
         ValueError: `compute` is no positive amount, or buys no batch, or lies absurdly far out.
         LawError: no run has ended well, or the law leans on what is unknown before a run.
     """
+    budget_of(study, compute)
+    return advise_on(grounds(study), compute, beyond)
+
+
+def advise_on(known: Grounds, compute: str, beyond: int = BEYOND) -> Advice:
+    """`advise`, where the grounds are known already."""
+    study, law, why, still = known.study, known.law, known.why, known.saturated
     budget = budget_of(study, compute)
-    enters = entering(study)
-    if not enters:
-        raise LawError(study.no_law())
-    largest = max(r.trained.train_flop for r in enters)
+    largest = max(r.trained.train_flop for r in entering(study))
     if budget > FURTHEST * largest:
         raise ValueError(
             f"--compute {compute}: more than {FURTHEST:.0e} times the largest run; no law of "
             "these runs reaches that far: ask for less, or run larger models first"
         )
     run, measured = best_so_far(study)
-    contenders, why = _laws(study)
-    law = contenders[0].law if contenders else None
-    still = saturated(study, law, largest_option(study))
     best = more = None
     others: list[tuple[str, Answer]] = []
     reach = 0
     if law is not None:
-        options = space(study, budget / largest, beyond, still, turned(study))
+        options = space(study, budget / largest, beyond, still, known.most)
         rows = study.data.n_train
         reach = options.doublings
         best = answer(study, law, options, budget, rows)
@@ -156,7 +199,7 @@ def advise(study: Study, compute: str, beyond: int = BEYOND) -> Advice:
             )
         more = answer(study, law, options, budget, None)
         more = more if more and more.rows > rows else None
-        for name, other in rivals(contenders):
+        for name, other in rivals(known.contenders):
             found = answer(study, other, options, budget, rows)
             if found and _shape(found) != _shape(best):
                 others.append((name, found))
@@ -178,7 +221,7 @@ def advise(study: Study, compute: str, beyond: int = BEYOND) -> Advice:
         swept=tuple(swept(study.spec)),
         best_run=run.run_id,
         best_loss=measured,
-        rates=tuple(law_gains(study, law, largest_option(study))) if law else (),
+        rates=known.rates,
         doublings=reach,
     )
 

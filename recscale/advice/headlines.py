@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recscale.advice.advise import Advice, advise
+from recscale.advice.advise import Advice, Grounds, advise_on, grounds
 from recscale.advice.runs import budget_of
 from recscale.laws import LawError
 from recscale.study import Study
@@ -17,10 +17,20 @@ def asked(study: Study) -> str:
     return target if target.endswith("FLOP") else ASKED
 
 
-def tried(study: Study, compute: str) -> Advice | str:
-    """What `recscale ask` says to a study of one family, or why it says nothing."""
+def known(study: Study) -> Grounds | str:
+    """What advice to a study of one family rests on, or why there is none."""
     try:
-        return advise(study, compute)
+        return grounds(study)
+    except (LawError, ValueError) as error:
+        return f"no advice yet: {error}"
+
+
+def tried(grounds: Grounds | str, compute: str) -> Advice | str:
+    """What `recscale ask` says, or why it says nothing."""
+    if isinstance(grounds, str):
+        return grounds
+    try:
+        return advise_on(grounds, compute)
     except (LawError, ValueError) as error:
         return f"no advice yet: {error}"
 
@@ -32,7 +42,7 @@ def headlines(study: Study) -> list[str]:
     except LawError as error:
         return [sentence(f"no advice yet: {error}")]
     parts = study.parts()
-    found = {p.spec.model.family: sentence(tried(p, compute)) for p in parts}
+    found = {p.spec.model.family: sentence(tried(known(p), compute)) for p in parts}
     return list(found.values()) if len(parts) == 1 else [f"{k}: {v}" for k, v in found.items()]
 
 

@@ -16,7 +16,7 @@ def headline(advice: Advice) -> str:
         return f"no advice {at} yet: {advice.doubts[0]}"
     what = f"{described(best, advice.swept)}: {predicted(advice, best)}"
     if advice.promised:
-        return f"{at} train {what}, {_gains(best)}"
+        return f"{at} train {what}, {gains(best)}"
     return f"{at} no gain is promised; no worse is {what}"
 
 
@@ -32,20 +32,20 @@ def sentences(advice: Advice) -> str:
     so_far = f"the best run so far measured {number(advice.best_loss)} ({advice.best_run})"
     if best is None:
         out = [f"No advice for {at} yet: {advice.doubts[0]}; {so_far}."]
-        return "\n".join([*out, *_to_know(advice.step)])
+        return "\n".join([*out, *to_know(advice.step)])
     if advice.promised:
         out = [
             f"With {at} and the data at hand train {described(best, advice.swept)}.",
-            f"Predicted {predicted(advice, best)} (90 % for one run), {_gains(best)}; {so_far}.",
+            f"Predicted {predicted(advice, best)} (90 % for one run), {gains(best)}; {so_far}.",
         ]
     else:
         out = [
             f"With {at} and the data at hand no gain is promised: {'; '.join(advice.doubts)}.",
-            *_to_know(advice.step),
+            *to_know(advice.step),
             f"Predicted no worse: {described(best, advice.swept)}, {predicted(advice, best)} "
             f"(90 % for one run); {so_far}.",
         ]
-    out += [_cost(best), _reach(best)]
+    out += [_cost(best), reach(best)]
     if advice.saturated:
         why = "; ".join(f"{a} ({w})" for a, w in advice.saturated.items())
         out.append(f"Not grown, as they pay no more: {why}.")
@@ -70,12 +70,14 @@ def sentences(advice: Advice) -> str:
     return "\n".join([*out, *_rate_lines(advice)])
 
 
-def _gains(answer: Answer) -> str:
+def gains(answer: Answer) -> str:
+    """`a gain of 0.0100 [0.0050, 0.0150] on the best so far`."""
     g = answer.gain
     return f"a gain of {span(g.mean, g.low, g.high)} on the best so far"
 
 
-def _to_know(step: Step | None) -> list[str]:
+def to_know(step: Step | None) -> list[str]:
+    """What to run next in order to know, and its cost; nothing where there is no such run."""
     if step is None:
         return []
     tells = ""
@@ -95,7 +97,8 @@ def _cost(answer: Answer) -> str:
     )
 
 
-def _reach(answer: Answer) -> str:
+def reach(answer: Answer) -> str:
+    """How far beyond the runs it lies, variable by variable."""
     beyond = {v: d for v, d in answer.decades.items() if d > 0.005}
     if not beyond:
         return "It lies within the range of the runs on every variable of the law."

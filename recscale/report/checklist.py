@@ -23,7 +23,7 @@ PRECISION = {
 
 
 def checklist(f: Findings, held_out: str) -> list[tuple[str, Rows]]:
-    """Sections of (question, answer); `held_out` is `sentences.predicted`'s."""
+    """Sections of (question, answer); `held_out` is `sentences.held_out`'s."""
     return [
         ("The law", _law(f, held_out)),
         ("How things are counted", _counts()),

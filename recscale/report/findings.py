@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from recscale.advice.advise import Advice
+from recscale.advice.advise import Advice, Grounds
 from recscale.advice.gains import LEVEL, MarginalGain, law_change, law_gains, law_runs
-from recscale.advice.headlines import asked, tried
+from recscale.advice.headlines import asked, known, tried
 from recscale.advice.options import base_option, space, weigh
 from recscale.advice.runs import largest_option
 from recscale.advice.saturated import saturated, turned
@@ -32,6 +32,7 @@ class Findings:
         at_base, at_largest: the law's marginal gains by axis; empty without a law.
         best_mix: the law's gain from doubling the largest run's FLOPs with the best mix.
         frontier: the law's best at each budget, or None.
+        grounds: what the advice rests on, or why there is none.
         advice: what `recscale ask` says, or why it says nothing.
     """
 
@@ -45,6 +46,7 @@ class Findings:
     at_largest: dict[str, MarginalGain]
     best_mix: tuple[float, float, float] | None
     frontier: pd.DataFrame | None
+    grounds: Grounds | str
     advice: Advice | str
 
     @property
@@ -77,7 +79,7 @@ def find(study: Study) -> Findings:
         at_base = {r.axis: r for r in law_gains(study, law, base_option(study))}
         at_largest = {r.axis: r for r in law_gains(study, law, largest_option(study))}
         frontier, mix = _frontier(study, law, frame)
-    views = tuple(axis_views(study, frame))
+    views, grounds = tuple(axis_views(study, frame)), known(study)
     return Findings(
         study,
         frame,
@@ -89,7 +91,8 @@ def find(study: Study) -> Findings:
         at_largest,
         mix,
         frontier,
-        tried(study, asked(study)),
+        grounds,
+        tried(grounds, asked(study)),
     )
 
 

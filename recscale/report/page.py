@@ -22,8 +22,9 @@ from recscale.frame import curves_frame, tables_frame
 from recscale.report import collapse, figures, schemes, tables
 from recscale.report.checklist import checklist
 from recscale.report.findings import Findings, find
+from recscale.report.first import ahead, first
 from recscale.report.search import search_view
-from recscale.report.sentences import answer, noise_sentence, predicted
+from recscale.report.sentences import findings, held_out, noise_sentence
 from recscale.report.spreadsheet import csv_of
 from recscale.storage import filesystem, guarded, write
 from recscale.study import Study
@@ -108,7 +109,7 @@ def _words(study: Study) -> dict[str, Any]:
     plots, curve_words = _plots(f)
     search = search_view(study)
     plots |= search.plots if search else {}
-    held_out = predicted(f)
+    held = held_out(f)
     ranked = schemes.section(study)
     plots |= ranked["plots"] if ranked else {}
     collapsed = collapse.section(study)
@@ -117,7 +118,9 @@ def _words(study: Study) -> dict[str, Any]:
     return dict(
         plots=plots,
         loss=f.loss,
-        answer=answer(f),
+        answer=first(f, held),
+        ahead=ahead(f),
+        said=findings(f),
         search=search,
         views=f.views,
         schemes=ranked,
@@ -125,7 +128,7 @@ def _words(study: Study) -> dict[str, Any]:
         gains=tables.gain_rows(f),
         places=tables.places(f),
         constants=tables.constants(f),
-        predicted=held_out,
+        predicted=held,
         beside=tables.beside_rows(beside(study)),
         law_size=study.spec.law_variables[0],
         largest=tables.largest(hold_out(study)),
@@ -138,7 +141,7 @@ def _words(study: Study) -> dict[str, Any]:
         runs=tables.run_rows(f.frame, columns),
         folded=len(f.frame) > OPEN_ROWS,
         left_out=tables.left_out(f.frame),
-        checklist=checklist(f, held_out),
+        checklist=checklist(f, held),
     )
 
 

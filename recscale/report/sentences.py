@@ -8,7 +8,6 @@ import re
 import numpy as np
 
 from recscale.advice.gains import LEVEL, law_runs
-from recscale.advice.headlines import sentence
 from recscale.advice.noise import seed_noise
 from recscale.advice.unknown import beyond_told
 from recscale.laws import ScalingLaw, Status, fit
@@ -18,6 +17,7 @@ from recscale.report.findings import Findings
 from recscale.study import Study
 from recscale.words import more, number, quantity, span
 
+LOOSE = 1e4
 HELD_IN = 0.8  # share of the runs, cheapest first, that must predict the rest
 
 
@@ -28,7 +28,7 @@ def equation(law: ScalingLaw) -> str:
     return f"{law.points.loss} = {filled}"
 
 
-def predicted(f: Findings) -> str:
+def held_out(f: Findings) -> str:
     """How well the cheapest four fifths of the runs predict the most expensive fifth: the hold-out
     that every claim about larger runs rests on."""
     runs = law_runs(f.frame).sort_values(["train_flop", "run_id"])
@@ -55,10 +55,9 @@ def predicted(f: Findings) -> str:
     )
 
 
-def answer(f: Findings) -> list[str]:
-    """The advice as `recscale ask` gives it, then the law, what pays, what is saturated, the floor,
-    what is open."""
-    out = [sentence(f.advice), _law_sentence(f)]
+def findings(f: Findings) -> list[str]:
+    """The law, the floor, what pays, what is saturated, what is open."""
+    out = [_law_sentence(f)]
     if f.floor is not None:
         out.append(_floor_sentence(f))
     return [*out, *_pays(f), *_groups(f)]
@@ -73,6 +72,9 @@ def _law_sentence(f: Findings) -> str:
             " it describes the runs and is not established as a law, so no law is drawn."
         )
     out = f"{equation(f.law)}, fitted to {f.law.n} runs"
+    if unknown := loose(f.law):
+        form = f"{f.law.points.loss} = {f.law.model.formula}"
+        out = f"{form}, fitted to {f.law.n} runs, which do not determine {', '.join(unknown)}"
     if f.floor is None and f.law.model.limit is not None:
         low, _ = _ends(f.law)
         if assumed := beyond_told(f.law):
@@ -83,6 +85,17 @@ def _law_sentence(f: Findings) -> str:
         else:
             out += f"; what no run can get below is not known: {_at_most(f.law)}"
     return out + "."
+
+
+def loose(law: ScalingLaw) -> list[str]:
+    """Constants whose 95 % interval spans more than LOOSE times: values of them are no results."""
+    out = []
+    for r in law.intervals(0.95).to_dict("records"):
+        name, sizes = str(r["coefficient"]), (abs(r["low"]), abs(r["high"]))
+        least = min(sizes) if r["low"] * r["high"] > 0 else abs(law.coefficients[name])
+        if name != law.model.limit and not max(sizes) < LOOSE * least:
+            out.append(name)
+    return out
 
 
 def _ends(law: ScalingLaw) -> tuple[float, float]:

@@ -16,6 +16,7 @@ from recscale.advice.runs import largest_option
 from recscale.laws import Status
 from recscale.report.axes import AxisView
 from recscale.report.findings import Findings
+from recscale.report.sentences import loose
 from recscale.run import RunRecord
 from recscale.study import Study
 from recscale.words import ends, more, number, quantity, span, time
@@ -100,10 +101,13 @@ def constants(f: Findings) -> list[tuple[str, str, str]]:
     """(constant, value with its 95 % interval, method) of the law, established or not."""
     if f.fitted is None:
         return []
+    unknown = loose(f.fitted)
     return [
-        (str(r["coefficient"]), span(f.fitted.coefficients[r["coefficient"]], r["low"], r["high"]),
+        (name, "not determined" if name in unknown else span(value, r["low"], r["high"]),
          str(r["method"]))
         for r in f.fitted.intervals(0.95).to_dict("records")
+        for name in [str(r["coefficient"])]
+        for value in [f.fitted.coefficients[name]]
     ]  # fmt: skip
 
 

@@ -1,0 +1,100 @@
+"""The page's first screen: the answer in three sentences, and what to train at 1 to 100 times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from recscale.advice.advise import Advice
+from recscale.advice.answer import Answer
+from recscale.advice.headlines import sentence, tried
+from recscale.advice.runs import as_option, best_so_far
+from recscale.advice.words import described, gains, predicted, reach, to_know
+from recscale.report.findings import Findings
+from recscale.spec import TRAINING_AXES
+from recscale.words import listed, quantity, time
+
+TIMES = (1, 3, 10, 100)
+"""Compute of the table's rows, in times the largest run."""
+
+
+def first(f: Findings, held: str) -> list[str]:
+    """Where the next compute goes, what is to be expected there and what it takes, how sure that
+    is; or what is lacking, and what to run next in order to know.
+
+    held: how well the hold-out was predicted, see `sentences.held_out`."""
+    advice = f.advice
+    if isinstance(advice, str):
+        return [sentence(advice), held]
+    if not advice.promised:
+        lacking = f"No gain is promised yet: {'; '.join(advice.doubts)}."
+        best = [sentence(advice)] if advice.best else []
+        return [lacking, *to_know(advice.step), *best, _sure(advice, held)]
+    best = advice.best
+    assert best is not None
+    told = f"{sentence(advice).rstrip('.')}; it takes {_takes(advice, best)}."
+    return [f"Put the next compute into {_grown(f, advice, best)}.", told, _sure(advice, held)]
+
+
+def _grown(f: Findings, advice: Advice, best: Answer) -> str:
+    """What the answer has more of than the best run so far."""
+    run, _ = best_so_far(f.study)
+    before, after = as_option(run), best.option
+    grown = []
+    for axis in advice.swept:
+        if axis in TRAINING_AXES:
+            continue
+        was, now = getattr(before.model, axis), getattr(after.model, axis)
+        if was is not None and (now is None or now > was):
+            grown.append(f"{axis} ({was} to {'all' if now is None else now})")
+    was, now = before.cost.samples, after.cost.samples
+    if now > was:
+        grown.append(f"training samples ({quantity(was)} to {quantity(now)})")
+    return listed(grown) if grown else "a model no larger than the best so far"
+
+
+def _takes(advice: Advice, best: Answer) -> str:
+    rows = f"{quantity(best.rows)} of the {quantity(advice.rows_at_hand)} training rows"
+    return f"{rows}, about {time(best.time_s)} and ${best.usd:.2f}"
+
+
+def _sure(advice: Advice, held: str) -> str:
+    return f"{held} {reach(advice.best)}" if advice.best else held
+
+
+@dataclass(frozen=True)
+class Row:
+    """What to train at `times` the largest run's compute, in words; `why` nothing can be said."""
+
+    times: str
+    flop: str = ""
+    what: str = ""
+    predicted: str = ""
+    gain: str = ""
+    rows: str = ""
+    time: str = ""
+    usd: str = ""
+    why: str = ""
+
+
+def ahead(f: Findings) -> list[Row]:
+    """A row for each of TIMES; none before there is any advice."""
+    return [] if isinstance(f.advice, str) else [_row(f, times) for times in TIMES]
+
+
+def _row(f: Findings, times: int) -> Row:
+    advice = tried(f.grounds, f"{times}x")
+    if isinstance(advice, str):
+        return Row(f"{times}x", why=advice)
+    flop, best = f"{quantity(advice.budget_flop)} FLOP", advice.best
+    if best is None:
+        return Row(f"{times}x", flop, why=advice.doubts[0])
+    return Row(
+        f"{times}x",
+        flop,
+        described(best, advice.swept),
+        predicted(advice, best),
+        gains(best) if advice.promised else "none is promised",
+        quantity(best.rows),
+        time(best.time_s),
+        f"${best.usd:.2f}",
+    )
