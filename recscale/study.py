@@ -116,6 +116,13 @@ class Study:
             for spec in self.spec.parts()
         )
 
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to run: every planned run has ended, or the search has."""
+        if self.decisions:
+            return self.decisions[-1]["stop"] is not None
+        return self.count("done") + self.count("diverged") == len(self.planned)
+
     def count(self, status: str) -> int:
         return sum(r.status == status for r in self.records)
 

@@ -34,6 +34,22 @@ def test_every_verb_explains_itself():
         assert "Example: recscale" in shown.output
 
 
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("fit", "runs.csv", "--variables", "N,D", "--where", ""), "--where"),
+        (("fit", "runs.csv", "--variables", "N,D", "--predict", " "), "--predict"),
+        (("fit", "", "--variables", "N"), "TABLE"),
+        (("replay", "runs.csv", "--variables", "N", "--cost", "", "--target", "N > 1"), "--cost"),
+        (("ask", "runs/mine", "--compute", ""), "--compute"),
+        (("new", ""), "NAME"),
+    ],
+)
+def test_an_empty_text_is_refused_and_never_ignored(words, named):
+    result = CliRunner().invoke(main, list(words))
+    assert result.exit_code == 2 and result.stderr.startswith(f"{named} is empty; give ")
+
+
 def test_plan_prices_every_run_before_it_runs(sweep_file):
     sweep = sweep_file(SWEEP)
     shown = call("plan", sweep, "--json")

@@ -94,7 +94,7 @@ def test_a_copy_says_nothing_of_the_runs_of_the_example(like):
         (("a b",), "holds only letters"),
         (("sub/",), "holds only letters"),
         (("../..",), "holds only letters"),
-        (("",), "holds only letters"),
+        (("",), "is empty"),
         (("-x", "--like", "demo"), "No such option"),
         (("file/x",), "cannot be written"),
         (("mine", "--like", "demo", "--from", "log.csv"), "give one of them"),

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import click
 
-from recscale.cli.shell import refuse
+from recscale.cli.shell import Verb, refuse
 
 EXAMPLES = Path(__file__).parents[2] / "sweeps"
 ENDINGS = (".yaml", ".yml")
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("name")
 @click.option("--like", help="The example to copy; demo, unless a log is given.")
 @click.option("--from", "log", help="A log (file, folder or glob) whose columns are to be guessed.")

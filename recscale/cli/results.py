@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from recscale.cli.shell import as_json, open_study, refuse
+from recscale.cli.shell import Verb, as_json, open_study, refuse
 
 if TYPE_CHECKING:
     from recscale.study import Study
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("rundir")
 @as_json
 def status(rundir: str, as_json: bool) -> None:
@@ -22,16 +22,20 @@ def status(rundir: str, as_json: bool) -> None:
     Example: recscale status runs/demo
     """
     study = open_study(rundir)
+    from recscale.engine.driven import driven
+
+    state = driven(rundir, study.complete)
     if as_json:
-        click.echo(json.dumps(study.facts(), indent=1))
+        click.echo(json.dumps({**study.facts(), "driver": state}, indent=1))
         return
     from recscale.report.terminal import baseline_lines, damage_lines, progress_line
 
-    lines = [progress_line(study), *baseline_lines(study), *damage_lines(study)]
+    lines = [progress_line(study), *([state] if state else [])]
+    lines += [*baseline_lines(study), *damage_lines(study)]
     click.echo("\n".join(lines))
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("rundir")
 @click.option("--compute", default="10x", show_default=True, help="FLOPs, or times the largest run")
 @click.option(
@@ -93,7 +97,7 @@ def _ask_each(study: Study, compute: str, beyond: int, as_json: bool) -> None:
     click.echo("\n".join(sentences(study, comparisons)))
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("rundir")
 def report(rundir: str) -> None:
     """Write report.html and the tables of a sweep.

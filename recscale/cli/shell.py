@@ -21,6 +21,22 @@ FAILED, USAGE, EXHAUSTED, INTERRUPTED = 1, 2, 3, 130
 as_json = click.option("--json", "as_json", is_flag=True, help="The same facts for machines.")
 
 
+class Verb(click.Command):
+    """A verb whose texts are never empty: what is given is used, or refused."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        for param in self.params:
+            value = ctx.params.get(param.name or "")
+            if isinstance(value, str) and not value.strip():
+                name = (
+                    param.opts[0]
+                    if param.param_type_name == "option"
+                    else param.human_readable_name
+                )
+                refuse(f"{name} is empty; give a value, or leave it out")
+        return super().invoke(ctx)
+
+
 def load(sweep: str) -> SweepSpec:
     from recscale.specfile import SpecError, load_spec
 

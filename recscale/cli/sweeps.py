@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from recscale.cli.shell import EXHAUSTED, FAILED, INTERRUPTED, as_json, load, open_sweep, refuse
+from recscale.cli.shell import (
+    EXHAUSTED,
+    FAILED,
+    INTERRUPTED,
+    Verb,
+    as_json,
+    load,
+    open_sweep,
+    refuse,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +28,7 @@ if TYPE_CHECKING:
     from recscale.study import Study
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("sweep", type=click.Path(exists=True, dir_okay=False))
 def prepare(sweep: str) -> None:
     """Prepare the data of a sweep, once.
@@ -43,7 +52,7 @@ def _warn(warnings: Sequence[str]) -> None:
         click.secho(line, fg="yellow", bold=True)
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("sweep", type=click.Path(exists=True, dir_okay=False))
 @as_json
 def plan(sweep: str, as_json: bool) -> None:
@@ -144,7 +153,7 @@ def _plan_search(
     _warn([*remarks, *data.warnings])
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("sweep", type=click.Path(exists=True, dir_okay=False))
 @click.option("--extend", is_flag=True, help="Let a search that has ended go on, with the file's "
               "raised budget.")  # fmt: skip
@@ -236,7 +245,19 @@ def _check_extension(ready: Sweep, sweep: str) -> None:
 
 def _say_ended(study: Study, sweep: str) -> None:
     """Why a search ended, and how it goes on."""
-    if study.decisions[-1]["stop"] is None:
+    last = study.decisions[-1]
+    if last["stop"] is None:
         return
-    click.echo(f"the search has ended: {study.decisions[-1]['why']}")
-    click.echo(f"to go on, raise the budget in {sweep}, then: recscale run --extend {sweep}")
+    click.echo(f"the search has ended: {last['why']}")
+    if last["stop"]["exhausted"]:
+        click.echo(f"to go on, raise the budget in {sweep}, then: recscale run --extend {sweep}")
+    elif study.spec.search.interval and last["facts"]["half"] <= study.spec.search.interval:
+        click.echo(
+            f"to go on, set a narrower search.interval in {sweep}, then: "
+            f"recscale run --extend {sweep}"
+        )
+    else:
+        click.echo(
+            "more of these runs would tell little more, whatever the budget: to know more, write a "
+            "sweep with larger values of the axes, more data, or more seeds"
+        )

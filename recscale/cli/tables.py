@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from recscale.cli.shell import as_json, refuse
+from recscale.cli.shell import Verb, as_json, refuse
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("table")
 @click.option("--variables", required=True, help="Columns the law is over, such as N,D.")
 @click.option("--loss", default="loss", show_default=True, help="Column that the law explains.")
@@ -56,7 +56,7 @@ def fit(table: str, variables: str, report: str | None, as_json: bool, **options
         click.echo(f"{report} written")
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("table")
 @click.option("--variables", required=True, help="Columns the law is over, such as N,D.")
 @click.option("--cost", required=True, help="What a row costs, such as '6*N*D'.")

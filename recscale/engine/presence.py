@@ -142,7 +142,7 @@ class Presence:
                 if content != before:
                     since, renewed = now, True
                 seen[path] = content, since, renewed
-                other = _parsed(content)
+                other = parsed(content)
                 dead = other.dead() if other else None
                 if dead or (dead is None and now - since > WATCH_S):
                     self.followed = True
@@ -210,7 +210,7 @@ class Presence:
             self.fs.delete_file(path)
 
 
-def _parsed(content: bytes) -> Driver | None:
+def parsed(content: bytes) -> Driver | None:
     """None for what no driver of this version wrote."""
     try:
         return Driver(**json.loads(content))

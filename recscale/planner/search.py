@@ -21,7 +21,7 @@ from recscale.planner.state import Progress, SearchState, limits
 from recscale.planner.value import Assessment, Goal, spread
 from recscale.spec import BudgetSpec
 from recscale.spend import Spend
-from recscale.words import number, quantity
+from recscale.words import quantity
 
 FEWEST = 4  # finished runs before anything is believed
 HOPELESS = 0.01  # chance to come out below which a run is not worth any cost
@@ -213,7 +213,7 @@ def _named(goal: str) -> str:
 
 def _width(goal: str, now: AtTarget) -> str:
     if goal == "loss":
-        return f"the loss is {number(now.loss)} to within {100 * now.half:.2g} % (90 %)"
+        return f"the loss is known to within {100 * now.half:.2g} % (90 %)"
     if goal == "allocation":
         return f"the best split is known to within {now.half:.2g} decades (90 %)"
     return f"the gains are known to within {100 * now.half:.2g} % (90 %)"
