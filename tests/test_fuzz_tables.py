@@ -15,7 +15,7 @@ import hostile_tables
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from recscale.cli import main
@@ -76,6 +76,8 @@ def check(words: list[str]) -> None:
 
 
 @given(seeds)
+@example(random.Random(609))  # losses so large that a law of 0 over them underflows
+@example(random.Random(178353))  # a rising form that is below 0 at some of the runs
 @profile
 def test_every_table_is_fitted_and_replayed_or_refused_in_a_sentence(pick: random.Random):
     with tempfile.TemporaryDirectory() as name:

@@ -116,6 +116,23 @@ def test_auto_prefers_fewer_constants_when_they_predict_as_well():
     assert fit(pd.DataFrame({"N": N, "D": D, "loss": loss}), "auto", ["N", "D"]).form == "additive"
 
 
+def test_a_law_that_bends_once_is_found_and_followed_beyond_its_turn():
+    x = np.geomspace(1e3, 1e8, 40)
+    truth = {"E": 1.2, "A_x": 30.0, "early_x": 0.5, "late_x": 0.15, "turn_x": 1e5, "width_x": 0.5}
+    loss = 1.2 + 30 * x**-0.5 * (1 + (x / 1e5) ** 2) ** (0.35 * 0.5)
+    frame = pd.DataFrame(
+        {"x": x, "loss": loss * np.exp(0.002 * np.random.default_rng(0).normal(size=40))}
+    )
+    law = fit(frame, "broken", ["x"])
+    ends = law.intervals(0.95).set_index("coefficient")
+    inside = [ends["low"][name] <= value <= ends["high"][name] for name, value in truth.items()]
+    assert sum(inside) >= 5, ends
+    far = pd.DataFrame({"x": [1e9]})
+    bent = 1.2 + 30 * 1e9**-0.5 * (1 + 1e8) ** (0.35 * 0.5)
+    plain = fit(frame, "additive", ["x"]).value(far)[0]
+    assert abs(law.value(far)[0] - bent) < 0.01 < abs(plain - bent)
+
+
 def test_auto_takes_a_rising_form_for_a_metric():
     x = np.geomspace(1e4, 1e8, 24)
     metric = 0.12 - 0.8 * x**-0.3

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from recscale.laws.broken import Broken
 from recscale.laws.coupled import Gamma, Kaplan
 from recscale.laws.effects import Axis, Effects, effects, reduced
 from recscale.laws.forms import Additive, Form
@@ -48,6 +49,7 @@ CATALOGUE = {
     "kaplan": Kind((2,), lambda v, c, floor: Kaplan(v, c, floor=floor)),
     "repeated": Kind((3,), lambda v, c, floor: Repeated(v, c, floor=floor)),
     "effects": Kind(tuple(range(1, MOST_VARIABLES + 1)), _effects, auto=False),
+    "broken": Kind((1,), lambda v, c, floor: Broken(v, c, floor), auto=False),
     "saturating": Kind(
         ANY, lambda v, c, floor: Additive(v, c, name="saturating", sign=-1, floor=floor), -1
     ),
@@ -217,6 +219,6 @@ def _errors(points: Points, name: str, delta: float, floor: float) -> list[float
             out.append(np.nan)
             continue
         f = law.model.evaluate(law.theta[None], expensive.logx)[0][0]
-        error = np.abs(np.log(np.maximum(f, 1e-300) / expensive.y))
+        error = np.abs(np.log(np.maximum(f, 1e-300)) - np.log(expensive.y))
         out.append(float(np.average(error, weights=expensive.weights)))
     return out

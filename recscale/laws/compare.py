@@ -215,5 +215,5 @@ def compare(
         for side, law in zip(sides, laws, strict=True)
     ]
     both = pd.concat(tables, axis=1, join="inner").to_numpy()
-    pairs = np.log(both[:, 0] / both[:, 1])
+    pairs = np.log(both[:, 0]) - np.log(both[:, 1])
     return Comparison((str(values[0]), str(values[1])), laws[0], laws[1], pairs, most or {})

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SMALL = 60  # runs
 REPLICATES = 1000
 SEED = 0
+LEAST = 1e-6  # of a loss, that a law is taken to be there
 HUGE = 1e300  # a multiplier beyond it, of a steep exponent, has no end that can be stated
 PROFILE = "profile likelihood on log least squares"
 
@@ -72,14 +73,15 @@ def draws(law: ScalingLaw, n: int, seed: int) -> np.ndarray:
         return replicates(law.model, p.logx, np.log(p.y), weights, law.delta, law.minima)
     fit = law.squares
     f = law.model.evaluate(fit.theta[None], p.logx)[0][0]
-    r = np.log(p.y / f) * np.sqrt(p.weights)
+    logf = np.log(np.maximum(f, LEAST * p.y))  # a rising form may pass below 0
+    r = (np.log(p.y) - logf) * np.sqrt(p.weights)
     r = (r - r.mean()) * np.sqrt(p.n / max(p.n - _free(law, fit.theta).sum(), 1))
     if p.runs < p.n:  # one sign per run keeps the residuals of its checkpoints together
         flips = rng.choice([-1.0, 1.0], size=(n, p.runs))[:, p.cluster]
         noise = flips * r
     else:
         noise = r[rng.integers(0, p.n, size=(n, p.n))]
-    logy = np.log(f) + noise / np.sqrt(p.weights)
+    logy = logf + noise / np.sqrt(p.weights)
     return replicates(law.model, p.logx, logy, p.weights, np.inf, fit.minima)
 
 

@@ -1,82 +1,82 @@
-"""The search replayed on public tables of runs, beside what else the same budget buys.
+"""The search replayed on published tables of runs, beside what else the same budget buys.
 
-    python tests/benchmarks/replay_tables.py [--budgets 2%,5%,10%,20%] [--only epoch]
+    python tests/benchmarks/replay_tables.py [--budgets 5%,10%,20%] [--only epoch]
 
-For each table the most expensive 8 % by compute 6 N D are predicted, from rows just below them
-(adjacent) or at least ten times cheaper (10x away); a row's cost is its compute. The share needed
-is the least budget at which a way of buying predicts at least as well as the plain law fitted to
-every row that could be bought (1 where none of the budgets does). Tables: folder in
-RECSCALE_TABLES.
+For each table of `suites.py` the most expensive 8 % of the rows are predicted, from rows just below
+them (adjacent) or at least ten times cheaper (10x away). A row's cost is its compute: 6 N D, of
+mixtures of experts the active parameters' part, of tables of one data size N. Errors are mean
+absolute relative ones at those rows, predicted by one model whatever was bought; that of random
+rows is the median of nine draws. Printed by half of the suites: choices were made on the first.
+Tables: folder in RECSCALE_TABLES.
 """
 
 import argparse
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from laws_extrapolate import tables
+from suites import tables
 
 from recscale.laws import LawError
 from recscale.planner import replay
 
-WAYS = ("grid", "random", "cheapest_first", "v_optimal")
+WAYS = ("random", "grid", "cheapest_first", "v_optimal")
+CHOSEN_ON = ("epoch", "gadre", "sparsity", "rates")
+FEWEST = 16  # rows to buy
+SHOWN = ("table", "suite", "away", "budget", "rows", "error", *WAYS, "whole_table")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--budgets", default="2%,5%,10%,20%")
+    parser.add_argument("--budgets", default="5%,10%,20%")
     parser.add_argument("--only", default="")
     args = parser.parse_args()
     budgets = [float(b.rstrip("%")) / 100 for b in args.budgets.split(",")]
     rows = []
-    for name, frame in tables():
-        if args.only not in name:
+    for suite, name, frame in tables():
+        if args.only not in suite:
             continue
-        frame = frame.filter(["N", "D", "loss"]).dropna().reset_index(drop=True)
-        frame["C"] = 6.0 * frame["N"] * frame["D"]
-        expensive = frame["C"] >= np.quantile(frame["C"].to_numpy(), 0.92)
-        for away in (1, 10):
-            cheap = frame["C"] < frame.loc[expensive, "C"].min() / away
-            if cheap.sum() < 16:
-                continue
-            table = frame[expensive | cheap].assign(target=expensive)
-            rows += _row(name, away, table, budgets)
+        for table, away in _targets(frame):
+            rows += [r for b in budgets if (r := _row(suite, name, away, table, b))]
             print(".", end="", flush=True)
-    table = pd.DataFrame(rows)
-    print("\n" + table.round(4).to_string())
-    for away, part in table.groupby("away"):
-        n = part["table"].nunique()
-        needed = {way: _needed(part, way) for way in ("error", *WAYS)}
-        print(f"\n{away}x away, {n} tables. Median share needed:")
-        for way, share in needed.items():
-            name = "search" if way == "error" else way
-            more = np.mean(needed["error"] > share)
-            print(f"  {name}: {np.median(share):.3g}; the search needs more on {more:.0%}")
-        for budget, full in part.groupby("budget"):
-            print(f"at a budget of {budget:.0%}, error of the search over that of")
-            for way in (*WAYS, "whole", "whole_gp"):
-                ratio = np.exp(np.log(full["error"] / full[way]).mean())
-                worse = np.mean(full["error"] > full[way])
-                print(f"  {way}: {ratio:.2f} (geometric); worse on {worse:.0%}")
+    found = pd.DataFrame(rows, columns=pd.Index(SHOWN))
+    print("\n" + found.round(4).to_string())
+    chosen = found["suite"].isin(CHOSEN_ON)
+    for what, part in (("chosen on", found[chosen]), ("judged", found[~chosen])):
+        if len(part):
+            print(f"\n{what}: {len(part)} replays; error of the search over that of")
+        for way in (*WAYS, "whole_table") if len(part) else ():
+            ratio = part["error"] / part[way]
+            each = ratio.groupby(part["suite"]).median().round(2).to_dict()
+            print(
+                f"  {way}: {ratio.median():.2f} (median), {np.exp(np.log(ratio).mean()):.2f} "
+                f"(geometric), worse in {(ratio > 1).mean():.0%}; by suite {each}"
+            )
 
 
-def _needed(part: pd.DataFrame, way: str) -> np.ndarray:
-    """The least budget of each table at which `way` matches the plain law of every row."""
-    reached = part["budget"].where(part[way] <= part["whole"], 1.0)
-    return np.asarray(reached.groupby(part["table"]).min())
+def _targets(frame: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, int]]:
+    """The table with a column `target`, and how many times cheaper the rows to buy are at least."""
+    frame = frame.dropna().drop_duplicates().reset_index(drop=True).astype(float)
+    size = "N_active" if "N_active" in frame else "N"
+    data = next((d for d in ("D", "D2") if d in frame), None)
+    frame["cost"] = 6 * frame[size] * (frame[data] if data else 1.0)
+    expensive = frame["cost"] >= np.quantile(frame["cost"].to_numpy(), 0.92)
+    for away in (1, 10):
+        cheap = frame["cost"] < frame.loc[expensive, "cost"].min() / away
+        if cheap.sum() >= FEWEST:
+            yield frame[expensive | cheap].assign(target=expensive.astype(float)), away
 
 
-def _row(name: str, away: int, table: pd.DataFrame, budgets: list[float]):
-    for budget in budgets:
-        try:
-            f = replay(table, ["N", "D"], "C", budget=budget, target="target")
-        except LawError:  # so little does not hold the start
-            continue
-        yield {
-            "table": name, "away": away, "budget": budget, "rows": f["rows"],
-            "bought": len(f["bought"]), "error": f["error"], "whole": f["whole_table"]["error"],
-            "whole_gp": f["whole_table_with_discrepancy"]["error"],
-            **{way: f["baselines"][way]["error"] for way in WAYS},
-        }  # fmt: skip
+def _row(suite: str, name: str, away: int, table: pd.DataFrame, budget: float):
+    variables = [c for c in table if c not in ("loss", "cost", "target")]
+    try:
+        f = replay(table, variables, "cost", budget=budget, target="target == 1")
+    except LawError as error:  # such as a budget that does not hold the start
+        print(f"\n{suite}, {name}, {away}x away, {budget:.0%}: {error}")
+        return None
+    others = {k: v["error"] for k, v in f["baselines"].items()}
+    facts = {"suite": suite, "table": name[:40], "away": away, "budget": budget, "rows": f["rows"]}
+    return facts | {"error": f["error"]} | others | {"whole_table": f["whole_table"]["error"]}
 
 
 if __name__ == "__main__":
