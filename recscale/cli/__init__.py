@@ -22,7 +22,11 @@ TRAINING = ("run", "prepare")  # verbs whose processes may use every core
 
 
 class _Verbs(click.Group):
-    """Every verb meets the same troubles of a full disk or missing credentials."""
+    """Every verb meets the same troubles of a full disk or missing credentials. They are listed in
+    the order in which a newcomer needs them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -39,7 +43,10 @@ class _Verbs(click.Group):
 @click.version_option(package_name="recscale")
 @click.pass_context
 def main(context: click.Context) -> None:
-    """Measure scaling laws of recommendation models and plan where compute should go."""
+    """Measure scaling laws of recommendation models and plan where compute should go.
+
+    Start here: recscale new mine --from clicks.parquet
+    """
     if context.invoked_subcommand not in TRAINING:
         # The fits are many small products: threads wait for each other twice as long as they work.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

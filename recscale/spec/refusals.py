@@ -111,7 +111,8 @@ def _sentence(doc: Document, loc: Loc, errors: Sequence[ErrorDetails]) -> tuple[
     if kind in BOUNDS:
         word, bound = BOUNDS[kind]
         return doc.line(loc), f"{where}: {shown(given)}: should be {word} {context[bound]:,g}"
-    return doc.line(loc), f"{where}: {shown(given)}: should be {' or '.join(_allowed(errors))}"
+    allowed = " or ".join(_allowed(errors))
+    return doc.line(loc), f"{where}: {shown(given)}: should be {allowed}{_example(loc, allowed)}"
 
 
 def _allowed(errors: Sequence[ErrorDetails]) -> Iterator[str]:
@@ -125,6 +126,16 @@ def _allowed(errors: Sequence[ErrorDetails]) -> Iterator[str]:
     if "a number" in nouns:
         nouns = [n for n in nouns if n != "a whole number"]
     return iter(dict.fromkeys(nouns) or ["another value; `recscale help` says which"])
+
+
+def _example(loc: Loc, allowed: str) -> str:
+    """`, such as {dense: ..., sparse: ...}`, where a mapping of known keys is meant."""
+    if allowed != NOUNS["dict_type"]:
+        return ""
+    if kinds := kinds_of(str(loc[-1])) if len(loc) == 1 else []:
+        return f", such as {{{TAGS[str(loc[0])]}: {kinds[0]}, ...}}"
+    keys = _keys_beside((*loc, ""), [])
+    return f", such as {{{', '.join(f'{k}: ...' for k in keys[:2])}}}" if keys else ""
 
 
 def _own_words(doc: Document, loc: Loc, message: str, given: Any) -> tuple[int, str]:
