@@ -31,7 +31,7 @@ def first(f: Findings, held: str) -> list[str]:
         return [lacking, *to_know(advice.step), *best, _sure(advice, held)]
     best = advice.best
     assert best is not None
-    told = f"{sentence(advice).rstrip('.')}; it takes {_takes(advice, best)}."
+    told = f"{sentence(advice)} It takes {_takes(advice, best)}."
     return [f"Put the next compute into {_grown(f, advice, best)}.", told, _sure(advice, held)]
 
 
