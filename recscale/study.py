@@ -54,6 +54,10 @@ class Study:
     """Of a frontier search, in the order of time: runs, why, what was believed."""
     damage: tuple[str, ...] = ()
     """What was found damaged and set aside while runs went on, a sentence each."""
+    heard_at: float = 0.0
+    """Unix seconds of the last entry."""
+    interrupted: bool = False
+    """Whether the last driver was stopped by a signal and ended cleanly."""
 
     @classmethod
     def open(cls, run_dir: str) -> Study:
@@ -78,6 +82,7 @@ class Study:
             planned = tuple(planned_of(plan["runs"]) + decided(entries))
         ids = {p.run_id for p in planned}
         records = ledger.records()
+        last = [e for e in entries if e["kind"] in ("session", "end")][-1:]
         return cls(
             spec=spec,
             data=data,
@@ -89,6 +94,8 @@ class Study:
             starts=tuple(ledger.starts()),
             decisions=tuple(decisions(entries)),
             damage=tuple(d for e in entries if e["kind"] == "damage" for d in e["found"]),
+            heard_at=max(float(e["at"]) for e in entries),
+            interrupted=any(e["kind"] == "end" and e["interrupted"] for e in last),
         )
 
     def parts(self) -> tuple[Study, ...]:

@@ -12,18 +12,39 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from planted_study import planted
+from planted_study import DATA, planted, record
 
 from recscale.cli import main
 from recscale.engine.driven import driven
 from recscale.engine.presence import Driver, Presence
 from recscale.ledger import Ledger
+from recscale.planner import planned_runs
+from recscale.specfile import parse_spec
+from recscale.study import Study, plan_entry
+
+SPEC = parse_spec("""
+name: one
+data: {source: synthetic}
+model: {family: dlrm, embedding_dim: 4}
+budget: {flop: 1e18}
+""")
+RUNS = planned_runs(SPEC, DATA)
 
 
 @pytest.fixture
 def run_dir(tmp_path: Path) -> Path:
-    Ledger(tmp_path).append("session", pid=1)
+    begun(tmp_path).append("session", pid=1)
     return tmp_path
+
+
+def begun(run_dir: Path) -> Ledger:
+    ledger = Ledger(run_dir)
+    ledger.append("plan", **plan_entry(SPEC, DATA, RUNS))
+    return ledger
+
+
+def told(run_dir: Path) -> str:
+    return driven(Study.of(Ledger(run_dir)), str(run_dir))
 
 
 def left(run_dir: Path, driver: Driver) -> None:
@@ -36,9 +57,9 @@ def left(run_dir: Path, driver: Driver) -> None:
 
 def test_a_driver_that_lives_is_named(run_dir: Path):
     with Presence(str(run_dir)) as mine:
-        said = driven(str(run_dir), complete=False)
+        said = told(run_dir)
     assert said == f"driven by {mine.me.words()}" and str(os.getpid()) in said
-    assert driven(str(run_dir), complete=False).startswith("not driven now, last heard of ")
+    assert told(run_dir).startswith("not driven now, last heard of ")
 
 
 def test_a_driver_that_was_killed_is_dead_at_once_on_its_own_host(run_dir: Path):
@@ -47,11 +68,11 @@ def test_a_driver_that_was_killed_is_dead_at_once_on_its_own_host(run_dir: Path)
         here = Driver.here()
         born = int(Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[19])
         left(run_dir, replace(here, pid=child.pid, born=born))
-        assert driven(str(run_dir), complete=False).startswith(f"driven by process {child.pid} ")
+        assert told(run_dir).startswith(f"driven by process {child.pid} ")
     finally:
         child.kill()
         child.wait()
-    said = driven(str(run_dir), complete=False)
+    said = told(run_dir)
     assert said.startswith(f"its driver is dead: process {child.pid} on host ")
     assert said.endswith("the command that started it goes on")
 
@@ -62,21 +83,24 @@ def test_of_a_driver_on_another_host_its_signs_of_life_tell(
 ):
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now - silent)
-    Ledger(tmp_path).append("alive")
+    begun(tmp_path)
     elsewhere = replace(Driver.here(), machine="another", since=now - 2 * silent)
     monkeypatch.setattr(time, "time", lambda: now)
     left(tmp_path, elsewhere)
-    assert driven(str(tmp_path), complete=False).startswith(state)
+    assert told(tmp_path).startswith(state)
 
 
 def test_what_was_stopped_or_is_complete_says_so(run_dir: Path):
     ledger = Ledger(run_dir)
     ledger.append("end", interrupted=True)
-    said = driven(str(run_dir), complete=False)
+    said = told(run_dir)
     assert said.startswith("stopped ") and said.endswith("ago; the same command goes on")
     ledger.append("session", pid=1)
+    assert told(run_dir).startswith("not driven now")
+    for run in RUNS:
+        ledger.record(record(run))
     ledger.append("end", interrupted=False)
-    assert driven(str(run_dir), complete=True) == ""
+    assert told(run_dir) == ""
 
 
 def test_status_says_it_below_its_line(tmp_path: Path):

@@ -24,7 +24,7 @@ def status(rundir: str, as_json: bool) -> None:
     study = open_study(rundir)
     from recscale.engine.driven import driven
 
-    state = driven(rundir, study.complete)
+    state = driven(study, rundir)
     if as_json:
         click.echo(json.dumps({**study.facts(), "driver": state}, indent=1))
         return

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import pyarrow.fs as pafs
 
 from recscale.engine.presence import SUFFIX, Driver, parsed
-from recscale.ledger import Ledger
 from recscale.storage import filesystem, guarded, read
+from recscale.study import Study
 from recscale.words import time as time_words
 
 SILENT_S = 3 * 60.0
@@ -17,28 +16,23 @@ SILENT_S = 3 * 60.0
 minute."""
 
 
-def driven(run_dir: str, complete: bool) -> str:
-    """Whether a sweep is driven now, in a sentence; empty for one that is complete and at rest.
-    Raises StorageError."""
-    entries = Ledger(run_dir).entries()
-    signed = max((float(e["at"]) for e in entries), default=0.0)
+def driven(study: Study, run_dir: str) -> str:
+    """Whether the sweep in `run_dir` is driven now, in a sentence; empty for one that is complete
+    and at rest. Raises StorageError."""
+    heard = f"last heard of {_ago(study.heard_at)}"
     for driver in _drivers(run_dir):
         dead = driver.dead()
         if dead is None:
-            dead = time.time() - max(signed, driver.since) > SILENT_S
+            dead = time.time() - max(study.heard_at, driver.since) > SILENT_S
         if not dead:
             return f"driven by {driver.words()}"
-        return (
-            f"its driver is dead: {driver.words()}, last heard of {_ago(signed)}; the command that "
-            "started it goes on"
-        )
-    if complete:
+        words = f"its driver is dead: {driver.words()}, {heard}"
+        return f"{words}; the command that started it goes on"
+    if study.complete:
         return ""
-    if _interrupted(entries):
-        return f"stopped {_ago(signed)}; the same command goes on"
-    return (
-        f"not driven now, last heard of {_ago(signed)}; `recscale run` goes on" if entries else ""
-    )
+    if study.interrupted:
+        return f"stopped {_ago(study.heard_at)}; the same command goes on"
+    return f"not driven now, {heard}; `recscale run` goes on"
 
 
 def _drivers(run_dir: str) -> list[Driver]:
@@ -50,11 +44,6 @@ def _drivers(run_dir: str) -> list[Driver]:
         )
         each = [parsed(read(fs, f.path)) for f in found if f.path.endswith(SUFFIX)]
     return sorted((d for d in each if d and d.drives), key=lambda d: -d.since)
-
-
-def _interrupted(entries: list[dict[str, Any]]) -> bool:
-    ends = [e for e in entries if e["kind"] in ("end", "session")]
-    return bool(ends) and ends[-1]["kind"] == "end" and bool(ends[-1]["interrupted"])
 
 
 def _ago(at: float) -> str:
