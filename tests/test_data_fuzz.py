@@ -72,6 +72,8 @@ def unfit(log: Log, task: str) -> bool | None:
     train, last = ([r for r in rows if r.evaluates is e] for e in (False, True))
     if not train or all(r.item == "unseen in training" for r in last):
         return True
+    if task == "next_item" and len({r.item for r in train}) < 2:
+        return True
     classes = [{r.label for r in part} for part in (train, last)]
     if task == "click" and (len(classes[1]) == 1 or len(classes[0] | classes[1]) == 1):
         return True
