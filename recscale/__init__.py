@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from recscale.laws import fit as fit
     from recscale.ledger import Ledger as Ledger
+    from recscale.models.own import Embeddings as Embeddings
+    from recscale.models.own import Family as Family
 
-__all__ = ["Ledger", "fit"]
+__all__ = ["Embeddings", "Family", "Ledger", "fit"]
 
 
 def __getattr__(name: str) -> object:
-    """Loads pandas and scipy only when they are asked for."""
+    """Loads pandas, scipy and torch only when they are asked for."""
     if name == "Ledger":
         from recscale.ledger import Ledger
 
@@ -23,4 +25,8 @@ def __getattr__(name: str) -> object:
         from recscale.laws import fit
 
         return fit
+    if name in ("Embeddings", "Family"):
+        from recscale.models import own
+
+        return getattr(own, name)
     raise AttributeError(f"module 'recscale' has no attribute {name!r}")

@@ -91,9 +91,14 @@ def space(
     reach = beyond if math.isinf(times) else min(beyond, max(1, math.ceil(math.log2(times))))
 
     def grown(reach: int) -> dict[str, list[tuple[Any, int]]]:
-        return {k: _reach(v, 0 if k in saturated else reach) for k, v in axes.items()}
+        each = {k: _reach(v, 0 if k in saturated else reach) for k, v in axes.items()}
+        own = spec.model.axes()
+        return {
+            k: [(v, n) for v, n in vs if not n or k not in own or spec.model.may_grow(k, v)]
+            for k, vs in each.items()
+        }
 
-    while reach and math.prod(map(len, grown(reach).values())) > MOST:
+    while reach and math.prod(map(len, grown(reach).values())) > spec.model.weighed(MOST):
         reach -= 1
     memory = machines()[spec.resources.machine].memory_bytes * spec.resources.least_workers
     rows: dict[tuple[ModelConfig, int], dict[str, Any]] = {}

@@ -34,6 +34,7 @@ def open_sweep(spec: SweepSpec, sweep: str) -> Sweep:
     """The sweep of the file `sweep`, ready to run, or a refusal with its lines."""
     from recscale.data.layout import DataError
     from recscale.engine.ready import ready
+    from recscale.families import FamilyError
     from recscale.planner import PlanError
     from recscale.specfile import SpecError, with_lines
     from recscale.storage import StorageError
@@ -41,7 +42,7 @@ def open_sweep(spec: SweepSpec, sweep: str) -> Sweep:
     try:
         with bar() as progress:
             return ready(spec, progress)
-    except (SpecError, DataError, PlanError) as error:
+    except (SpecError, DataError, PlanError, FamilyError) as error:
         refuse(with_lines(sweep, str(error)))
     except StorageError as error:
         place = os.path.expandvars(os.path.expanduser(spec.storage))
