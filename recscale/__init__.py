@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from recscale.ledger import Ledger as Ledger
     from recscale.models.own import Embeddings as Embeddings
     from recscale.models.own import Family as Family
+    from recscale.models.own import ItemEmbeddings as ItemEmbeddings
 
-__all__ = ["Embeddings", "Family", "Ledger", "fit"]
+__all__ = ["Embeddings", "Family", "ItemEmbeddings", "Ledger", "fit"]
 
 
 def __getattr__(name: str) -> object:
@@ -25,7 +26,7 @@ def __getattr__(name: str) -> object:
         from recscale.laws import fit
 
         return fit
-    if name in ("Embeddings", "Family"):
+    if name in ("Embeddings", "Family", "ItemEmbeddings"):
         from recscale.models import own
 
         return getattr(own, name)

@@ -76,6 +76,8 @@ class Study:
                 Manifest.model_validate(plan["data"]),
             )
             planned = tuple(planned_of(plan["runs"]) + decided(entries))
+        if any(model.task == "custom" for model in spec.models):  # of another loss
+            data = data.model_copy(update={"baselines": {}, "floor": None})
         ids = {p.run_id for p in planned}
         records = ledger.records()
         return cls(

@@ -16,8 +16,9 @@ from recscale.values import Frozen, as_axis, plain_number, whole_number
 
 TASKS = ("click", "next_item", "custom")
 RESERVED = frozenset({
-    "family", "task", "code", "version", "name", "run", "run_id", "status", "enters_law", "left_out",
-    "worse_than", "protocol", "epochs", "data_fraction", "batch_size", "rate_factor", "seed",
+    "family", "task", "code", "version", "name", "run", "run_id", "status", "enters_law",
+    "left_out", "worse_than", "protocol", "epochs", "data_fraction", "batch_size", "rate_factor",
+    "seed",
     "table_params", "dense_params", "head_params", "non_embedding_params", "table_rows", "samples",
     "unique_samples", "train_flop", "forward", "forward_flop", "eval_flop", "lookup_bytes",
     "optimizer_bytes", "peak_bytes", "time_s", "gpu_hours", "usd", "trajectory", "increment_flop",

@@ -11,8 +11,9 @@ sequence is counted at its full length.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -23,12 +24,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchrec.modules.embedding_modules import EmbeddingBagCollection, EmbeddingCollection
 from torchrec.sparse.jagged_tensor import JaggedTensor, KeyedJaggedTensor, KeyedTensor
 
-from recscale.families.base import Table
+from recscale.families.base import ModelConfig, Table
 from recscale.families.door import FamilyError, in_words, where
-from recscale.families.own import USUAL, Counted
+from recscale.families.own import USUAL, Counted, OwnConfig
 from recscale.families.sequence import ITEM
 from recscale.manifest import Manifest
 from recscale.models.contract import HISTORY, Features
+from recscale.models.contract import build as contract_build
 from recscale.models.names import module_name, plain_name
 from recscale.models.own import Family, collections
 from recscale.models.sequences import CATALOGUE, Bucket, Sequences
@@ -51,13 +53,44 @@ class _OnMeta(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def count(family: Family, data: Manifest) -> Counted:
+@dataclass(frozen=True)
+class Subject:
+    """A network to be counted."""
+
+    name: str
+    at: str
+    """Its sizes, for sentences."""
+    task: str
+    build: Callable[[Manifest], nn.Module]
+    option: Callable[[str, Any], Any]
+    """How its data is read: an option by its name, else what is usual."""
+
+    @classmethod
+    def of(cls, model: ModelConfig) -> Subject:
+        """A point of any family, built-in ones too."""
+        if isinstance(model, OwnConfig):
+            return cls.of_own(model.built())
+        return cls(
+            model.family,
+            model.name,
+            model.task,
+            lambda data: contract_build(model, data, "meta"),
+            model.option,
+        )
+
+    @classmethod
+    def of_own(cls, family: Family) -> Subject:
+        at = ", ".join(f"{k} {v}" for k, v in family.model_dump().items())
+        return cls(type(family).__name__, at, family.task, family.build, family.option)
+
+
+def count(family: Subject, data: Manifest) -> Counted:
     """What one architecture is and costs. Raises FamilyError where the network cannot be built or
     cannot run on the meta device."""
     with _told(family, "build"), _OnMeta(), META:
         model = family.build(data)
     if not isinstance(model, nn.Module):
-        raise FamilyError(f"{_name(family)}: build returns {_a(model)}, not a torch.nn.Module")
+        raise FamilyError(f"{family.name}: build returns {_a(model)}, not a torch.nn.Module")
     found = collections(model)
     tables, lookups = {}, {}
     for collection in found.values():
@@ -65,7 +98,7 @@ def count(family: Family, data: Manifest) -> Counted:
             name = plain_name(config.name) if config.name[:1] == ":" else config.name
             if name in tables:
                 raise FamilyError(
-                    f"{_name(family)}: two tables are called {name!r}; give each a name of its own"
+                    f"{family.name}: two tables are called {name!r}; give each a name of its own"
                 )
             tables[name] = Table(config.num_embeddings, config.embedding_dim)
             each = (_values(family, feature, data) for feature in config.feature_names)
@@ -105,7 +138,7 @@ def count(family: Family, data: Manifest) -> Counted:
     )
 
 
-def windows(family: Family, n: int, scored: int) -> tuple[Sequences, int]:
+def windows(family: Subject, n: int, scored: int) -> tuple[Sequences, int]:
     """Inputs of a next-item network on the meta device: n full windows, every position scored
     against `scored` items; and the samples that they hold."""
     length = int(family.option("sequence_length", USUAL.sequence_length))
@@ -123,7 +156,7 @@ def windows(family: Family, n: int, scored: int) -> tuple[Sequences, int]:
     return Sequences(ids, whole, whole, whole, (Bucket(0, t, n, length, None),)), t
 
 
-def batch(family: Family, data: Manifest, rows: int) -> Features:
+def batch(family: Subject, data: Manifest, rows: int) -> Features:
     """Inputs of a click network on the meta device."""
     dense = torch.empty(rows, len(data.dense), device=META)
     length = family.option("sequence_length", 0) if data.history else 0
@@ -199,7 +232,7 @@ def _replace(model: nn.Module, place: str, by: nn.Module) -> None:
     setattr(model.get_submodule(parent), name, by)
 
 
-def _values(family: Family, feature: str, data: Manifest) -> float:
+def _values(family: Subject, feature: str, data: Manifest) -> float:
     """Values of a feature in a row, on average; 1 for what the data does not know."""
     if feature == CATALOGUE:
         return 1.0 if family.option("negatives", None) else 0.0  # the target's own
@@ -229,21 +262,16 @@ def _saved() -> Iterator[list[torch.Tensor]]:
 
 
 @contextmanager
-def _told(family: Family, doing: str) -> Iterator[None]:
+def _told(family: Subject, doing: str) -> Iterator[None]:
     """What goes wrong in a user's code, as a sentence."""
     try:
         yield
     except FamilyError:
         raise
     except Exception as error:
-        at = ", ".join(f"{k} {v}" for k, v in family.model_dump().items())
         raise FamilyError(
-            f"{_name(family)} fails in {doing}{where(error)} at {at}: {in_words(error)}"
+            f"{family.name} fails in {doing}{where(error)} at {family.at}: {in_words(error)}"
         ) from error
-
-
-def _name(family: Family) -> str:
-    return type(family).__name__
 
 
 def _a(value: Any) -> str:

@@ -65,9 +65,9 @@ class Family(Declared):
 
     def counted(self, data: Manifest) -> Counted:
         """What this point costs: its closed forms, else counted. Raises FamilyError."""
-        from recscale.models.counting import count
+        from recscale.models.counting import Subject, count
 
-        return self.costs(data) or count(self, data)
+        return self.costs(data) or count(Subject.of_own(self), data)
 
     def complaints(self, data: Manifest) -> Iterator[str]:
         """What goes wrong when it is built small and tried on a handful of rows."""

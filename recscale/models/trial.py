@@ -6,16 +6,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
+from recscale.data.sequences import Positions
 from recscale.families.door import in_words, where
+from recscale.families.own import USUAL
 from recscale.manifest import Manifest
 from recscale.models.contract import HISTORY, Features
 from recscale.models.names import module_name
 from recscale.models.own import Family
+from recscale.models.sequences import CATALOGUE, Sequences, sequences
 
 ROWS = 5  # odd, and no width of a usual network
 TABLE_ROWS = 7  # of each table
@@ -52,12 +56,14 @@ def _tried(family: Family, data: Manifest) -> Iterator[str]:
                 model = _filled(model)
                 break
         doing = "forward"
-        rows = features(family, data)
+        rows: Any = windows(family, data) if family.task == "next_item" else features(family, data)
         output = model(rows)
         label = (torch.arange(ROWS) % 2).float()
-        if wrong := _shape(family, output):
+        if wrong := _shape(family, output, data):
             yield wrong
             return
+        if family.task == "next_item":
+            output = output[0] @ output[1].T
         if not torch.isfinite(output).all():
             yield "the untrained network's output is not finite (NaN or infinite) on plain rows"
             return
@@ -65,9 +71,11 @@ def _tried(family: Family, data: Manifest) -> Iterator[str]:
         if family.task == "custom":
             loss = family.loss(output, rows, label)
             if not isinstance(loss, torch.Tensor) or loss.shape != (ROWS,):
-                yield f"loss returns {_told(loss)} for {ROWS} rows; it should be [{ROWS}], one a row"
+                yield f"loss returns {_told(loss)} for {ROWS} rows; it should be [{ROWS}]"
                 return
             loss = loss.mean()
+        elif family.task == "next_item":
+            loss = output.logsumexp(1).mean()
         else:
             loss = F.binary_cross_entropy_with_logits(output, label)
         doing = "backward"
@@ -103,9 +111,8 @@ def features(family: Family, data: Manifest) -> Features:
     bags = None
     if data.bags:
         lengths = torch.full((len(data.bags) * ROWS,), BAG, dtype=torch.int32)
-        values = torch.cat(
-            [torch.arange(BAG * ROWS) % min(t.rows, cap or t.rows) for t in data.bags]
-        )
+        most = [min(t.rows, cap or t.rows) for t in data.bags]
+        values = torch.cat([torch.arange(BAG * ROWS) % n for n in most])
         bags = KeyedJaggedTensor(
             keys=[module_name(t.name) for t in data.bags],
             values=values,
@@ -114,6 +121,27 @@ def features(family: Family, data: Manifest) -> Features:
         )
     dense = torch.linspace(-1, 1, ROWS * len(data.dense)).reshape(ROWS, len(data.dense))
     return Features(dense, sparse, cast(Any, history), bags)
+
+
+def windows(family: Family, data: Manifest) -> Sequences:
+    """Windows of one, two and more positions, each of which is scored against the catalogue."""
+    length = int(family.option("sequence_length", USUAL.sequence_length))
+    lengths = np.array(sorted({1, min(2, length), min(3, length), length}))
+    t, most = int(lengths.sum()), data.items.rows
+    item = np.arange(t) % most
+    item[0] = most  # the start of a sequence
+    begin = np.repeat(np.cumsum(lengths) - lengths, lengths)
+    every = np.arange(t)
+    batch = Positions(
+        item=item,
+        target=np.arange(t) % max(1, most - 1),
+        time=every * 60,
+        lengths=lengths,
+        scored=every,
+        event=every,
+        user=begin,
+    )
+    return sequences(batch, np.arange(max(1, most - 1)), torch.device("cpu"), (0, 0))
 
 
 def _filled(model: nn.Module) -> nn.Module:
@@ -129,20 +157,42 @@ def _filled(model: nn.Module) -> nn.Module:
     return model
 
 
-def _shape(family: Family, output: Any) -> str:
+def _shape(family: Family, output: Any, data: Manifest) -> str:
     """What is wrong with the output's kind and shape; empty where nothing is."""
+    if family.task == "next_item":
+        return _pair(output, windows(family, data))
     if not isinstance(output, torch.Tensor) or not output.is_floating_point():
         return f"forward returns {_told(output)}; it should return logits [B], a float tensor"
     if family.task == "custom":
         if output.dim() in (1, 2) and len(output) == ROWS:
             return ""
-        return (
-            f"forward returns {_told(output)} for {ROWS} rows; it should be [{ROWS}] or [{ROWS}, k]"
-        )
+        return f"{_returned(output)}; it should be [{ROWS}] or [{ROWS}, k]"
     if output.shape != (ROWS,):
         hint = "; add .squeeze(1)" if output.shape == (ROWS, 1) else ""
-        return f"forward returns {_told(output)} for {ROWS} rows; it should be [{ROWS}], a logit a row{hint}"
+        return f"{_returned(output)}; it should be [{ROWS}], a logit a row{hint}"
     return ""
+
+
+def _pair(output: Any, s: Sequences) -> str:
+    """Likewise of a next-item network."""
+    n, items = len(s.scored), len(s.ids[CATALOGUE].values())
+    asked = (
+        f"it should be two float tensors, [{n}, d] of the {n} scored positions (s.scored) and "
+        f"[{items}, d] of the {items} items to score"
+    )
+    if not isinstance(output, tuple) or len(output) != 2:
+        return f"forward returns {_told(output)}; {asked}"
+    if not all(isinstance(o, torch.Tensor) and o.is_floating_point() for o in output):
+        return f"forward returns {' and '.join(map(_told, output))}; {asked}"
+    hidden, candidates = output
+    fits = hidden.dim() == 2 and hidden.shape[0] == n
+    if not fits or candidates.shape != (items, hidden.shape[1]):
+        return f"forward returns {_told(hidden)} and {_told(candidates)}; {asked}"
+    return ""
+
+
+def _returned(output: torch.Tensor) -> str:
+    return f"forward returns {_told(output)} for {ROWS} rows"
 
 
 def _told(value: Any) -> str:
