@@ -42,8 +42,10 @@ def open_sweep(spec: SweepSpec, sweep: str) -> Sweep:
     try:
         with bar() as progress:
             return ready(spec, progress)
-    except (SpecError, DataError, PlanError, FamilyError) as error:
+    except (SpecError, DataError, PlanError) as error:
         refuse(with_lines(sweep, str(error)))
+    except FamilyError as error:  # of one architecture among many
+        refuse(with_lines(sweep, f"model.family: {error}"))
     except StorageError as error:
         place = os.path.expandvars(os.path.expanduser(spec.storage))
         place = place if "://" in place else os.path.abspath(place)

@@ -15,7 +15,7 @@ from recscale.families.decoder import DecoderConfig, DecoderSpec
 from recscale.families.dlrm import DLRMConfig, DLRMSpec
 from recscale.families.door import FamilyError, is_path
 from recscale.families.hstu import HSTUConfig, HSTUSpec
-from recscale.families.own import OwnConfig, OwnSpec
+from recscale.families.own import OwnConfig, OwnSpec, keys_of
 from recscale.families.wukong import WukongConfig, WukongSpec
 
 
@@ -68,5 +68,5 @@ else:
 
 __all__ = [
     "FAMILIES", "AnyModelConfig", "AnyModelSpec", "Family", "FamilyError", "Flop", "ModelConfig",
-    "ModelSpec", "Rates", "Table", "family_of",
+    "ModelSpec", "Rates", "Table", "family_of", "is_path", "keys_of",
 ]  # fmt: skip

@@ -52,7 +52,8 @@ class Declared(Frozen):
         if not cls.model_fields:
             raise ValueError(f"{name} declares no axes; give it fields such as mlp_width: int = 64")
         for axis, field in cls.model_fields.items():
-            if axis in RESERVED:
+            base = next((b for b in cls.__mro__ if axis in b.__dict__ and b is not cls), None)
+            if axis in RESERVED or (base and axis not in getattr(base, "model_fields", {})):
                 raise ValueError(
                     f"the axis {axis} has a name that recscale uses itself; call it otherwise"
                 )

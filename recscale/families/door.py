@@ -13,6 +13,7 @@ import importlib
 import os
 import re
 import sys
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -106,6 +107,7 @@ def _searched() -> list[str]:
 def _imported(path: str, name: str, folders: list[str]) -> ModuleType:
     """The module. Its first part is looked for in the folders before all that is installed; what
     stands beside it can be imported by it, but hides nothing that is installed."""
+    warnings.filterwarnings("ignore", r'Field name "\w+" in')  # told as a refusal, in our words
     sys.path += [f for f in folders if f not in sys.path]
     importlib.invalidate_caches()
     first = name.partition(".")[0]

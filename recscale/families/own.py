@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import ConfigDict, ValidationError, model_validator
 
 from recscale.families.base import Flop, ModelConfig, ModelSpec, Rates, Table
-from recscale.families.click import ClickConfig, rarer_rates
+from recscale.families.click import LANES, ClickConfig, rarer_rates
 from recscale.families.declared import Declared, grows, sweep_of
 from recscale.families.door import FamilyError, load
 from recscale.families.sequence import SequenceConfig
@@ -76,7 +76,7 @@ class OwnSpec(ModelSpec):
         """The values with the class's defaults, task and fingerprint; of a ledger as they are."""
         if not isinstance(values, dict):
             return values
-        if "code" in values:
+        if {*SETTLED} <= {*values}:
             return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         try:
             found = load(values["family"])
@@ -164,7 +164,7 @@ class OwnConfig(ModelConfig):
     @property
     def name(self) -> str:
         each = (
-            f"{''.join(word[:1] for word in k.split('_'))}{v:g}"
+            f"{''.join(word[:1] for word in k.split('_'))}{v if isinstance(v, int) else f'{v:g}'}"
             for k, v in self.values.items()
             if isinstance(v, int | float) and not isinstance(v, bool)
         )
@@ -217,12 +217,24 @@ class OwnConfig(ModelConfig):
     def _counted(self, data: Manifest) -> Counted:
         key = self, data.fingerprint, data.tables, data.dense, data.history_mean_length
         if key not in _COUNTED:
-            _COUNTED[key] = self.built().counted(data)
+            found = self.built().counted(data)
+            for name, table in found.tables.items():
+                if table.dim % LANES:
+                    raise FamilyError(
+                        f"{self.family}: the table {name!r} has dimension {table.dim}, and "
+                        f"fbgemm's kernels need a multiple of {LANES}"
+                    )
+            _COUNTED[key] = found
         return _COUNTED[key]
 
 
 LONGEST_NAME = 80
 _COUNTED: dict[Any, Counted] = {}
+
+
+def keys_of(family: str) -> list[str]:
+    """The keys that a sweep's `model` may have beside a dotted path. Raises FamilyError."""
+    return list(sweep_of(load(family).cls).model_fields)
 
 
 def same(family: str, code: str) -> type[Declared]:

@@ -38,6 +38,10 @@ from recscale.models.sequences import CATALOGUE, Bucket, Sequences
 ROWS = 1024  # of the batch that is counted: a usual one
 WINDOWS = 32  # of sequences, likewise
 META = torch.device("meta")
+METERED = (
+    "forward on the meta device, where tensors have shapes and no values (write it without "
+    ".item(), .tolist() and the like, or give closed forms in `costs`)"
+)
 
 
 class _OnMeta(TorchFunctionMode):
@@ -119,7 +123,7 @@ def count(family: Subject, data: Manifest) -> Counted:
     else:
         inputs, samples = batch(family, data, ROWS), ROWS
     with (
-        _told(family, "forward, which is counted on the meta device"),
+        _told(family, METERED),
         _saved() as kept,
         FlopCounterMode(display=False) as counter,
     ):
@@ -268,7 +272,7 @@ def _told(family: Subject, doing: str) -> Iterator[None]:
         yield
     except FamilyError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise FamilyError(
             f"{family.name} fails in {doing}{where(error)} at {family.at}: {in_words(error)}"
         ) from error

@@ -23,11 +23,20 @@ from recscale.models.sequences import CATALOGUE, Sequences, sequences
 
 ROWS = 5  # odd, and no width of a usual network
 TABLE_ROWS = 7  # of each table
+MOST = 50_000_000  # dense parameters: larger networks are not built twice
 BAG = 2  # values of a bag
 
 
 def complaints(family: Family, data: Manifest) -> Iterator[str]:
     """What goes wrong, in sentences; the first that does hides the rest."""
+    if type(family).build is Family.build:
+        yield "it has no build(self, data); write one that returns a torch.nn.Module"
+        return
+    if family.task == "custom" and type(family).loss is Family.loss:
+        yield "task custom needs a loss(self, output, features, label), [B] of the B rows"
+        return
+    if family.counted(data).dense_params > MOST:
+        return
     small = data.model_copy(
         update={
             "tables": tuple(
@@ -86,8 +95,18 @@ def _tried(family: Family, data: Manifest) -> Iterator[str]:
             strange = [k for k, v in found.items() if not isinstance(v, int | float | None)]
             if strange:
                 yield f"metrics: {strange[0]} is {_told(found[strange[0]])}; it should be a number"
-    except Exception as error:
-        yield f"{doing} fails{where(error)}: {in_words(error)}"
+    except (Exception, SystemExit) as error:
+        yield f"{doing} fails{where(error)}: {in_words(error)}{_hint(family, data, error)}"
+
+
+def _hint(family: Family, data: Manifest, error: BaseException) -> str:
+    if "NoneType" not in str(error) or family.task == "next_item":
+        return ""
+    if not data.history:
+        return "; this data has no histories: features.history is None"
+    if not family.option("sequence_length", 0):
+        return "; features.history is None unless the class has an axis sequence_length"
+    return "" if data.bags else "; this data has no bags: features.bags is None"
 
 
 def features(family: Family, data: Manifest) -> Features:

@@ -228,6 +228,9 @@ def identity(s: Subject) -> str:
 
 
 def _others(spec: Any, axis: str, value: Any) -> Iterator[Any]:
+    if isinstance(value, float):
+        yield 0.5 * value or 0.25
+        return
     for other in [2 * value, value + 1] if value else [4, 8]:
         if spec.may_grow(axis, other):
             yield other
@@ -249,7 +252,7 @@ def complaints(s: Subject) -> str:
                 raise Broken(f"{key}: {value} is answered by: {error}") from None
         else:
             raise Broken(f"{key}: {value} is taken without a word")
-    return f"an unknown key and a {axis} that is none are refused, each in a sentence"
+    return f"an unknown key and text as {axis} are refused, each in a sentence"
 
 
 CHECKS: dict[str, Callable[[Subject], str]] = {
