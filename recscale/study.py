@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from recscale.families.door import home, search_below
+from recscale.families.own import OwnSpec
 from recscale.ledger import Ledger, of_this_version
 from recscale.manifest import Manifest
 from recscale.planner import Planned, Spend, ahead, pace, spent
@@ -70,6 +72,7 @@ class Study:
         if not plans:
             raise StudyError(f"{where}: no sweep was started here; `recscale run SWEEP` starts one")
         plan = plans[-1]
+        search_below(plan.get("code", {}).values())
         with of_this_version(ledger.place):
             spec, data = (
                 SweepSpec.model_validate(plan["spec"]),
@@ -246,7 +249,9 @@ def _of(config: RunConfig, spec: SweepSpec) -> bool:
 
 def plan_entry(spec: SweepSpec, data: Manifest, planned: Sequence[Planned]) -> dict[str, Any]:
     """The ledger entry from which `Study.of` rebuilds a sweep without its data."""
+    own = {m.family: home(m.family) for m in spec.models if isinstance(m, OwnSpec)}
     return {
+        **({"code": own} if own else {}),
         "spec": spec.model_dump(mode="json"),
         "data": data.model_dump(mode="json"),
         "runs": plan_of(planned),

@@ -29,9 +29,10 @@ class _Verbs(click.Group):
         try:
             return super().invoke(ctx)
         except ValueError as error:
+            from recscale.families import FamilyError
             from recscale.storage import StorageError  # brings pyarrow, which help does without
 
-            if isinstance(error, StorageError):
+            if isinstance(error, StorageError | FamilyError):
                 refuse(str(error))
             raise
 

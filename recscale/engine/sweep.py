@@ -75,7 +75,7 @@ def _run(
     known = warm(sweep)
     entry = plan_entry(sweep.spec, data, sweep.planned)
     plans = [e for e in ledger.entries() if e["kind"] == "plan"]
-    if not plans or {k: plans[-1][k] for k in entry} != entry:
+    if not plans or {k: plans[-1].get(k) for k in entry} != entry:
         ledger.append("plan", **entry)
     if known:
         ledger.append("warm", **known)

@@ -7,6 +7,7 @@ installed.
 
 from __future__ import annotations
 
+import ast
 import difflib
 import hashlib
 import importlib
@@ -14,11 +15,11 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.machinery import PathFinder
-from importlib.util import module_from_spec
+from importlib.util import module_from_spec, resolve_name
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -56,6 +57,19 @@ def search_in(*folders: str | Path) -> None:
     known = os.environ.get(FOLDERS, "").split(os.pathsep)
     each = dict.fromkeys([*(os.path.abspath(f) for f in folders), *filter(None, known)])
     os.environ[FOLDERS] = os.pathsep.join(each)
+
+
+def search_below(folders: Iterable[str]) -> None:
+    """Lets families be found in the current folder, and in those of these that lie below it: what a
+    ledger names is not trusted with more than a user's own project."""
+    here = os.path.abspath("")
+    search_in("", *(f for f in folders if os.path.abspath(f).startswith(os.path.join(here, ""))))
+
+
+def home(path: str) -> str:
+    """The folder in which a family's package or module lies; empty where it is installed."""
+    found = load(path)
+    return "" if found.installed else os.path.dirname(found.top)
 
 
 def is_path(family: str) -> bool:
@@ -129,7 +143,8 @@ def _imported(path: str, name: str, folders: list[str]) -> ModuleType:
             where = ", ".join(folders) or "no folder"
             raise FamilyError(
                 f"{path}: there is no module {error.name}; searched {where} and what is installed "
-                "here: put its file beside the sweep file, or install its package"
+                "here: put its file beside the sweep file, install its package, or export "
+                f"{FOLDERS}=FOLDER"
             ) from None
         raise FamilyError(_failed(path, name, error)) from None
     except (Exception, SystemExit) as error:
@@ -192,12 +207,11 @@ def _near(module: ModuleType, name: str) -> str:
 
 
 def _sources(module: ModuleType) -> Iterator[tuple[str, str]]:
-    """(name, file) of a module and of those beside it that it takes something from: those of its
-    own top-level package, or in the folder of a module that stands alone."""
+    """(name, file) of a module and of those beside it that it imports: those of its own top-level
+    package, or in the folder of a module that stands alone."""
     first = module.__name__.partition(".")[0]
-    file = getattr(module, "__file__", None) or ""
+    folder = os.path.dirname(os.path.abspath(getattr(module, "__file__", None) or ""))
     alone = "." not in module.__name__ and not hasattr(module, "__path__")
-    folder = os.path.dirname(os.path.abspath(file))
     near = folder if alone and "site-packages" not in folder else None
     todo, seen = [module], set[str]()
     while todo:
@@ -207,19 +221,23 @@ def _sources(module: ModuleType) -> Iterator[tuple[str, str]]:
             continue
         seen.add(here.__name__)
         yield here.__name__, file
-        for value in vars(here).values():
-            other = _home(value)
+        for name in _imports(here, file):
+            other = sys.modules.get(name)
             place = getattr(other, "__file__", None)
-            if other is None or place is None or other.__name__.startswith("recscale."):
+            if other is None or place is None:
                 continue
             beside = near is not None and os.path.dirname(os.path.abspath(place)) == near
-            if beside or other.__name__.partition(".")[0] == first:
+            if beside or name.partition(".")[0] == first:
                 todo.append(other)
 
 
-def _home(value: Any) -> ModuleType | None:
-    """The module that a value is, or is defined in."""
-    if isinstance(value, ModuleType):
-        return value
-    name = getattr(value, "__module__", None)
-    return sys.modules.get(name) if isinstance(name, str) else None
+def _imports(module: ModuleType, file: str) -> Iterator[str]:
+    """Names of the modules that a module imports, and of what may be one, as its text has it."""
+    for node in ast.walk(ast.parse(Path(file).read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = getattr(module, "__package__", None) or ""
+            of = resolve_name("." * node.level + (node.module or ""), package)
+            yield of
+            yield from (f"{of}.{alias.name}" for alias in node.names)

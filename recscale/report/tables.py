@@ -83,7 +83,7 @@ def _through(f: Findings, rate: Rate | None) -> Cell:
 
 def places(f: Findings) -> str:
     """Where the law's exchange rates are read off: the sweep's base and its largest run."""
-    if f.law is None:
+    if not f.at_base:
         return ""
     axes = swept(f.study.spec)
     base, top = base_option(f.study), largest_option(f.study)

@@ -17,7 +17,7 @@ from recscale.testing.contract import (
     check_family,
     findings,
 )
-from recscale.testing.subject import Subject, subject
+from recscale.testing.subjects import Subject, subject
 
 __all__ = [
     "CHECKS",

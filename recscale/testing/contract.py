@@ -9,16 +9,18 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from recscale.data.store import Store
 from recscale.families import FamilyError
 from recscale.families.door import in_words, where
 from recscale.families.own import OwnConfig
 from recscale.models.contract import build
 from recscale.models.counting import Subject as Network
 from recscale.models.counting import count
+from recscale.run import RunConfig
 from recscale.specfile import SpecError, parse_spec
-from recscale.testing.subject import Subject, subject
+from recscale.testing.subjects import Subject, subject
 from recscale.testing.training import Mortal, curve, on_two_workers, resumed
-from recscale.train.loop import train
+from recscale.train.loop import Outcome, train
 
 CLOSE = 2e-4
 """Relative, of the losses of one worker and of two: sums have another order. The families here
@@ -137,7 +139,7 @@ def gradients(s: Subject) -> str:
 
 def learns(s: Subject) -> str:
     """A run on the planted world beats what needs no training."""
-    outcome = whole(s)
+    outcome = whole(s.run, s.store)
     if outcome.error:
         raise Broken(f"the run diverged: {outcome.error}")
     first, last = outcome.curve[0].eval_loss, outcome.curve[-1].eval_loss
@@ -156,7 +158,7 @@ def learns(s: Subject) -> str:
 
 def resumes(s: Subject) -> str:
     """A run that was killed and resumed ends as one left alone, to the last bit."""
-    alone, again = whole(s), resumed(s.run, s.store)
+    alone, again = whole(s.brief, s.store), resumed(s.brief, s.store)
     if again.resumed != 1:
         raise Broken("the killed run did not go on from its checkpoint")
     if curve(again) != curve(alone):
@@ -177,10 +179,10 @@ def compared(subjects: Sequence[Subject]) -> list[str]:
     """`two_workers` of several families at once. Raises Broken for the first that differs."""
     drops = any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p for s in subjects
                 for m in build(s.model, s.store.manifest, "meta").modules())  # fmt: skip
-    together = on_two_workers([s.run for s in subjects], [s.store for s in subjects], not drops)
+    together = on_two_workers([s.brief for s in subjects], [s.store for s in subjects], not drops)
     said = []
     for s, two in zip(subjects, together, strict=True):
-        one = curve(whole(s)) if not drops else _undropped(s)
+        one = curve(whole(s.brief, s.store)) if not drops else _undropped(s)
         far = max(abs(a[1] - b[1]) / max(1e-9, abs(a[1])) for a, b in zip(one, two, strict=True))
         if not far < CLOSE:
             raise Broken(
@@ -198,7 +200,7 @@ def _undropped(s: Subject) -> list[tuple[float, ...]]:
 
     without_dropout()
     try:
-        return curve(train(s.run, s.store, Mortal()))
+        return curve(train(s.brief, s.store, Mortal()))
     finally:
         for layer, forward in kept.items():
             layer.forward = forward  # type: ignore[method-assign]
@@ -268,14 +270,14 @@ CHECKS: dict[str, Callable[[Subject], str]] = {
 }
 """Name -> check, the quickest to tell what is wrong first."""
 
-_WHOLE: dict[str, Any] = {}
+_WHOLE: dict[str, Outcome] = {}
 
 
-def whole(s: Subject) -> Any:
-    """The outcome of the subject's run, trained once a process."""
-    if s.run.run_id not in _WHOLE:
-        _WHOLE[s.run.run_id] = train(s.run, s.store, Mortal())
-    return _WHOLE[s.run.run_id]
+def whole(run: RunConfig, store: Store) -> Outcome:
+    """The outcome of a run that nothing interrupts, trained once a process."""
+    if run.run_id not in _WHOLE:
+        _WHOLE[run.run_id] = train(run, store, Mortal())
+    return _WHOLE[run.run_id]
 
 
 def findings(family: str | type, **axes: Any) -> Iterator[Finding]:

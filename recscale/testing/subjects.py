@@ -29,7 +29,9 @@ from recscale.spec import SweepSpec, SyntheticData
 from recscale.train.sharding import ensure_process_group, shard
 
 CPU = torch.device("cpu")
-ROWS, USERS, ITEMS = 20_000, 500, 300  # of the planted worlds
+ROWS, USERS, ITEMS = 40_000, 200, 100
+"""Of the planted worlds. On them every family of tests/test_contract.py beats the constant rate by
+0.014 to 0.07 nats, and a guess among all items by 0.4 (2026-11-30)."""
 BATCH = 255  # odd, so that two workers' shares differ
 
 
@@ -48,6 +50,12 @@ class Subject:
     @property
     def task(self) -> str:
         return self.model.task
+
+    @property
+    def brief(self) -> RunConfig:
+        """The run on a quarter of the rows, for what does not depend on how well it learns."""
+        train = self.run.train.model_copy(update={"data_fraction": 0.25})
+        return self.run.model_copy(update={"train": train})
 
     @cached_property
     def built(self) -> Any:
@@ -106,7 +114,7 @@ def subject(family: str | type, **axes: Any) -> Subject:
             "name": "check",
             "data": {"source": "synthetic", "task": task},
             "model": written(model),
-            "train": {"batch_size": BATCH, "data_fraction": 0.5, "seeds": 1},
+            "train": {"batch_size": BATCH, "data_fraction": 1.0, "seeds": 1},
             "budget": {"flop": 1e30},
         }
     )
