@@ -280,7 +280,7 @@ BODIES = {
     "dim: int = 8; task = 'rank'": "task = 'rank'; allowed: 'click', 'next_item', 'custom'",
     "dim: int = 8": "it has no build(self, data)",
     "dim: int = 8\n    def build(self, data): pass": "build returns nothing",
-    "dim: int = 8\n    def build(self, data): 1 / 0": "build fails (mine.py, line 8): ZeroDivisionError",
+    "dim: int = 8\n    def build(self, data): 1 / 0": "fails (mine.py, line 8): ZeroDivisionError",
     "dim: int = 6\n    def build(self, data): return Out(self.dim, data)": "a multiple of 4",
     "dim: int = 8\n    def build(self, data): exit(3)": "SystemExit: 3",
     "dim: int = 8; build = out(lambda x, f: x[:, None])": (

@@ -104,7 +104,7 @@ def _typed(annotation: Any) -> str:
 @cache
 def sweep_of(cls: type[Declared]) -> type[Frozen]:
     """What a sweep file may say of the family: each axis one value or a list, each option one."""
-    fields: dict[str, Any] = {"family": (str, Field(description=cls.__doc__ or ""))}
+    fields: dict[str, Any] = {"family": (str, Field(description="This path."))}
     for name, field in cls.model_fields.items():
         kind = kind_of(field)
         each = _each(field)
