@@ -365,3 +365,29 @@ def test_what_stands_beside_a_family_hides_nothing_that_is_installed(folder: Pat
     words = [sys.executable, "-c", script]
     done = subprocess.run(words, capture_output=True, text=True, check=False, cwd="/")
     assert done.stdout.strip() == "1", done.stderr
+
+
+def test_a_search_does_not_go_on_with_another_source(folder: Path):
+    """Its runs are evidence of another network."""
+    from recscale.engine.ready import ready, standing
+    from recscale.ledger import Ledger
+    from recscale.planner import Launch, PlanError, decide_search
+    from recscale.planner.journal import entry
+
+    text = SWEEP.replace("dim: [4, 8]", "dim: [4, 8, 16]").replace(
+        "[0.25, 1.0]", "[0.25, 0.5, 1.0]"
+    )
+    text += f"search: {{strategy: frontier, target: {{flop: 10x}}}}\nstorage: {folder}/runs\n"
+    (folder / "sweep.yaml").write_text(text)
+    sweep = ready(load_spec(folder / "sweep.yaml"))
+    assert sweep.problem is not None  # of whose doublings width 16 refuses those beyond dim 16
+    ledger = Ledger(sweep.run_dir)
+    ledger.append("plan", **plan_entry(sweep.spec, sweep.problem.data, []))
+    decision = decide_search(sweep.problem, standing(sweep))
+    assert isinstance(decision, Launch)
+    ledger.append("decision", **entry(decision))
+    assert ready(load_spec(folder / "sweep.yaml")).problem is not None
+    (folder / "mine.py").write_text(GOOD + "\n# changed\n")
+    forget()
+    with pytest.raises(PlanError, match="has another source .* than the search in"):
+        ready(load_spec(folder / "sweep.yaml"))

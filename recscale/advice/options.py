@@ -104,6 +104,8 @@ def space(
     rows: dict[tuple[ModelConfig, int], dict[str, Any]] = {}
     for point in itertools.product(*grown(reach).values()):
         at = {k: value for k, (value, _) in zip(axes, point, strict=True)}
+        if not spec.model.allows(at):
+            continue
         model, epochs = spec.model.resolve(at, data), at["epochs"]
         if (model, epochs) in rows:
             continue
@@ -230,7 +232,10 @@ def doubled(study: Study, at: Option, axis: str) -> Option | None:
     spec, m = study.spec.model, at.model
     if getattr(m, axis) is None:
         return None
-    model = spec.resolve(spec.grown(m, axis), study.data)
+    values = spec.grown(m, axis)
+    if not (spec.may_grow(axis, values[axis]) and spec.allows(values)):
+        return None
+    model = spec.resolve(values, study.data)
     if model == m:
         return None
     return option(study, model, at.cost.samples, at.train.epochs)

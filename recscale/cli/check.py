@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 
 import click
@@ -21,6 +22,7 @@ def check(family: str, at: tuple[str, ...], as_json: bool) -> None:
     """
     import yaml
 
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # two workers of one machine share no GPU
     axes = {}
     for given in at:
         axis, equals, value = given.partition("=")

@@ -168,6 +168,10 @@ class ModelSpec(Frozen):
         """Whether an axis may have this value, which the sweep does not name."""
         return True
 
+    def allows(self, values: dict[str, Any]) -> bool:
+        """Whether values of the axes, which the sweep does not name, go together."""
+        return True
+
     def weighed(self, most: int) -> int:
         """Architectures that a search or advice weighs, where others weigh `most`."""
         return most

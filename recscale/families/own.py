@@ -104,6 +104,14 @@ class OwnSpec(ModelSpec):
     def may_grow(self, axis: str, value: Any) -> bool:
         return grows(self._class(), axis, value)
 
+    def allows(self, values: dict[str, Any]) -> bool:
+        at = {**(self.model_extra or {}), **{k: values[k] for k in self.axes()}}
+        try:
+            self._class()(**{k: v for k, v in at.items() if k not in SETTLED})
+        except ValidationError:
+            return False
+        return True
+
     def weighed(self, most: int) -> int:
         return most if self._class().has_closed_forms() else min(most, MOST_WEIGHED)
 

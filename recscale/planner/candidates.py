@@ -246,7 +246,8 @@ def _beyond(spec: SweepSpec, data: Manifest, memory: float) -> list[ModelConfig]
     rows = itertools.product(*grown.values()) if size <= most else _rows(
         list(grown.values()), size, most
     )  # fmt: skip
-    models = (spec.model.resolve(dict(zip(axes, row, strict=True)), data) for row in rows)
+    each = (dict(zip(axes, row, strict=True)) for row in rows)
+    models = (spec.model.resolve(v, data) for v in each if spec.model.allows(v))
     return list(dict.fromkeys(models))
 
 
