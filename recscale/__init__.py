@@ -7,14 +7,22 @@ frame = Ledger("runs/demo").frame()
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    __version__: str
     from recscale.laws import fit as fit
     from recscale.ledger import Ledger as Ledger
+    from recscale.models.own import Embeddings as Embeddings
+    from recscale.models.own import Family as Family
+    from recscale.models.own import ItemEmbeddings as ItemEmbeddings
 
-__all__ = ["Ledger", "fit"]
+__all__ = ["Embeddings", "Family", "ItemEmbeddings", "Ledger", "__version__", "fit"]
 
 
 def __getattr__(name: str) -> object:
-    """Loads pandas and scipy only when they are asked for."""
+    """Loads pandas, scipy and torch only when they are asked for."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("recscale")
     if name == "Ledger":
         from recscale.ledger import Ledger
 
@@ -23,4 +31,12 @@ def __getattr__(name: str) -> object:
         from recscale.laws import fit
 
         return fit
+    if name in ("Embeddings", "Family", "ItemEmbeddings"):
+        from recscale.models import own
+
+        return getattr(own, name)
     raise AttributeError(f"module 'recscale' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -15,12 +15,13 @@ from pydantic import TypeAdapter
 from recscale.families import ModelConfig
 from recscale.manifest import Manifest
 from recscale.run import Cost, TrainConfig
+from recscale.shipped import shipped
 from recscale.spec import ResourcesSpec
 from recscale.values import Frozen, Schedule
 
 FLOAT = 4  # bytes; weights, activations and optimiser state are float32
 TRAIN_OVER_FORWARD = 3  # backward computes two products of the forward's size
-PRICES = Path(__file__).parents[1] / "cluster" / "prices.yaml"
+PRICES = shipped("cluster") / "prices.yaml"
 
 
 class Machine(Frozen):

@@ -143,7 +143,7 @@ def settings(frame: pd.DataFrame) -> list[str]:
 
 def _columns(records: Sequence[RunRecord], wanted: Sequence[str]) -> list[str]:
     """Identity, the axes and options of the families there are, costs, metrics and the rest."""
-    sizes = dict.fromkeys(k for r in records for k in type(r.config.model).model_fields)
+    sizes = dict.fromkeys(k for r in records for k in r.config.model.columns)
     sizes.pop("family", None)
     metrics = dict.fromkeys([k for r in records if r.final for k in r.final.metrics] + [*wanted])
     metrics.pop("eval_loss", None)

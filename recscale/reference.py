@@ -13,6 +13,7 @@ import inspect
 import re
 import sys
 from collections.abc import Iterator
+from collections.abc import Mapping as Mapping_
 from dataclasses import dataclass
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -21,11 +22,15 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
 
+from recscale.families.declared import sweep_of
+from recscale.families.door import load
 from recscale.spec import SweepSpec
 from recscale.specfile import TAGS, kinds_of
 from recscale.values import Frozen, as_axis, one_or_more, share
 
 Node = type[Frozen]
+OWN = "module:Class"
+"""What stands for the kind of a family of the user's own."""
 
 
 class UnknownKey(ValueError):
@@ -89,8 +94,13 @@ def look_up(path: str) -> list[Key]:
 
 
 def mapping_at(path: str) -> Mapping | None:
-    """The kind of mapping that `path` ends in, such as `model.dlrm`; None for a key."""
+    """The kind of mapping that `path` ends in, such as `model.dlrm` or, of a family of the user's
+    own, `model.my_model:MyFamily`; None for a key. Raises FamilyError."""
     top, _, kind = path.partition(".")
+    if top == "model" and ":" in kind and kind != OWN:
+        cls = load(kind).cls
+        meaning = " ".join((cls.__dict__.get("__doc__") or "").split())
+        return Mapping(kind, meaning, _keys(sweep_of(cls), f"{path}.", _docstrings(cls)))
     if kind not in kinds_of(top):
         return None
     (key,) = look_up(top)
@@ -116,19 +126,19 @@ def _walk(node: Node, prefix: str) -> Iterator[Key]:
 def _place(key: Key, node: Node) -> tuple[str, str]:
     """The kind of a mapping that may stand at a key, and the path of what stands in it."""
     tag = TAGS.get(key.path)
-    kind = "|".join(get_args(node.model_fields[tag].annotation)) if tag else ""
+    kind = "|".join(get_args(node.model_fields[tag].annotation)) or OWN if tag else ""
     return kind, f"{key.path}.{kind}." if kind else f"{key.path}."
 
 
-def _keys(node: Node, prefix: str) -> list[Key]:
-    """The keys of one mapping."""
-    docs = _docstrings(node)
+def _keys(node: Node, prefix: str, docs: Mapping_[str, str] | None = None) -> list[Key]:
+    """The keys of one mapping; `docs` of their meanings, where it has none of its own."""
+    docs = _docstrings(node) if docs is None else docs
     return [
         Key(
             path=prefix + (field.alias or name),
             type=_words(field.annotation, field.metadata),
             default=None if field.is_required() else _written(field),
-            meaning=docs.get(name, ""),
+            meaning=docs.get(name) or field.description or "",
             below=tuple(_nodes(field.annotation)),
         )
         for name, field in node.model_fields.items()
@@ -168,7 +178,7 @@ def _docstrings(node: Node) -> dict[str, str]:
 @functools.cache
 def _of_module(name: str) -> dict[str, dict[str, str]]:
     """Class -> field -> the string that stands right under the field."""
-    if not name.startswith("recscale."):
+    if name.startswith(("pydantic", "builtins", "typing", "abc")):
         return {}
     found: dict[str, dict[str, str]] = {}
     for node in ast.parse(inspect.getsource(sys.modules[name])).body:

@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
+from recscale.families.door import search_in
 from recscale.spec import SweepSpec
 from recscale.spec.document import SpecError, document, read_text
 from recscale.spec.refusals import TAGS, kinds_of, located, refusals
@@ -25,7 +26,9 @@ LONGEST_PATH = 4095
 
 
 def load_spec(path: str | Path) -> SweepSpec:
-    """The sweep in `path`. Raises SpecError listing every error, FileNotFoundError if absent."""
+    """The sweep in `path`, in whose folder a family of the user's own is looked for, and then in
+    the current one. Raises SpecError listing every error, FileNotFoundError if absent."""
+    search_in(Path(path).parent, "")
     return parse_spec(read_text(path), str(path))
 
 

@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from recscale.families.door import home, search_below
+from recscale.families.own import OwnSpec
 from recscale.ledger import Ledger, of_this_version
 from recscale.manifest import Manifest
 from recscale.planner import Planned, Spend, ahead, pace, spent
@@ -74,12 +76,15 @@ class Study:
         if not plans:
             raise StudyError(f"{where}: no sweep was started here; `recscale run SWEEP` starts one")
         plan = plans[-1]
+        search_below(plan.get("code", {}).values())
         with of_this_version(ledger.place):
             spec, data = (
                 SweepSpec.model_validate(plan["spec"]),
                 Manifest.model_validate(plan["data"]),
             )
             planned = tuple(planned_of(plan["runs"]) + decided(entries))
+        if any(model.task == "custom" for model in spec.models):  # of another loss
+            data = data.model_copy(update={"baselines": {}, "floor": None})
         ids = {p.run_id for p in planned}
         records = ledger.records()
         last = [e for e in entries if e["kind"] in ("session", "end")][-1:]
@@ -258,7 +263,9 @@ def _of(config: RunConfig, spec: SweepSpec) -> bool:
 
 def plan_entry(spec: SweepSpec, data: Manifest, planned: Sequence[Planned]) -> dict[str, Any]:
     """The ledger entry from which `Study.of` rebuilds a sweep without its data."""
+    own = {m.family: home(m.family) for m in spec.models if isinstance(m, OwnSpec)}
     return {
+        **({"code": own} if own else {}),
         "spec": spec.model_dump(mode="json"),
         "data": data.model_dump(mode="json"),
         "runs": plan_of(planned),

@@ -12,7 +12,6 @@ import pytest
 import torch
 from architectures import FAMILIES, architecture
 from data_files import events_spec, prepared
-from workers import spawn
 
 from recscale.cost import estimate
 from recscale.data.store import Store
@@ -22,6 +21,7 @@ from recscale.planner import planned_runs
 from recscale.run import RunConfig
 from recscale.spec import SweepSpec
 from recscale.specfile import parse_spec
+from recscale.testing.workers import spawn
 from recscale.train.host import PlainHost
 from recscale.train.loop import train
 from recscale.train.sharding import ensure_process_group, shard

@@ -14,12 +14,12 @@ import torch
 import torch.distributed as dist
 from harm import harms, put
 from test_train import Killed, Mortal, quality
-from workers import spawn
 
 from recscale import states
 from recscale.data.store import Store
 from recscale.planner import planned_runs
 from recscale.run import RunConfig
+from recscale.testing.workers import spawn
 from recscale.train import checkpoint
 from recscale.train.checkpoint import Checkpoints, Source
 from recscale.train.host import PlainHost

@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "recscale"
-FLOORS = {"laws": 1, "data": 2, "models": 2, "train": 2, "engine": 3, "report": 4, "cli": 4}
+FLOORS = {
+    "laws": 1,
+    "data": 2,
+    "models": 2,
+    "train": 2,
+    "testing": 2,
+    "engine": 3,
+    "report": 4,
+    "cli": 4,
+}
 FLOOR_1 = {"planner", "study", "advice"}
 
 

@@ -129,8 +129,10 @@ def test_a_law_that_bends_once_is_found_and_followed_beyond_its_turn():
     assert sum(inside) >= 5, ends
     far = pd.DataFrame({"x": [1e9]})
     bent = 1.2 + 30 * 1e9**-0.5 * (1 + 1e8) ** (0.35 * 0.5)
-    plain = fit(frame, "additive", ["x"]).value(far)[0]
-    assert abs(law.value(far)[0] - bent) < 0.01 < abs(plain - bent)
+    found, plain = (
+        float(np.asarray(one.value(far))[0]) for one in (law, fit(frame, "additive", ["x"]))
+    )
+    assert abs(found - bent) < 0.01 < abs(plain - bent)
 
 
 def test_auto_takes_a_rising_form_for_a_metric():

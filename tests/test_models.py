@@ -1,4 +1,4 @@
-"""The contract that every model family passes, and the parts against naive versions."""
+"""The parts of the click families against naive versions; their contract: test_contract.py."""
 
 from __future__ import annotations
 
@@ -8,12 +8,8 @@ import pytest
 import torch
 from architectures import FAMILIES, SIZES, architecture
 
-from recscale.data.store import Store
-from recscale.families import AnyModelConfig
 from recscale.models.contract import build as contract_build
-from recscale.models.contract import features
 from recscale.models.history import HistoryEncoder
-from recscale.train.sharding import ensure_process_group, shard
 
 CPU = torch.device("cpu")
 every = pytest.mark.parametrize("name", SIZES)
@@ -22,54 +18,6 @@ every = pytest.mark.parametrize("name", SIZES)
 def build(*given: Any) -> Any:
     """`contract.build`, whatever family comes of it."""
     return contract_build(*given)
-
-
-@pytest.fixture(scope="module")
-def opened(store) -> Store:
-    return Store.open(store)
-
-
-def sharded(model: AnyModelConfig, store: Store):
-    """The untrained model, as the training loop has it."""
-    ensure_process_group()
-    torch.manual_seed(0)
-    return shard(build(model, store.manifest), 0.01, 0, CPU)
-
-
-def read(model: AnyModelConfig, store: Store, begin: int, end: int):
-    batch = store.train().read(
-        begin, end, embedding_rows=model.embedding_rows, history_length=model.sequence_length
-    )
-    return features(batch, store.manifest, CPU)
-
-
-@every
-def test_one_finite_logit_a_sample_that_does_not_depend_on_its_batch(name, opened):
-    model = architecture(name)
-    built = sharded(model, opened)
-    with torch.no_grad():
-        together = built(read(model, opened, 1000, 1064))
-        alone = built(read(model, opened, 1010, 1013))
-    assert together.shape == (64,)
-    assert torch.isfinite(together).all()
-    torch.testing.assert_close(together[10:13], alone, rtol=1e-5, atol=1e-6)
-
-
-@every
-def test_every_parameter_is_reached(name, opened):
-    """Every dense parameter gets a gradient from a batch of rows with histories, every table
-    moves, and so do all sets of a multi-embedding."""
-    model = architecture(name)
-    built = sharded(model, opened)
-    tables = set(built.fused_optimizer.params)
-    before = {n: p.detach().clone() for n, p in built.named_parameters() if n in tables}
-    built(read(model, opened, 5000, 5500)).sum().backward()
-    assert len(tables) == len(model.tables(opened.manifest))
-    for place, parameter in built.named_parameters():
-        if place in tables:
-            assert not torch.equal(parameter.detach(), before[place]), place
-        else:
-            assert parameter.grad is not None and parameter.grad.abs().sum() > 0, place
 
 
 @pytest.mark.parametrize("dense", [True, False])

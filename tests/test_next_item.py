@@ -14,12 +14,12 @@ from architectures import architecture
 from built import Built
 from data_files import events_spec, prepared, sequence_log
 from torch.nn import functional as F
-from workers import spawn
 
 from recscale.data.store import Store
 from recscale.families.sequence import SequenceConfig
 from recscale.run import RunConfig, TrainConfig
 from recscale.spec import Columns, EventsData, Holdout
+from recscale.testing.workers import spawn
 from recscale.train.host import PlainHost
 from recscale.train.loop import train
 from recscale.train.next_item import NextItemTask

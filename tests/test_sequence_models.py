@@ -1,4 +1,4 @@
-"""The contract that every sequence family passes."""
+"""What sequence families promise beyond the contract of test_contract.py."""
 
 from __future__ import annotations
 
@@ -67,17 +67,13 @@ def test_a_sample_depends_on_its_users_past_alone(name, sequence_store):
 
 
 @every
-def test_every_parameter_learns(name, sequence_store):
+def test_a_tied_output_layer_moves_every_item(name, sequence_store):
     built = Built(architecture(name), sequence_store)
     before = built.table().clone()
     _, logits = built.logits(built.stream.windows(0, 0, 400))
     logits.logsumexp(1).sum().backward()
-    tables = set(built.model.fused_optimizer.params)
-    for place, parameter in built.model.named_parameters():
-        if place not in tables:
-            assert parameter.grad is not None and parameter.grad.abs().sum() > 0, place
     moved = (built.table() != before).any(1)[: built.config.catalogue(sequence_store.manifest)]
-    # tied: the output layer moves every item of the catalogue; else the inputs move theirs
+    # else the inputs move theirs
     assert moved.all() if built.config.tied else moved.any()
 
 

@@ -91,14 +91,21 @@ def space(
     reach = beyond if math.isinf(times) else min(beyond, max(1, math.ceil(math.log2(times))))
 
     def grown(reach: int) -> dict[str, list[tuple[Any, int]]]:
-        return {k: _reach(v, 0 if k in saturated else reach) for k, v in axes.items()}
+        each = {k: _reach(v, 0 if k in saturated else reach) for k, v in axes.items()}
+        own = spec.model.axes()
+        return {
+            k: [(v, n) for v, n in vs if not n or k not in own or spec.model.may_grow(k, v)]
+            for k, vs in each.items()
+        }
 
-    while reach and math.prod(map(len, grown(reach).values())) > MOST:
+    while reach and math.prod(map(len, grown(reach).values())) > spec.model.weighed(MOST):
         reach -= 1
     memory = machines()[spec.resources.machine].memory_bytes * spec.resources.least_workers
     rows: dict[tuple[ModelConfig, int], dict[str, Any]] = {}
     for point in itertools.product(*grown(reach).values()):
         at = {k: value for k, (value, _) in zip(axes, point, strict=True)}
+        if not spec.model.allows(at):
+            continue
         model, epochs = spec.model.resolve(at, data), at["epochs"]
         if (model, epochs) in rows:
             continue
@@ -225,7 +232,10 @@ def doubled(study: Study, at: Option, axis: str) -> Option | None:
     spec, m = study.spec.model, at.model
     if getattr(m, axis) is None:
         return None
-    model = spec.resolve(spec.grown(m, axis), study.data)
+    values = spec.grown(m, axis)
+    if not (spec.may_grow(axis, values[axis]) and spec.allows(values)):
+        return None
+    model = spec.resolve(values, study.data)
     if model == m:
         return None
     return option(study, model, at.cost.samples, at.train.epochs)

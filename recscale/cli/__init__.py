@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from recscale.cli.check import check
 from recscale.cli.help import explain
 from recscale.cli.new import new
 from recscale.cli.results import ask, report, status
@@ -18,7 +19,7 @@ from recscale.cli.shell import refuse
 from recscale.cli.sweeps import plan, prepare, run
 from recscale.cli.tables import fit, replay
 
-TRAINING = ("run", "prepare")  # verbs whose processes may use every core
+TRAINING = ("run", "prepare", "check")  # verbs whose processes may use every core
 
 
 class _Verbs(click.Group):
@@ -32,9 +33,10 @@ class _Verbs(click.Group):
         try:
             return super().invoke(ctx)
         except ValueError as error:
+            from recscale.families import FamilyError
             from recscale.storage import StorageError  # brings pyarrow, which help does without
 
-            if isinstance(error, StorageError):
+            if isinstance(error, StorageError | FamilyError):
                 refuse(str(error))
             raise
 
@@ -52,5 +54,5 @@ def main(context: click.Context) -> None:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
-for verb in (new, prepare, plan, run, status, ask, report, fit, replay, explain):
+for verb in (new, prepare, plan, run, status, ask, report, check, fit, replay, explain):
     main.add_command(verb)

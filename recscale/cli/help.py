@@ -25,8 +25,11 @@ def explain(context: click.Context, key: str) -> None:
 
     Example: recscale help train.learning_rate.tune
     """
+    from recscale.families import FamilyError
+    from recscale.families.door import search_in
     from recscale.reference import UnknownKey
 
+    search_in("")
     parent = context.parent
     if parent and isinstance(parent.command, click.Group) and key in parent.command.commands:
         verb = parent.command.commands[key]
@@ -35,7 +38,7 @@ def explain(context: click.Context, key: str) -> None:
         return
     try:
         click.echo("\n".join(_page(key)))
-    except UnknownKey as error:
+    except (UnknownKey, FamilyError) as error:
         refuse(str(error))
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 
 from recscale.cli.shell import Verb, refuse
+from recscale.shipped import shipped
 
-EXAMPLES = Path(__file__).parents[2] / "sweeps"
+EXAMPLES = shipped("sweeps")
 ENDINGS = (".yaml", ".yml")
 
 
@@ -31,6 +32,8 @@ def new(name: str, like: str | None, log: str | None) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         with open(target, "x", encoding="utf-8") as file:
             file.write(text)
+        if like:
+            _copy_families(text, target.parent)
     except OSError as error:
         refuse(f"{target} cannot be written: {error.strerror}")
     click.echo("\n".join([*said, f"{target} written; edit it, then: recscale plan {target}"]))
@@ -66,6 +69,16 @@ def _copied(target: Path, like: str) -> str:
         f"# {target.stem}: begun as a copy of the example {like}, and not run yet.\n"
         f"#   recscale plan {target}      recscale help KEY says what a key means\n"
     ) + re.sub(r"(?m)^name:.*$", f"name: {scalar(target.stem)}", body, count=1)
+
+
+def _copy_families(text: str, folder: Path) -> None:
+    """The files of the families of one's own that an example names, beside the sweep; those that
+    are there already stay as they are."""
+    for module in re.findall(r"family: *[\"']?([\w.]+):\w+", text):
+        file = Path(*module.split(".")).with_suffix(".py")
+        if (EXAMPLES / file).is_file() and not (folder / file).exists():
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / file).write_bytes((EXAMPLES / file).read_bytes())
 
 
 def _guessed(target: Path, log: str) -> tuple[str, list[str]]:

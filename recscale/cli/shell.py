@@ -50,6 +50,7 @@ def open_sweep(spec: SweepSpec, sweep: str) -> Sweep:
     """The sweep of the file `sweep`, ready to run, or a refusal with its lines."""
     from recscale.data.layout import DataError
     from recscale.engine.ready import ready
+    from recscale.families import FamilyError
     from recscale.planner import PlanError
     from recscale.specfile import SpecError, with_lines
     from recscale.storage import StorageError
@@ -59,6 +60,8 @@ def open_sweep(spec: SweepSpec, sweep: str) -> Sweep:
             return ready(spec, progress)
     except (SpecError, DataError, PlanError) as error:
         refuse(with_lines(sweep, str(error)))
+    except FamilyError as error:  # of one architecture among many
+        refuse(with_lines(sweep, f"model.family: {error}"))
     except StorageError as error:
         place = os.path.expandvars(os.path.expanduser(spec.storage))
         place = place if "://" in place else os.path.abspath(place)

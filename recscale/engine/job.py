@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from recscale.cost import TRAIN_OVER_FORWARD, estimate, portion, priced
+from recscale.families import FamilyError
 from recscale.manifest import Manifest
 from recscale.planner import PlanError
 from recscale.run import Cost, RunConfig, RunRecord, Status, Way
@@ -64,7 +65,12 @@ class OtherVersion(PlanError):
 def check_version(job: Job) -> None:
     """Raises OtherVersion where this process names the job's run otherwise: its record would be
     of a run that nobody planned, and the driver would launch the job for ever."""
-    here = job.run.run_id
+    run = job.run
+    try:
+        run.model.check_here()
+    except FamilyError as error:
+        raise OtherVersion(f"{job.run_id} cannot be built on {platform.node()}: {error}") from None
+    here = run.run_id
     if here != job.run_id:
         raise OtherVersion(
             f"{job.run_id} is {here} to the recscale {version('recscale')} of the node "
@@ -79,6 +85,7 @@ def finished_record(job: Job, data: Manifest, outcome: Any, starts: Sequence[Sta
     run, needs = job.run, job.needs
     planned = estimate(run.model, run.train, data, needs)
     took_over, place = outcome.before, run.place
+    baselines = {} if run.model.task == "custom" else data.baselines  # of another loss
     final = outcome.curve[-1].eval_loss if outcome.status == "done" else None
     return RunRecord(
         run_id=job.run_id,
@@ -92,7 +99,7 @@ def finished_record(job: Job, data: Manifest, outcome: Any, starts: Sequence[Sta
         whole=_measured(run, data, needs, planned, outcome, Way()) if took_over.samples else None,
         probes=outcome.probes,
         spectra=outcome.spectra,
-        worse_than={} if final is None else unbeaten(data.baselines, final),
+        worse_than={} if final is None else unbeaten(baselines, final),
         workers=outcome.workers,
         threads=needs.cpus_per_worker,
         started_at=time.time() - starts[-1].worker_s / outcome.workers,

@@ -22,7 +22,7 @@ from recscale.planner import (
     problem,
     remarks,
 )
-from recscale.planner.journal import decided, same_data, warm_entry, warm_of
+from recscale.planner.journal import decided, same_code, same_data, warm_entry, warm_of
 from recscale.spec import SweepSpec
 from recscale.specfile import SpecError, expand
 from recscale.storage import is_uri
@@ -76,6 +76,7 @@ def ready(spec: SweepSpec, progress: Callable[[int, int | None], None] | None = 
         search = problem(spec, manifest)
         entries = Ledger(run_dir).entries()
         same_data(entries, manifest, run_dir)
+        same_code(entries, spec, run_dir)
         sweep = Sweep(spec, run_dir, store, (), search, (*idle, *search.remarks))
         decide_search(search, standing(sweep))  # refuses a budget that does not hold the start
         return sweep

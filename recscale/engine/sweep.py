@@ -29,6 +29,7 @@ from recscale.engine.presence import Presence
 from recscale.engine.ready import Sweep, warm
 from recscale.engine.rests import missing
 from recscale.engine.searcher import PlanSearcher
+from recscale.engine.ship import code_of
 from recscale.engine.signals import Signals
 from recscale.engine.tracking import tracker_callbacks
 from recscale.engine.worker import leased_trial, tune_trial
@@ -74,7 +75,7 @@ def _run(
     known = warm(sweep)
     entry = plan_entry(sweep.spec, data, sweep.planned)
     plans = [e for e in ledger.entries() if e["kind"] == "plan"]
-    if not plans or {k: plans[-1][k] for k in entry} != entry:
+    if not plans or {k: plans[-1].get(k) for k in entry} != entry:
         ledger.append("plan", **entry)
     if known:
         ledger.append("warm", **known)
@@ -132,7 +133,7 @@ def _tune(
 ) -> bool:
     """Runs Tune to its end; says whether a signal ended it."""
     resources = sweep.spec.resources
-    _connect(resources.least_workers * resources.cpus_per_worker)
+    _connect(resources.least_workers * resources.cpus_per_worker, code_of(sweep.spec))
     pool = None
     session = time.strftime("%Y%m%dT%H%M%S")
     most = len(sweep.problem.points) if sweep.problem else len(sweep.planned)
@@ -235,14 +236,15 @@ def _run_id(trial: Any) -> str:
     return trial.config["job"]["run_id"]
 
 
-def _connect(cpus: int) -> None:
+def _connect(cpus: int, code: dict[str, Any]) -> None:
     """The cluster of RAY_ADDRESS (`ray job submit` sets it), else a Ray of our own, without a
-    dashboard: that starts in half the time and listens to nobody. `ray start --head` has one."""
+    dashboard: that starts in half the time and listens to nobody. `ray start --head` has one.
+    code: what the workers of a cluster are sent."""
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # only Tune's older output can be silenced
     os.environ["TUNE_PRINT_ALL_TRIAL_ERRORS"] = "0"  # the ledger has them
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # the sweep names its trackers
     if "RAY_ADDRESS" in os.environ:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, runtime_env=code or None)
         return
     try:
         ray.init(

@@ -1,27 +1,72 @@
-"""The model families on floor 0: axes, identity and closed-form costs. A family's network stands
-in the module of the same name under `recscale.models`."""
+"""The model families on floor 0: axes, identity and closed-form costs, in one registry.
+A built-in family's network stands in the module of the same name under `recscale.models`; a user's
+own is found by its dotted path.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Union
 
-from pydantic import Field
+from pydantic import Discriminator, Tag
 
 from recscale.families.base import Flop, ModelConfig, ModelSpec, Rates, Table
 from recscale.families.dcnv2 import DCNv2Config, DCNv2Spec
 from recscale.families.decoder import DecoderConfig, DecoderSpec
 from recscale.families.dlrm import DLRMConfig, DLRMSpec
+from recscale.families.door import FamilyError, is_path
 from recscale.families.hstu import HSTUConfig, HSTUSpec
+from recscale.families.own import OwnConfig, OwnSpec, keys_of
 from recscale.families.wukong import WukongConfig, WukongSpec
 
-# A new family adds its spec and its config here
-AnyModelSpec = Annotated[
-    DLRMSpec | DCNv2Spec | WukongSpec | DecoderSpec | HSTUSpec,
-    Field(discriminator="family"),
-]
-AnyModelConfig = Annotated[
-    DLRMConfig | DCNv2Config | WukongConfig | DecoderConfig | HSTUConfig,
-    Field(discriminator="family"),
-]
 
-__all__ = ["AnyModelConfig", "AnyModelSpec", "Flop", "ModelConfig", "ModelSpec", "Rates", "Table"]
+class Family(NamedTuple):
+    """One entry of the registry."""
+
+    spec: type[ModelSpec]
+    """Its axes, as a sweep file has them."""
+    config: type[ModelConfig]
+    """One architecture, with its costs."""
+    network: str
+    """Dotted path of what builds it: called with config, manifest and device."""
+
+
+FAMILIES = {
+    "dlrm": Family(DLRMSpec, DLRMConfig, "recscale.models.dlrm:DLRM"),
+    "dcnv2": Family(DCNv2Spec, DCNv2Config, "recscale.models.dcnv2:DCNv2"),
+    "wukong": Family(WukongSpec, WukongConfig, "recscale.models.wukong:Wukong"),
+    "decoder": Family(DecoderSpec, DecoderConfig, "recscale.models.decoder:decoder"),
+    "hstu": Family(HSTUSpec, HSTUConfig, "recscale.models.hstu:hstu"),
+}
+"""Name -> family. A new family is entered here, and nowhere else."""
+OWN = Family(OwnSpec, OwnConfig, "recscale.models.own:network")
+"""Of every family that a sweep names by a dotted path."""
+
+
+def family_of(name: str) -> Family:
+    """The entry of a family as a sweep names it. Raises KeyError."""
+    return OWN if is_path(name) else FAMILIES[name]
+
+
+def _kind(value: Any) -> str | None:
+    name = value.get("family") if isinstance(value, dict) else getattr(value, "family", None)
+    return "own" if isinstance(name, str) and is_path(name) else name
+
+
+def _any(part: str) -> Any:
+    """One of the families, told by the key `family`."""
+    each = [Annotated[getattr(f, part), Tag(name)] for name, f in FAMILIES.items()]
+    each.append(Annotated[getattr(OWN, part), Tag("own")])
+    return Annotated[Union[tuple(each)], Discriminator(_kind)]  # noqa: UP007
+
+
+if TYPE_CHECKING:
+    AnyModelSpec = ModelSpec
+    AnyModelConfig = ModelConfig
+else:
+    AnyModelSpec = _any("spec")
+    AnyModelConfig = _any("config")
+
+__all__ = [
+    "FAMILIES", "AnyModelConfig", "AnyModelSpec", "Family", "FamilyError", "Flop", "ModelConfig",
+    "ModelSpec", "Rates", "Table", "family_of", "is_path", "keys_of",
+]  # fmt: skip

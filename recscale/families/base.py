@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 from recscale.manifest import Manifest
 from recscale.values import Frozen
 
-Task = Literal["click", "next_item"]
+Task = Literal["click", "next_item", "custom"]
 
 
 class Flop(Frozen):
@@ -58,6 +58,18 @@ class ModelConfig(Frozen):
     task: ClassVar[Task]
     rates: ClassVar[Rates]
     family: str
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the fields, as the columns of a table of runs."""
+        return tuple(type(self).model_fields)
+
+    def option(self, name: str, usual: Any) -> Any:
+        """A field that not all families have, where it says how data is read."""
+        return getattr(self, name, usual)
+
+    def check_here(self) -> None:
+        """Raises FamilyError where this process cannot build the network as it was planned."""
 
     @property
     def name(self) -> str:
@@ -146,6 +158,23 @@ class ModelSpec(Frozen):
         """Values of the axes for `config` with one axis doubled; 0 becomes 1."""
         values = {k: getattr(config, k) for k in self.axes()}
         return {**values, axis: 2 * values[axis] or 1}
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the sizes and options that all runs have."""
+        return tuple(type(self).model_fields)
+
+    def may_grow(self, axis: str, value: Any) -> bool:
+        """Whether an axis may have this value, which the sweep does not name."""
+        return True
+
+    def allows(self, values: dict[str, Any]) -> bool:
+        """Whether values of the axes, which the sweep does not name, go together."""
+        return True
+
+    def weighed(self, most: int) -> int:
+        """Architectures that a search or advice weighs, where others weigh `most`."""
+        return most
 
     def idle(self, data: Manifest) -> dict[str, str]:
         """Key -> why it has no effect, whatever its value."""

@@ -112,15 +112,7 @@ class ClickConfig(ModelConfig):
     multi_embedding: int = 1
 
     def usual_rates(self, data: Manifest, fraction: float) -> Rates:
-        """Lower by the square of how few clicks the run has: Adam and Adagrad take steps of one
-        size however small the gradients are, so a handful of clicks, or the stretch of rows
-        between two, moves a model further than they can tell."""
-        click = data.label_rate_train
-        if click is None:
-            return self.rates
-        rarer = max(1.0, min(click, 1 - click) * fraction * data.n_train)
-        share = float(f"{min(1.0, (rarer / ENOUGH) ** 2):.2g}")
-        return Rates(share * self.rates.dense, share * self.rates.sparse)
+        return rarer_rates(self.rates, data, fraction)
 
     @property
     def set_dim(self) -> int:
@@ -195,6 +187,18 @@ class ClickConfig(ModelConfig):
 
     def sequence_name(self) -> str:
         return f"-s{self.sequence_depth}" if self.sequence_length else ""
+
+
+def rarer_rates(usual: Rates, data: Manifest, fraction: float) -> Rates:
+    """Lower by the square of how few clicks the run has: Adam and Adagrad take steps of one size
+    however small the gradients are, so a handful of clicks, or the stretch of rows between two,
+    moves a model further than they can tell."""
+    click = data.label_rate_train
+    if click is None:
+        return usual
+    rarer = max(1.0, min(click, 1 - click) * fraction * data.n_train)
+    share = float(f"{min(1.0, (rarer / ENOUGH) ** 2):.2g}")
+    return Rates(share * usual.dense, share * usual.sparse)
 
 
 def linear_params(widths: Sequence[int]) -> int:

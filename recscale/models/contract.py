@@ -11,7 +11,8 @@ scored positions and of the items they are scored against. `tests/test_models.py
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import importlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from torch import nn
 from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
 from recscale.data.store import Batch
-from recscale.families import ModelConfig
+from recscale.families import ModelConfig, family_of
 from recscale.manifest import Manifest
 from recscale.models.names import module_name
 
@@ -35,8 +36,9 @@ class Features(NamedTuple):
     sparse: KeyedJaggedTensor
     """One id per sample and plain table; keys are the tables' module names, in the manifest's
     order."""
-    history: KeyedJaggedTensor
-    """Key `history`: the user's last item ids, oldest first; any length from 0."""
+    history: KeyedJaggedTensor | None
+    """Key `history`: the user's last item ids, oldest first; any length from 0. None for a model
+    that sees none of them."""
     bags: KeyedJaggedTensor | None
     """Ids of each bag with their weights in its pool, likewise keyed; None without bags."""
 
@@ -82,17 +84,6 @@ def mlp(widths: Sequence[int], last_activation: bool) -> nn.Sequential:
 def build(config: ModelConfig, data: Manifest, device: str = "cpu") -> nn.Module:
     """The model: dense parameters on `device`, tables on the meta device until they are sharded.
     The caller seeds torch."""
-    from recscale.models.dcnv2 import DCNv2
-    from recscale.models.decoder import decoder
-    from recscale.models.dlrm import DLRM
-    from recscale.models.hstu import hstu
-    from recscale.models.wukong import Wukong
-
-    families: dict[str, Callable[..., nn.Module]] = {
-        "dlrm": DLRM,
-        "dcnv2": DCNv2,
-        "wukong": Wukong,
-        "decoder": decoder,
-        "hstu": hstu,
-    }
-    return families[config.family](config, data, torch.device(device))
+    module, _, name = family_of(config.family).network.partition(":")
+    network = getattr(importlib.import_module(module), name)
+    return network(config, data, torch.device(device))

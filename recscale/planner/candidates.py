@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from recscale.cost import estimate, machines
-from recscale.families import AnyModelConfig, ModelConfig
+from recscale.families import AnyModelConfig, ModelConfig, ModelSpec
 from recscale.manifest import Manifest
 from recscale.planner.checks import PlanError, check, idle_values, wild_rates
 from recscale.planner.fixed import training
@@ -128,7 +128,7 @@ def problem(spec: SweepSpec, data: Manifest) -> Problem:
     memory = machines()[spec.resources.machine].memory_bytes * spec.resources.least_workers
     points: dict[tuple[AnyModelConfig, float, int], Point] = {}
     tried = []
-    for row in _rows(list(axes.values()), whole):
+    for row in _rows(list(axes.values()), whole, spec.model.weighed(MOST)):
         chosen = dict(zip(axes, row, strict=True))
         model = spec.model.resolve(chosen, data)
         key = model, chosen["data_fraction"], chosen["epochs"]
@@ -160,13 +160,13 @@ def problem(spec: SweepSpec, data: Manifest) -> Problem:
     return Problem(spec, data, tuple(ranked), logx[possible], target, whole, tuple(remarks))
 
 
-def _rows(axes: Sequence[tuple[Any, ...]], whole: int):
-    """Every combination, or a seeded sample of MOST that holds both ends."""
-    if whole <= MOST:
+def _rows(axes: Sequence[tuple[Any, ...]], whole: int, most: int = MOST):
+    """Every combination, or a seeded sample of `most` that holds both ends."""
+    if whole <= most:
         yield from itertools.product(*axes)
         return
     shape = [len(a) for a in axes]
-    picks = np.random.default_rng(0).choice(whole, MOST, replace=False)
+    picks = np.random.default_rng(0).choice(whole, most, replace=False)
     for at in sorted({0, whole - 1, *map(int, picks)}):
         yield tuple(a[int(i)] for a, i in zip(axes, np.unravel_index(at, shape), strict=True))
 
@@ -236,21 +236,24 @@ def _beyond(spec: SweepSpec, data: Manifest, memory: float) -> list[ModelConfig]
     many."""
     axes = {k: v for k, v in spec.axes().items() if k not in ("data_fraction", "epochs")}
     reach = REACH
+    most = spec.model.weighed(MOST_TARGETS)
     while True:
-        grown = {k: _doubled(v, reach) for k, v in axes.items()}
+        grown = {k: _doubled(spec.model, k, v, reach) for k, v in axes.items()}
         size = math.prod(len(v) for v in grown.values())
-        if size <= MOST_TARGETS or not reach:
+        if size <= most or not reach:
             break
         reach -= 1
-    rows = itertools.product(*grown.values()) if size <= MOST_TARGETS else _rows(
-        list(grown.values()), size
+    rows = itertools.product(*grown.values()) if size <= most else _rows(
+        list(grown.values()), size, most
     )  # fmt: skip
-    models = (spec.model.resolve(dict(zip(axes, row, strict=True)), data) for row in rows)
+    each = (dict(zip(axes, row, strict=True)) for row in rows)
+    models = (spec.model.resolve(v, data) for v in each if spec.model.allows(v))
     return list(dict.fromkeys(models))
 
 
-def _doubled(values: tuple[Any, ...], times: int) -> tuple[Any, ...]:
+def _doubled(model: ModelSpec, axis: str, values: tuple[Any, ...], times: int) -> tuple[Any, ...]:
     numbers = [v for v in values if v]
     if len(values) == 1 or not numbers:
         return values
-    return (*values, *(max(numbers) * 2**k for k in range(1, times + 1)))
+    beyond = (max(numbers) * 2**k for k in range(1, times + 1))
+    return (*values, *(v for v in beyond if model.may_grow(axis, v)))

@@ -156,6 +156,20 @@ def _from_table(path: str, spec: SweepSpec, target: Target) -> list[dict[str, An
     ]
 
 
+def same_code(entries: Sequence[dict[str, Any]], spec: SweepSpec, run_dir: str) -> None:
+    """Raises PlanError when the run directory holds a search of another source of the user's own
+    family: what it knows is of another network."""
+    plans = [e for e in entries if e["kind"] == "plan"]
+    if plans and decisions(entries):
+        before, now = plans[-1]["spec"]["model"], spec.model.model_dump()
+        if before["family"] == now["family"] and before.get("code") != now.get("code"):
+            raise PlanError(
+                f"model.family: {now['family']} has another source ({now.get('code')}) than the "
+                f"search in {run_dir} ({before.get('code')}): a search cannot go on with it; give "
+                "the sweep another name or storage, or bring the file back as it was"
+            )
+
+
 def same_data(entries: Sequence[dict[str, Any]], data: Manifest, run_dir: str) -> None:
     """Raises PlanError when the run directory holds a search on other data."""
     plans = [e for e in entries if e["kind"] == "plan"]

@@ -43,7 +43,7 @@ def misnamed(spec: SweepSpec) -> list[str]:
     twice = sorted({v for v in variables if variables.count(v) > 1})
     if twice:
         out.append(f"{key}: {shortened(twice[0])} stands twice; name each column once")
-    known = set.intersection(*({*type(m).model_fields} for m in spec.models)) | {*FORESEEN}
+    known = set.intersection(*({*m.columns} for m in spec.models)) | {*FORESEEN}
     for v in dict.fromkeys(variables):
         if v not in known:
             also = "; what a run measures is no variable of its law" if _measured(v, spec) else ""

@@ -17,6 +17,7 @@ from recscale.advice.gains import (
     where,
 )  # fmt: skip
 from recscale.advice.options import base_option, swept
+from recscale.families import FamilyError
 from recscale.laws import LawError, Role, ScalingLaw, Status, fit
 from recscale.study import Study
 from recscale.words import quantity, span
@@ -121,7 +122,10 @@ def _setting(row: dict[Any, Any]) -> str:
 
 def _base(study: Study, runs: pd.DataFrame, same: list[str]) -> str | None:
     """The context of the sweep's base, if a run stands there."""
-    option = base_option(study)
+    try:
+        option = base_option(study)
+    except FamilyError:  # its code is not here
+        return None
     values = {**option.model.model_dump(), **option.train.model_dump()}
     at = np.ones(len(runs), bool)
     for k in same:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from recscale.families.own import OwnSpec
 from recscale.families.sequence import SequenceSpec
 from recscale.laws import Role
 from recscale.report.findings import Findings
@@ -140,7 +141,8 @@ def _training(f: Findings) -> Rows:
     model = f.study.spec.model
     return [
         *(_ranking(model) if isinstance(model, SequenceSpec) else []),
-        ("family", f.study.spec.model.family),
+        ("family", model.family),
+        *(_source(model) if isinstance(model, OwnSpec) else []),
         ("batch", f"{t.batch_size:,} over all workers, the same for every run"),
         ("passes over the data", ", ".join(map(str, t.epochs))),
         ("optimisers", "row-wise Adagrad on tables, Adam on the dense part"),
@@ -165,6 +167,15 @@ def _rates(asked: LearningRate, runs: Sequence[TrainConfig]) -> str:
         usual = "" if getattr(asked, kind) else ", the family's usual"
         told.append(f"{kind} {span}{by_width}{usual}")
     return "; ".join(told)
+
+
+def _source(model: OwnSpec) -> Rows:
+    stated = f", version {model.version}" if model.version else ""
+    counted = "counted from the network on torch's meta device, or by its own closed forms"
+    return [
+        ("source of the family", f"fingerprint {model.code}{stated}; runs of another are apart"),
+        ("costs of the family", f"{counted}; causal attention counts whole"),
+    ]
 
 
 def _ranking(model: SequenceSpec) -> Rows:

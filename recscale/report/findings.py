@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from recscale.advice.headlines import asked, known, tried
 from recscale.advice.options import base_option, space, weigh
 from recscale.advice.runs import largest_option
 from recscale.advice.saturated import saturated, turned
+from recscale.families import FamilyError
 from recscale.laws import LawError, ScalingLaw, Status
 from recscale.report.axes import AxisView, axis_views
 from recscale.report.figures import frontier_row
@@ -76,9 +78,10 @@ def find(study: Study) -> Findings:
     at_largest: dict[str, MarginalGain] = {}
     mix = frontier = None
     if law is not None:
-        at_base = {r.axis: r for r in law_gains(study, law, base_option(study))}
-        at_largest = {r.axis: r for r in law_gains(study, law, largest_option(study))}
-        frontier, mix = _frontier(study, law, frame)
+        with suppress(FamilyError):  # whose code is not here: the advice says so
+            at_base = {r.axis: r for r in law_gains(study, law, base_option(study))}
+            at_largest = {r.axis: r for r in law_gains(study, law, largest_option(study))}
+            frontier, mix = _frontier(study, law, frame)
     views, grounds = tuple(axis_views(study, frame)), known(study)
     return Findings(
         study,

@@ -89,7 +89,8 @@ def render(study: Study, name: str = "") -> str:
 
 def own_page(part: Study) -> str:
     """The file of one family's own page."""
-    return f"report-{family(part)}.html"
+    # a colon before any slash would make a link's beginning the scheme of an address
+    return f"report-{family(part).replace(':', '-')}.html"
 
 
 def family(part: Study) -> str:

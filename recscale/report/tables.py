@@ -84,7 +84,7 @@ def _through(f: Findings, rate: MarginalGain | None) -> Cell:
 
 def places(f: Findings) -> str:
     """Where the law's marginal gains are read off: the sweep's base and its largest run."""
-    if f.law is None:
+    if not f.at_base:
         return ""
     axes = swept(f.study.spec)
     base, top = base_option(f.study), largest_option(f.study)

@@ -11,6 +11,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from recscale.families import is_path, keys_of
 from recscale.spec.document import Document, Loc, dotted
 from recscale.spec.sweep import SweepSpec
 from recscale.values import Frozen
@@ -91,7 +92,11 @@ def _sentence(doc: Document, loc: Loc, errors: Sequence[ErrorDetails]) -> tuple[
     where = dotted(loc)
     if kind == "extra_forbidden":
         tags = kinds_of(str(loc[0]))
-        allowed = _keys_beside(loc, [t for t in error["loc"] if t in tags])
+        own = _at(doc.values, loc[:-1]).get("family") if loc[0] == "model" else None
+        if isinstance(own, str) and is_path(own):
+            allowed = keys_of(own)
+        else:
+            allowed = _keys_beside(loc, [t for t in error["loc"] if t in tags])
         near = difflib.get_close_matches(str(loc[-1]), allowed, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"allowed: {', '.join(allowed)}"
         return doc.line(loc), f"{where}: unknown key; {hint}"
@@ -105,7 +110,9 @@ def _sentence(doc: Document, loc: Loc, errors: Sequence[ErrorDetails]) -> tuple[
         if kind == "union_tag_not_found":
             return doc.line(loc), f"{where}.{key}: missing; allowed: {tags}"
         tag = shown(given.get(key) if isinstance(given, dict) else given)
-        return doc.line((*loc, key)), f"{where}.{key}: {tag} is not a {key}; allowed: {tags}"
+        own = ", or one of your own, such as my_pkg.my_model:MyFamily" if key == "family" else ""
+        said = f"{where}.{key}: {tag} is not a {key}; allowed: {tags}{own}"
+        return doc.line((*loc, key)), said
     if kind == "value_error":
         return _own_words(doc, loc, str(context["error"]), given)
     if kind in BOUNDS:
@@ -152,6 +159,13 @@ def _own_words(doc: Document, loc: Loc, message: str, given: Any) -> tuple[int, 
 
 def _takes_no_mapping(error: ErrorDetails) -> bool:
     return error["type"] == "literal_error" or error["type"].endswith(("_type", "_parsing"))
+
+
+def _at(values: Any, loc: Loc) -> Any:
+    """What stands at a place of a file, aliases and all."""
+    for part in loc:
+        values = values[part]
+    return values
 
 
 def _parts(key: str) -> Loc:

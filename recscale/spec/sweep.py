@@ -212,6 +212,11 @@ class SweepSpec(Frozen):
                 "or compare them by grid, axes or schemes"
             )
         for model in self.models if self.search.strategy == "schemes" else ():
+            if not model.schemes:
+                raise ValueError(
+                    f"search.strategy: the family {model.family} has no scaling schemes; take "
+                    "grid, axes or frontier"
+                )
             lists = [f"model.{k}" for k, v in model.axes().items() if len(v) > 1]
             lists += ["train.epochs"] if len(self.train.epochs) > 1 else []
             if lists:
@@ -252,10 +257,10 @@ class SweepSpec(Frozen):
                 "share it (resources.workers, resources.elastic); raise the batch or take fewer"
             )
         for model in self.models:
-            if self.data.task != model.task:
+            needed = "click" if model.task == "custom" else model.task
+            if self.data.task != needed:
                 raise ValueError(
-                    f"model.family {model.family} needs data.task {model.task}, "
-                    f"not {self.data.task}"
+                    f"model.family {model.family} needs data.task {needed}, not {self.data.task}"
                 )
             if self.probes and model.task != "next_item":
                 raise ValueError("probes belong to models of task next_item; leave them out")

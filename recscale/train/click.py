@@ -10,9 +10,8 @@ from torch.nn import functional as F
 
 from recscale.cost import steps
 from recscale.data.store import Batch, Split, Store, shard
-from recscale.families.click import ClickConfig
 from recscale.models.click import start_logit
-from recscale.models.contract import features
+from recscale.models.contract import Features, features
 from recscale.run import RunConfig
 from recscale.train.metrics import click_metrics
 from recscale.train.task import Evaluated, Part, gathered
@@ -31,6 +30,8 @@ class ClickTask:
     ):
         self.config, self.store, self.rank, self.world = config, store, rank, world
         self.device = device
+        self.cap = config.model.option("embedding_rows", None)
+        self.history_length: int = config.model.option("sequence_length", 0)
         self.rows = store.train(config.train.data_fraction)
         self.steps_per_epoch = steps(config.train, store.manifest) // config.train.epochs
         start = start_logit(store.manifest)
@@ -42,7 +43,7 @@ class ClickTask:
         begin, end = shard(begin, begin + size, self.rank, self.world)
         batch = self._read(self.rows, begin, end)
         label = torch.from_numpy(batch.label).to(self.device)
-        logits = model(features(batch, self.store.manifest, self.device))
+        logits = model(self._inputs(batch))
         # DDP and torchrec average gradients over ranks, whose parts may differ by one sample
         share = size / self.world
         weight, (other, click) = len(label) / share, self.untrained
@@ -63,7 +64,7 @@ class ClickTask:
             end = min(begin + share, len(rows))
             padded = begin >= end  # nothing left for this rank: it repeats the last row, unheard
             batch = self._read(rows, *((len(rows) - 1, len(rows)) if padded else (begin, end)))
-            logits = model(features(batch, self.store.manifest, self.device))
+            logits = model(self._inputs(batch))
             if not padded:
                 kept.append(torch.stack([logits.double().cpu(), torch.from_numpy(batch.label)]))
         mine = torch.cat(kept, dim=1) if kept else torch.empty(2, 0, dtype=torch.float64)
@@ -79,9 +80,9 @@ class ClickTask:
     def probe(self, model: Any) -> dict[str, float | None]:
         return {}
 
+    def _inputs(self, batch: Batch) -> Features:
+        found = features(batch, self.store.manifest, self.device)
+        return found if self.history_length else found._replace(history=None)
+
     def _read(self, rows: Split, begin: int, end: int) -> Batch:
-        model = self.config.model
-        assert isinstance(model, ClickConfig)
-        return rows.read(
-            begin, end, embedding_rows=model.embedding_rows, history_length=model.sequence_length
-        )
+        return rows.read(begin, end, embedding_rows=self.cap, history_length=self.history_length)

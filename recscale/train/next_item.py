@@ -13,6 +13,7 @@ from recscale.cost import steps
 from recscale.data.layout import HISTORY_ITEMS
 from recscale.data.sequences import Positions, TrainStream, eval_windows, positions
 from recscale.data.store import Store, shard
+from recscale.families.own import OwnConfig, Reading
 from recscale.families.sequence import SequenceConfig
 from recscale.models.sequences import sequences
 from recscale.run import RunConfig
@@ -29,7 +30,9 @@ class NextItemTask:
         self, config: RunConfig, store: Store, rank: int, world: int, device: torch.device
     ):
         model, train = config.model, config.train
-        assert isinstance(model, SequenceConfig)
+        if isinstance(model, OwnConfig):
+            model = model.reading
+        assert isinstance(model, SequenceConfig | Reading)
         self.model, self.store, self.rank, self.world = model, store, rank, world
         self.device, self.batch_size, self.seed = device, train.batch_size, train.seed
         self.share, self.probes = item_shares(store), train.probes

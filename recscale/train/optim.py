@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import re
+import itertools
 from collections.abc import Callable
 
 import torch
+from torch import nn
 from torch.optim import Optimizer
-from torchrec.distributed.model_parallel import DistributedModelParallel
+from torchrec.distributed.model_parallel import DistributedModelParallel, get_unwrapped_module
+from torchrec.distributed.types import ShardedModule
 from torchrec.optim.keyed import CombinedOptimizer, KeyedOptimizerWrapper
 
 from recscale.run import TrainConfig
@@ -30,7 +32,14 @@ def rate(step: int, total: int, warmup: float) -> float:
     return (total - step) / max(1, total - rise)
 
 
-TABLE = re.compile(r"(^|\.)(embedding_bags|embeddings)\.")  # torchrec's names of table weights
+def table_places(module: nn.Module, place: str = "") -> tuple[str, ...]:
+    """What the names of the parameters of sharded tables begin with, whatever a network's own
+    modules are called."""
+    module = get_unwrapped_module(module)
+    if isinstance(module, ShardedModule):
+        return (place,)
+    each = (table_places(child, f"{place}{name}.") for name, child in module.named_children())
+    return tuple(itertools.chain.from_iterable(each))
 
 
 class Optimizers:
@@ -39,8 +48,9 @@ class Optimizers:
 
     def __init__(self, model: DistributedModelParallel, train: TrainConfig):
         self.fused = model.fused_optimizer
-        # by name: a rank also has empty stand-ins for tables that lie wholly on other ranks
-        dense = {n: p for n, p in model.named_parameters() if not TABLE.search(n)}
+        # by place: a rank also has empty stand-ins for tables that lie wholly on other ranks
+        tables = table_places(model)
+        dense = {n: p for n, p in model.named_parameters() if not n.startswith(tables)}
         self.dense = KeyedOptimizerWrapper(
             dense, lambda params: torch.optim.Adam(params, lr=train.dense_rate)
         )

@@ -8,6 +8,7 @@ import torch
 import torch.distributed as dist
 
 from recscale.data.store import Store
+from recscale.families.own import OwnConfig
 from recscale.run import RunConfig
 
 
@@ -58,9 +59,13 @@ def task_of(config: RunConfig, store: Store, rank: int, world: int, device: torc
     """The task of the config's family."""
     from recscale.train.click import ClickTask
     from recscale.train.next_item import NextItemTask
+    from recscale.train.own import CustomTask, Seeded
 
-    tasks = {"click": ClickTask, "next_item": NextItemTask}
-    return tasks[config.model.task](config, store, rank, world, device)
+    tasks = {"click": ClickTask, "next_item": NextItemTask, "custom": CustomTask}
+    task = tasks[config.model.task](config, store, rank, world, device)
+    if isinstance(config.model, OwnConfig):
+        return Seeded(task, config.train.seed, rank)
+    return task
 
 
 def gathered(mine: torch.Tensor, world: int) -> torch.Tensor:
