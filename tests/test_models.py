@@ -83,7 +83,8 @@ def test_a_value_is_learnt_without_another_one_beside_it(name, dense, data):
     model = build(config, facts, "cpu").eval()
     zero = torch.zeros(3, config.set_dim)
     one = torch.randn(3, config.set_dim)
-    sets = [[one, *[zero] * (config.vectors(facts) - 1)] for _ in range(config.multi_embedding)]
+    one_set = torch.stack([one, *[zero] * (config.vectors(facts) - 1)], dim=1)
+    sets = [one_set] * config.multi_embedding
     with torch.no_grad():
         told = model.hidden(torch.zeros(3, len(facts.dense)), sets)
     assert (told[0] - told[1]).abs().max() > 1e-4
@@ -161,10 +162,10 @@ def test_sets_of_a_multi_embedding_interact_among_themselves_only(data):
     seen = []
     model.over_arch.register_forward_hook(lambda _, given, out: seen.append(given[0]))
     n, dense = len(data.tables) + 1, torch.randn(3, len(data.dense))
-    sets = [[torch.randn(3, 4) for _ in range(n)] for _ in range(2)]
+    sets = [torch.randn(3, n, 4) for _ in range(2)]
     model.interact(dense, sets)
     bottom = model.bottom(dense).split(4, dim=1)
-    dots = [model.dots(torch.stack([*s, b], 1)) for s, b in zip(sets, bottom, strict=True)]
+    dots = [model.dots(torch.cat([s, b[:, None]], 1)) for s, b in zip(sets, bottom, strict=True)]
     torch.testing.assert_close(seen[0], torch.cat([*bottom, *dots], dim=1))
 
 

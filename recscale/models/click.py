@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torchrec.modules.embedding_configs import EmbeddingBagConfig, EmbeddingConfig
 from torchrec.modules.embedding_modules import EmbeddingBagCollection, EmbeddingCollection
+from torchrec.sparse.jagged_tensor import KeyedTensor
 
 from recscale.families.click import ClickConfig
 from recscale.manifest import Manifest, TableFacts
@@ -15,8 +16,9 @@ from recscale.models.contract import HISTORY, Features
 from recscale.models.history import HistoryEncoder
 from recscale.models.names import module_name
 
-Vectors = list[torch.Tensor]
-"""Embedded vectors of one set, each [B, d]: the features in the manifest's order, the history."""
+Vectors = torch.Tensor
+"""Embedded vectors of one set [B, n, d]: the features in the manifest's order, the bags among them
+last, then the history."""
 
 OUTPUT_SD = 0.01
 """Of the untrained logits, for last hidden values of size 1: the first loss lies within 0.1 % of
@@ -90,21 +92,17 @@ class ClickModel(nn.Module):
 
     def embedded(self, features: Features) -> list[Vectors]:
         """The vectors of each set."""
-        # keyed access: the order inside a sharded KeyedTensor depends on the sharding plan
-        pooled = self.tables(features.sparse)
-        sets = [[pooled[place] for place in places] for places in self.places]
+        parts = [_sets(self.tables(features.sparse), self.places)]
         if self.bags is not None:
-            pooled = self.bags(features.bags)
-            for vectors, places in zip(sets, self.bag_places, strict=True):
-                vectors += [pooled[place] for place in places]
+            parts.append(_sets(self.bags(features.bags), self.bag_places))
         if self.history_table is not None:
-            histories = self.history_table(features.history)
-            each = zip(sets, self.history_places, self.encoders, strict=True)
-            for vectors, place, encoder in each:
+            histories, encoded = self.history_table(features.history), []
+            for place, encoder in zip(self.history_places, self.encoders, strict=True):
                 jagged = histories[place]
                 items = jagged.to_padded_dense(encoder.length)
-                vectors.append(encoder(items, jagged.lengths()))
-        return sets
+                encoded.append(encoder(items, jagged.lengths())[:, None])
+            parts.append(encoded)
+        return [torch.cat(of, dim=1) if len(of) > 1 else of[0] for of in zip(*parts, strict=True)]
 
     def forward(self, features: Features) -> torch.Tensor:
         """Logits [B]."""
@@ -126,6 +124,17 @@ def start_logit(data: Manifest) -> float:
     least = 0.5 / max(1, data.n_train)
     rate = min(max(rate, least), 1 - least)
     return math.log(rate) - math.log1p(-rate)
+
+
+def _sets(pooled: KeyedTensor, places: list[list[str]]) -> list[Vectors]:
+    """The vectors at each set's places."""
+    keys, dim = pooled.keys(), pooled.length_per_key()[0]
+    vectors = pooled.values().unflatten(1, (len(keys), dim))
+    if places == [keys]:
+        return [vectors]
+    # the order inside a sharded KeyedTensor depends on the sharding plan
+    at = torch.tensor([keys.index(place) for of in places for place in of], device=vectors.device)
+    return list(vectors.index_select(1, at).split([len(of) for of in places], dim=1))
 
 
 def _places(config: ClickConfig, names: list[str]) -> list[list[str]]:

@@ -46,7 +46,7 @@ def features(batch: Batch, data: Manifest, device: torch.device) -> Features:
     n, n_tables = batch.ids.shape
     sparse = KeyedJaggedTensor(
         keys=[module_name(t.name) for t in data.plain],
-        values=torch.from_numpy(batch.ids.T.reshape(-1).copy()),
+        values=torch.from_numpy(np.ascontiguousarray(batch.ids.T).reshape(-1)),
         lengths=torch.ones(n * n_tables, dtype=torch.int32),
     )
     history = KeyedJaggedTensor(

@@ -42,7 +42,7 @@ class Optimizers:
         # by name: a rank also has empty stand-ins for tables that lie wholly on other ranks
         dense = {n: p for n, p in model.named_parameters() if not TABLE.search(n)}
         self.dense = KeyedOptimizerWrapper(
-            dense, lambda params: torch.optim.Adam(params, lr=train.dense_rate)
+            dense, lambda params: torch.optim.Adam(params, lr=train.dense_rate, fused=True)
         )
         self.switch = train.sgd_after
         self.sgd = torch.optim.SGD(dense.values(), lr=0.0) if train.sgd_after else None
