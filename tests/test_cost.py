@@ -44,7 +44,7 @@ def test_dense_flop_equal_torchs_counter(name, data: Manifest):
         for encoder in built.encoders if length else ():
             items, lengths = torch.empty(1, length, d), torch.empty(1, dtype=torch.int)
             encoder(items.to(meta), lengths.to(meta))
-        sets = [[torch.empty(1, d, device=meta)] * vectors] * model.multi_embedding
+        sets = [torch.empty(1, vectors, d, device=meta)] * model.multi_embedding
         built.interact(torch.empty(1, len(data.dense), device=meta), sets)
     # the counter sees the whole S x S of a causal attention, we count the half that is needed
     assert flop.body + flop.interaction + 2 * flop.attention == counter.get_total_flops()

@@ -12,6 +12,8 @@ from recscale.manifest import Manifest
 from recscale.models.click import ClickModel, Vectors
 from recscale.models.contract import mlp
 
+BLOCK = 256  # samples whose dot products are taken at once
+
 
 class DLRM(ClickModel):
     """Bottom MLP over dense features, one embedding per table, dot products of all pairs of
@@ -59,26 +61,32 @@ class DLRM(ClickModel):
 
     def dots(self, x: torch.Tensor) -> torch.Tensor:
         """Dot products of the pairs of n vectors: [B, n, d] -> [B, n (n - 1) / 2]."""
-        if torch.is_autocast_enabled(x.device.type):
-            x = x.to(torch.get_autocast_dtype(x.device.type))
         dots = _Dots.apply(x, self.pairs, self.mirror)
         assert isinstance(dots, torch.Tensor)
         return dots
 
 
 class _Dots(torch.autograd.Function):
-    """The pairs' gradients stand at both of their places in one symmetric matrix, so that one
-    product with the vectors gives their gradient; autograd would take two and a scattered sum."""
+    """A block of samples at a time, whose n x n products stay in the cache. The pairs' gradients
+    stand at both of their places in one symmetric matrix, so that one product with the vectors
+    gives their gradient; autograd would take two, and a scattered sum."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, pairs: torch.Tensor, mirror: torch.Tensor):
-        ctx.save_for_backward(x, mirror)
-        with torch.autocast(x.device.type, enabled=False):
-            return torch.bmm(x, x.transpose(1, 2)).flatten(1).index_select(1, pairs)
+        parts = []
+        for part in x.split(BLOCK):
+            products = torch.bmm(part, part.transpose(1, 2))  # autocast chooses their type
+            parts.append(products.flatten(1).index_select(1, pairs))
+        found = torch.cat(parts) if len(parts) > 1 else parts[0]
+        ctx.save_for_backward(x.to(found.dtype), mirror)
+        ctx.dtype = x.dtype
+        return found
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor):  # type: ignore[override]
         x, mirror = ctx.saved_tensors
-        n = x.shape[1]
-        both = F.pad(grads[0], (0, 1)).index_select(1, mirror)  # zero on the diagonal
-        return torch.bmm(both.view(-1, n, n), x), None, None
+        out = torch.empty_like(x)
+        for grad, part, into in zip(*(t.split(BLOCK) for t in (grads[0], x, out)), strict=True):
+            both = F.pad(grad, (0, 1)).index_select(1, mirror)  # zero on the diagonal
+            torch.bmm(both.view(-1, x.shape[1], x.shape[1]), part, out=into)
+        return out.to(ctx.dtype), None, None
