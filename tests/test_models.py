@@ -12,6 +12,7 @@ from recscale.data.store import Store
 from recscale.families import AnyModelConfig
 from recscale.models.contract import build as contract_build
 from recscale.models.contract import features
+from recscale.models.dlrm import BLOCK
 from recscale.models.history import HistoryEncoder
 from recscale.train.sharding import ensure_process_group, shard
 
@@ -104,6 +105,40 @@ def test_dlrms_interaction_is_the_dot_product_of_every_pair(data):
     x = torch.randn(3, n, 8)
     naive = [[float(x[b, i] @ x[b, j]) for i in range(n) for j in range(i)] for b in range(3)]
     torch.testing.assert_close(model.dots(x), torch.tensor(naive), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("samples", [1, 3, BLOCK, 2 * BLOCK + 1])
+def test_dlrms_interaction_has_the_gradient_of_every_pair(data, samples):
+    """d/dx_i of sum over pairs of g_ij x_i . x_j is sum_j g_ij x_j, by a double loop."""
+    model = build(architecture("dlrm"), data)
+    n = len(data.tables) + 2
+    x = torch.randn(samples, n, 8).double().requires_grad_()
+    dots = model.dots(x)
+    g = torch.randn(dots.shape).double()
+    dots.backward(g)
+    naive, rows = torch.zeros(samples, n, 8).double(), x.detach()
+    pair = 0
+    for i in range(n):
+        for j in range(i):
+            naive[:, i] += g[:, pair, None] * rows[:, j]
+            naive[:, j] += g[:, pair, None] * rows[:, i]
+            pair += 1
+    torch.testing.assert_close(x.grad, naive)
+
+
+def test_dlrms_interaction_under_autocast_is_in_its_type(data):
+    model = build(architecture("dlrm"), data)
+    x = torch.randn(5, len(data.tables) + 2, 8, requires_grad=True)
+    full = model.dots(x)
+    full.sum().backward()
+    exact = x.grad
+    x.grad = None
+    with torch.autocast("cpu", torch.bfloat16):
+        half = model.dots(x)
+    half.sum().backward()
+    assert half.dtype == torch.bfloat16 and x.grad.dtype == torch.float32
+    torch.testing.assert_close(half.float(), full, rtol=3e-2, atol=3e-2)
+    torch.testing.assert_close(x.grad, exact, rtol=3e-2, atol=5e-2)
 
 
 @pytest.mark.parametrize("rank", [None, 3])

@@ -92,7 +92,9 @@ class ClickModel(nn.Module):
 
     def embedded(self, features: Features) -> list[Vectors]:
         """The vectors of each set."""
-        parts = [_sets(self.tables(features.sparse), self.places)]
+        parts: list[list[torch.Tensor]] = []
+        if self.places[0]:
+            parts.append(_sets(self.tables(features.sparse), self.places))
         if self.bags is not None:
             parts.append(_sets(self.bags(features.bags), self.bag_places))
         if self.history_table is not None:
@@ -128,8 +130,8 @@ def start_logit(data: Manifest) -> float:
 
 def _sets(pooled: KeyedTensor, places: list[list[str]]) -> list[Vectors]:
     """The vectors at each set's places."""
-    keys, dim = pooled.keys(), pooled.length_per_key()[0]
-    vectors = pooled.values().unflatten(1, (len(keys), dim))
+    keys = pooled.keys()
+    vectors = pooled.values().unflatten(1, (len(keys), -1))
     if places == [keys]:
         return [vectors]
     # the order inside a sharded KeyedTensor depends on the sharding plan

@@ -75,7 +75,7 @@ def mlp(widths: Sequence[int], last_activation: bool) -> nn.Sequential:
     for i in range(len(widths) - 1):
         layers.append(nn.Linear(widths[i], widths[i + 1]))
         if last_activation or i < len(widths) - 2:
-            layers.append(nn.ReLU())
+            layers.append(nn.ReLU(inplace=True))  # a linear layer does not need its own output
     return nn.Sequential(*layers)
 
 

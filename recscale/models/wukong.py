@@ -64,8 +64,5 @@ class Wukong(ClickModel):
             parts = self.bottom(dense).split(self.dim, dim=1)
             each = zip(sets, parts, strict=True)
             sets = [torch.cat([vectors, part[:, None]], dim=1) for vectors, part in each]
-        left = [
-            stack(vectors).flatten(1)
-            for stack, vectors in zip(self.stacks, sets, strict=True)
-        ]
+        left = [stack(vectors).flatten(1) for stack, vectors in zip(self.stacks, sets, strict=True)]
         return self.over_arch(torch.cat(left, dim=1))

@@ -8,7 +8,8 @@ memory is short; a thread writes it, with a gloo group of its own among the rank
 counts once `facts.json`, written last, is in its folder. It vouches for every other file, by size
 and CRC-32, and names its run. A checkpoint of which anything differs is set aside, by another name
 of its `facts.json`, and the run goes on from an older one or from its start. Of its folder only the
-newest is kept, and what lies beyond its own end: a trajectory's folder holds the state in which its last run left it.
+newest is kept, and what lies beyond its own end: a trajectory's folder holds the state in which its
+last run left it.
 """
 
 from __future__ import annotations

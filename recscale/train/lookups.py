@@ -52,7 +52,9 @@ def in_place(collection: Any, configs: Sequence[Any]) -> None:
     """Gives a sharded collection, all of whose rows lie in this CPU's process, the look-ups of
     `Rows`. configs: of its tables, as torchrec was given them. What a collection may ask beyond
     sums in float32 of tables of one dimension stays with torchrec."""
-    kernels = [k.emb_module for lookup in collection._lookups for k in lookup._emb_modules]
+    kernels: list[Any] = [
+        k.emb_module for lookup in collection._lookups for k in lookup._emb_modules
+    ]
     pools = isinstance(collection, ShardedEmbeddingBagCollection)
     if (
         len(kernels) != 1
@@ -111,7 +113,9 @@ class Rows:
             vectors = self._read(
                 Read(
                     self._places([one.values() for one in each]),
-                    torch.cat([(place + i).repeat_interleave(x.lengths()) for i, x in enumerate(each)]),
+                    torch.cat(
+                        [(place + i).repeat_interleave(x.lengths()) for i, x in enumerate(each)]
+                    ),
                     None if weights is None else torch.cat([one.weights() for one in each]),
                 ),
                 batch * n,
@@ -163,10 +167,10 @@ class Rows:
     def _check(self, ids: torch.Tensor, rows: torch.Tensor | int) -> None:
         """An id outside its table would train a row of another one in silence."""
         if bool(((ids < 0) | (ids >= rows)).any()):
-            wrong = torch.where((ids < 0) | (ids >= rows), ids, 0).abs().max()
+            wrong = ids[(ids < 0) | (ids >= rows)][0]
             raise RuntimeError(
-                f"an id of a batch, {int(wrong)} or its negative, is out of the bounds of its table, "
-                f"one of {', '.join(self.keys)}"
+                f"id {int(wrong)} of a batch is out of the bounds of its table, one of those of "
+                + ", ".join(self.keys)
             )
 
     def _read(self, read: Read, vectors: int) -> torch.Tensor:

@@ -39,9 +39,6 @@ def shard(model: nn.Module, sparse_rate: float, seed: int, device: torch.device)
     """The model under torchrec's DistributedModelParallel: fbgemm's fused look-ups with row-wise
     Adagrad inside, dense layers replicated. Every rank of the default process group calls this."""
     world = dist.get_world_size()
-    collections = [
-        m for m in model.modules() if isinstance(m, EmbeddingBagCollection | EmbeddingCollection)
-    ]
     configs = {
         name: m.embedding_bag_configs()
         if isinstance(m, EmbeddingBagCollection)

@@ -1,9 +1,10 @@
-"""The copy of a training's state from which a thread writes a checkpoint, while training goes on."""
+"""The copy of a training's state that a thread writes to a checkpoint, while training goes on."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,16 +58,12 @@ def available() -> float:
     """Bytes of memory that this process may still take: of the machine, or of its container where
     that is less; infinite where neither says."""
     found = [float("inf")]
-    try:
+    with suppress(OSError, KeyError, ValueError):
         lines = dict(line.split(":", 1) for line in MEMINFO.read_text().splitlines())
         found.append(float(lines["MemAvailable"].split()[0]) * 1024)
-    except (OSError, KeyError, ValueError):
-        pass
     for limit, used in CGROUPS:
-        try:
+        with suppress(OSError, ValueError):  # no such file, or `max`
             found.append(float(Path(limit).read_text()) - float(Path(used).read_text()))
-        except (OSError, ValueError):  # no such file, or `max`
-            pass
     return max(0.0, min(found))
 
 

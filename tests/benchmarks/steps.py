@@ -97,8 +97,8 @@ def recscale(width: int, batch: int, kind: str = "dlrm") -> Step:
     items = 20  # the table that histories hold
     tables = [TableFacts(name=f"t{i}", rows=n, distinct=n) for i, n in enumerate(rows_per_table())]
     manifest = Manifest(
-        source="synthetic", task="click", fingerprint="0" * 16, n_train=10_000 * batch, n_eval=batch,
-        tables=tuple(tables), dense=tuple(f"x{i}" for i in range(DENSE)),
+        source="synthetic", task="click", fingerprint="0" * 16, n_train=10_000 * batch,
+        n_eval=batch, tables=tuple(tables), dense=tuple(f"x{i}" for i in range(DENSE)),
         history=f"t{items}" if history else None, history_mean_length=10.0,
         label_rate_train=0.25, label_rate_eval=0.25, raw_rows=10_001 * batch,
     )  # fmt: skip
@@ -108,7 +108,7 @@ def recscale(width: int, batch: int, kind: str = "dlrm") -> Step:
         rng = np.random.default_rng(seed)
         lengths = rng.integers(0, history + 1, batch).astype(np.int32)
         past = rng.integers(0, rows_per_table()[items], lengths.sum())
-        given = dict(
+        given: dict[str, Any] = dict(
             dense=dense, ids=ids, label=label, history=past, history_lengths=lengths, bags=()
         )
         return Batch(**{f.name: given[f.name] for f in dataclasses.fields(Batch)})
@@ -229,9 +229,7 @@ def plain(width: int, batch: int, one: bool) -> Step:
             each = [t(of, offsets) for t, of in zip(tables, ids, strict=True)]  # type: ignore
             vectors = torch.stack([*each, low], 1)
         dots = torch.bmm(vectors, vectors.transpose(1, 2))[:, i, j]
-        loss = nn.functional.binary_cross_entropy_with_logits(
-            top(torch.cat([low, dots], 1)), label
-        )
+        loss = nn.functional.binary_cross_entropy_with_logits(top(torch.cat([low, dots], 1)), label)
         sparse.zero_grad()
         dense.zero_grad()
         loss.backward()
