@@ -52,9 +52,8 @@ def in_place(collection: Any, configs: Sequence[Any]) -> None:
     """Gives a sharded collection, all of whose rows lie in this CPU's process, the look-ups of
     `Rows`. configs: of its tables, as torchrec was given them. What a collection may ask beyond
     sums in float32 of tables of one dimension stays with torchrec."""
-    kernels: list[Any] = [
-        k.emb_module for lookup in collection._lookups for k in lookup._emb_modules
-    ]
+    found: list[Any] = list(collection._lookups)
+    kernels = [k.emb_module for lookup in found for k in lookup._emb_modules]
     pools = isinstance(collection, ShardedEmbeddingBagCollection)
     if (
         len(kernels) != 1
@@ -64,7 +63,7 @@ def in_place(collection: Any, configs: Sequence[Any]) -> None:
         or (not pools and collection._need_indices)
     ):
         return
-    held = [t for g in collection._lookups[0].grouped_configs for t in g.embedding_tables]
+    held = [t for g in found[0].grouped_configs for t in g.embedding_tables]
     tops = itertools.accumulate((t.num_embeddings for t in held), initial=0)
     top = dict(zip((t.name for t in held), tops, strict=False))
     of = [(f, c) for c in configs for f in c.feature_names]
