@@ -13,7 +13,7 @@ from recscale.families import AnyModelConfig
 from recscale.models.contract import build as contract_build
 from recscale.models.contract import features
 from recscale.models.dlrm import BLOCK
-from recscale.models.history import HistoryEncoder
+from recscale.models.history import Histories, HistoryEncoder
 from recscale.train.sharding import ensure_process_group, shard
 
 CPU = torch.device("cpu")
@@ -205,27 +205,63 @@ def test_sets_of_a_multi_embedding_interact_among_themselves_only(data):
 
 
 @pytest.mark.parametrize("depth", [0, 1, 2])
-def test_padding_of_a_history_changes_nothing(depth: int):
+def test_histories_beside_a_history_change_nothing(depth: int):
+    """Encoded together, whatever their lengths and order, as each alone."""
     torch.manual_seed(1)
     encoder = HistoryEncoder(dim=4, width=16, depth=depth, length=6, device=CPU)
-    items = torch.randn(3, 6, 4)
-    lengths = torch.tensor([0, 3, 6])
-    clean = items * (torch.arange(6) < lengths[:, None]).unsqueeze(-1)
-    pooled = encoder(clean, lengths)
-    assert torch.equal(pooled[0], torch.zeros(4))
-    alone = encoder(clean[1:2], lengths[1:2])
-    torch.testing.assert_close(pooled[1:2], alone)
-    if depth:  # what stands in the padding is hidden by the causal mask
-        torch.testing.assert_close(encoder(items, lengths)[1], pooled[1])
-    else:
-        torch.testing.assert_close(pooled[1], clean[1, :3].mean(0))
+    lengths = torch.tensor([0, 3, 6, 1, 0, 6, 2, 5, 3])
+    items = torch.randn(int(lengths.sum()), 4)
+    pooled = encoder(items, Histories.of(lengths, CPU))
+    for got, own, n in zip(pooled, items.split(lengths.tolist()), lengths, strict=True):
+        if not n:
+            assert torch.equal(got, torch.zeros(4))
+            continue
+        alone = encoder(own, Histories.of(n[None], CPU))
+        torch.testing.assert_close(got, alone[0])
+        if not depth:
+            torch.testing.assert_close(got, own.mean(0))
+
+
+@pytest.mark.parametrize("depth", [0, 2])
+@pytest.mark.parametrize("lengths", [[0, 0], []])
+def test_no_history_at_all_is_encoded(depth: int, lengths: list[int]):
+    encoder = HistoryEncoder(dim=4, width=16, depth=depth, length=6, device=CPU)
+    items = torch.zeros(0, 4, requires_grad=True)
+    pooled = encoder(items, Histories.of(torch.tensor(lengths, dtype=torch.int32), CPU))
+    assert torch.equal(pooled, torch.zeros(len(lengths), 4))
+    pooled.sum().backward()
+    # DistributedDataParallel waits for the gradient of every parameter
+    assert all(p.grad is not None for p in encoder.parameters())
+
+
+def test_depth_is_a_causal_transformer_over_each_history():
+    """A block against its definition, one history, one position and one head at a time."""
+    torch.manual_seed(1)
+    encoder = HistoryEncoder(dim=4, width=32, depth=1, length=6, device=CPU).double()
+    lengths = torch.tensor([5, 2, 6])
+    items = torch.randn(13, 4).double()
+    block: Any = encoder.blocks[0]
+    naive = []
+    for own in items.split(lengths.tolist()):
+        n = len(own)
+        x = encoder.enter(own) + encoder.position[torch.arange(n - 1, -1, -1)]
+        q, k, v = block.qkv(block.attention_norm(x)).view(n, 3, 2, 16).unbind(1)
+        mixed = torch.zeros(n, 2, 16).double()
+        for i in range(n):
+            for h in range(2):
+                scores = torch.stack([q[i, h] @ k[j, h] / 4 for j in range(i + 1)])
+                mixed[i, h] = scores.softmax(0) @ v[: i + 1, h]
+        x = x + block.out(mixed.flatten(1))
+        x = x + block.down(torch.nn.functional.gelu(block.up(block.ffn_norm(x))))
+        naive.append(encoder.leave(encoder.norm(x).mean(0)))
+    torch.testing.assert_close(encoder(items, Histories.of(lengths, CPU)), torch.stack(naive))
 
 
 def test_depth_sees_the_order_of_a_history_and_mean_pooling_does_not():
     torch.manual_seed(1)
-    items, lengths = torch.randn(1, 6, 4), torch.tensor([6])
-    flipped = items.flip(1)
+    items, of = torch.randn(6, 4), Histories.of(torch.tensor([6]), CPU)
+    flipped = items.flip(0)
     mean = HistoryEncoder(4, 16, 0, 6, CPU)
-    torch.testing.assert_close(mean(items, lengths), mean(flipped, lengths))
+    torch.testing.assert_close(mean(items, of), mean(flipped, of))
     deep = HistoryEncoder(4, 16, 1, 6, CPU)
-    assert not torch.allclose(deep(items, lengths), deep(flipped, lengths), atol=1e-4)
+    assert not torch.allclose(deep(items, of), deep(flipped, of), atol=1e-4)

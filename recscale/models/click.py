@@ -13,7 +13,7 @@ from torchrec.sparse.jagged_tensor import KeyedTensor
 from recscale.families.click import ClickConfig
 from recscale.manifest import Manifest, TableFacts
 from recscale.models.contract import HISTORY, Features
-from recscale.models.history import HistoryEncoder
+from recscale.models.history import Histories, HistoryEncoder
 from recscale.models.names import module_name
 
 Vectors = torch.Tensor
@@ -98,13 +98,16 @@ class ClickModel(nn.Module):
         if self.bags is not None:
             parts.append(_sets(self.bags(features.bags), self.bag_places))
         if self.history_table is not None:
-            histories, encoded = self.history_table(features.history), []
-            for place, encoder in zip(self.history_places, self.encoders, strict=True):
-                jagged = histories[place]
-                items = jagged.to_padded_dense(encoder.length)
-                encoded.append(encoder(items, jagged.lengths())[:, None])
-            parts.append(encoded)
-        return [torch.cat(of, dim=1) if len(of) > 1 else of[0] for of in zip(*parts, strict=True)]
+            lengths = features.history.lengths()
+            found, stand = (
+                self.history_table(features.history),
+                Histories.of(lengths, lengths.device),
+            )
+            each = zip(self.history_places, self.encoders, strict=True)
+            parts.append(
+                [encoder(found[place].values(), stand)[:, None] for place, encoder in each]
+            )
+        return [torch.cat(vectors, dim=1) for vectors in zip(*parts, strict=True)]
 
     def forward(self, features: Features) -> torch.Tensor:
         """Logits [B]."""
