@@ -15,6 +15,8 @@ from torchrec.modules.embedding_configs import EmbeddingBagConfig, EmbeddingConf
 from torchrec.modules.embedding_modules import EmbeddingBagCollection, EmbeddingCollection
 from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
+from recscale.planner.checks import whole_tables
+from recscale.specfile import parse_spec
 from recscale.train.lookups import Rows
 from recscale.train.sharding import ensure_process_group, shard
 
@@ -265,3 +267,27 @@ def test_nothing_is_trained_without_a_backward_pass():
         assert not model.tables(jagged({"x": [[1], [2]]})).values().requires_grad
     model.tables(jagged({"x": [[1], [2]]}))
     assert torch.equal(state(model, tables)["a"], before)
+
+
+@pytest.mark.parametrize(
+    ("resources", "model", "said"),
+    [
+        ("{workers: 2}", "", "resources.workers: on CPUs each table"),
+        ("{elastic: [1, 4]}", "", "resources.elastic: on CPUs each table"),
+        ("{workers: 1}", "", None),
+        ("{workers: 2, gpus_per_worker: 1}", "", None),
+        ("{workers: 2}", ", embedding_rows: [30, 20]", None),  # seven tables alike
+        ("{workers: 2}", ", embedding_rows: [30, null]", "'publisher' has 56% of all rows"),
+    ],
+)
+def test_plan_says_which_table_two_cpu_workers_cannot_share(data, resources, model, said):
+    text = f"""
+name: shared
+data: {{source: synthetic, rows: 20000, users: 500, items: 300}}
+model: {{family: dlrm{model}}}
+resources: {resources}
+budget: {{flop: 1e15}}
+"""
+    found = whole_tables(parse_spec(text), data)
+    assert len(found) == (said is not None)
+    assert said is None or said in found[0]
