@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import torch
 from torch import nn
@@ -138,8 +139,14 @@ def _sets(pooled: KeyedTensor, places: list[list[str]]) -> list[Vectors]:
     if places == [keys]:
         return [vectors]
     # the order inside a sharded KeyedTensor depends on the sharding plan
-    at = torch.tensor([keys.index(place) for of in places for place in of], device=vectors.device)
+    at = _order(tuple(keys), tuple(map(tuple, places)), vectors.device)
     return list(vectors.index_select(1, at).split([len(of) for of in places], dim=1))
+
+
+@cache
+def _order(keys: tuple[str, ...], places: tuple[tuple[str, ...], ...], device: torch.device):
+    """int64, where each place stands among the keys"""
+    return torch.tensor([keys.index(place) for of in places for place in of], device=device)
 
 
 def _places(config: ClickConfig, names: list[str]) -> list[list[str]]:

@@ -49,6 +49,7 @@ Step = Callable[[int], Any]
 FAMILIES: dict[str, dict[str, Any]] = {
     "dlrm": dict(family="dlrm", mlp_depth=DEPTH),
     "dlrm-bf16": dict(family="dlrm", mlp_depth=DEPTH),
+    "dlrm-pooled": dict(family="dlrm", mlp_depth=DEPTH, sequence_length=20),
     "dlrm-history": dict(
         family="dlrm", mlp_depth=DEPTH, sequence_length=20, sequence_depth=2, sequence_width=32
     ),
@@ -354,7 +355,7 @@ def main() -> None:
     parser.add_argument("--base", default="e401425")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--families", action="store_true", help="each family beside the base")
-    parser.add_argument("--only", nargs="+")
+    parser.add_argument("--only", nargs="+", help="these contenders, or families")
     parser.add_argument("--sizes", nargs="+", help="as 64x2048")
     parser.add_argument("--serve", nargs=4, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -370,10 +371,11 @@ def main() -> None:
     names = ["ours", "base"] if args.families else list(CONTENDERS)
     if not args.peer:
         names = [n for n in names if not n.startswith("dlrm")]
-    if args.only:
+    if args.only and not args.families:
         names = [n for n in names if n in args.only or n == "ours"]
     with checkout(args.base) as base:
-        for kind in FAMILIES if args.families else ["dlrm"]:
+        kinds = [k for k in FAMILIES if not args.only or k in args.only]
+        for kind in kinds if args.families else ["dlrm"]:
             for width, batch in sizes:
                 given = [[name, str(width), str(batch), kind] for name in names]
                 home = {"base": base}
