@@ -37,7 +37,8 @@ def ensure_process_group() -> None:
 
 def shard(model: nn.Module, sparse_rate: float, seed: int, device: torch.device):
     """The model under torchrec's DistributedModelParallel: fbgemm's fused look-ups with row-wise
-    Adagrad inside, dense layers replicated. Every rank of the default process group calls this."""
+    Adagrad inside, dense layers replicated. One CPU worker reads and updates its tables itself
+    (`recscale.train.lookups`). Every rank of the default process group calls this."""
     world = dist.get_world_size()
     configs = {
         name: m.embedding_bag_configs()
@@ -79,7 +80,7 @@ def shard(model: nn.Module, sparse_rate: float, seed: int, device: torch.device)
     )
     if alone and device.type == "cpu":
         for place, tables in configs.items():
-            in_place(model.get_submodule(place), tables)
+            in_place(sharded.module.get_submodule(place), tables)
     initialise_tables(sharded, seed)
     return sharded
 

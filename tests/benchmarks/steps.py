@@ -42,7 +42,7 @@ import numpy as np
 TABLES, ROWS, DIM, DENSE, DEPTH = 26, 1_000_000, 16, 13, 2
 SIZES = [(w, b) for w in (64, 512) for b in (512, 2048, 8192)]
 BATCHES = 8  # distinct ones, in turn
-BLOCK_S = 0.4  # of one turn, about
+BLOCK_S = 0.3  # of one turn, about
 HOME = Path(__file__).parents[2]
 Step = Callable[[int], Any]
 
