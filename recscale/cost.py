@@ -98,6 +98,8 @@ def estimate(
     peak_bytes += FLOAT * train.batch_size * model.activations(data)
     read = ((tables[name].dim, n) for name, n in model.step_lookups(data).items())
     peak_bytes += FLOAT * 2 * sum(dim * n for dim, n in read)  # and their gradients
+    # a checkpoint copies a table at a time where there is no memory to copy all of the state
+    peak_bytes += FLOAT * max((t.rows * t.dim for t in tables.values()), default=0)
 
     workers = resources.most_workers
     eval_steps = evaluations * data.n_eval / train.batch_size

@@ -96,7 +96,7 @@ def test_a_bag_pools_to_the_weighted_mean_of_its_vectors(stores, kind, sets):
                 amounts = torch.tensor(log["amounts"][row].as_py())
             rows = weight[torch.from_numpy(bag.ids[a:b])]
             naive = (amounts[:, None] * rows).sum(0) / amounts.sum().clamp(min=1e-9)
-            torch.testing.assert_close(vectors[at][row], naive, rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(vectors[row, at], naive, rtol=1e-4, atol=1e-6)
     assert (bag.lengths == 0).any() and bag.lengths.max() > 2
 
 

@@ -14,6 +14,7 @@ from recscale.cost import estimate, eval_schedule, steps
 from recscale.data.store import Store
 from recscale.manifest import Manifest, TableFacts
 from recscale.models.contract import build
+from recscale.models.history import Histories
 from recscale.models.names import module_name
 from recscale.planner import planned_runs
 from recscale.spec import SweepSpec
@@ -32,9 +33,9 @@ def test_dense_flop_equal_torchs_counter(name, data: Manifest):
     vectors = len(data.tables) + bool(length)
     with FlopCounterMode(display=False) as counter:
         for encoder in built.encoders if length else ():
-            items, lengths = torch.empty(1, length, d), torch.empty(1, dtype=torch.int)
-            encoder(items.to(meta), lengths.to(meta))
-        sets = [[torch.empty(1, d, device=meta)] * vectors] * model.multi_embedding
+            of = Histories.of(torch.tensor([length]), meta)
+            encoder(torch.empty(length, d, device=meta), of)
+        sets = [torch.empty(1, vectors, d, device=meta)] * model.multi_embedding
         built.interact(torch.empty(1, len(data.dense), device=meta), sets)
     # the counter sees the whole S x S of a causal attention, we count the half that is needed
     assert flop.body + flop.interaction + 2 * flop.attention == counter.get_total_flops()

@@ -9,7 +9,8 @@ import torch
 from architectures import FAMILIES, SIZES, architecture
 
 from recscale.models.contract import build as contract_build
-from recscale.models.history import HistoryEncoder
+from recscale.models.dlrm import BLOCK
+from recscale.models.history import Histories, HistoryEncoder
 
 CPU = torch.device("cpu")
 every = pytest.mark.parametrize("name", SIZES)
@@ -31,7 +32,8 @@ def test_a_value_is_learnt_without_another_one_beside_it(name, dense, data):
     model = build(config, facts, "cpu").eval()
     zero = torch.zeros(3, config.set_dim)
     one = torch.randn(3, config.set_dim)
-    sets = [[one, *[zero] * (config.vectors(facts) - 1)] for _ in range(config.multi_embedding)]
+    one_set = torch.stack([one, *[zero] * (config.vectors(facts) - 1)], dim=1)
+    sets = [one_set] * config.multi_embedding
     with torch.no_grad():
         told = model.hidden(torch.zeros(3, len(facts.dense)), sets)
     assert (told[0] - told[1]).abs().max() > 1e-4
@@ -51,6 +53,40 @@ def test_dlrms_interaction_is_the_dot_product_of_every_pair(data):
     x = torch.randn(3, n, 8)
     naive = [[float(x[b, i] @ x[b, j]) for i in range(n) for j in range(i)] for b in range(3)]
     torch.testing.assert_close(model.dots(x), torch.tensor(naive), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("samples", [1, 3, BLOCK, 2 * BLOCK + 1])
+def test_dlrms_interaction_has_the_gradient_of_every_pair(data, samples):
+    """d/dx_i of sum over pairs of g_ij x_i . x_j is sum_j g_ij x_j, by a double loop."""
+    model = build(architecture("dlrm"), data)
+    n = len(data.tables) + 2
+    x = torch.randn(samples, n, 8).double().requires_grad_()
+    dots = model.dots(x)
+    g = torch.randn(dots.shape).double()
+    dots.backward(g)
+    naive, rows = torch.zeros(samples, n, 8).double(), x.detach()
+    pair = 0
+    for i in range(n):
+        for j in range(i):
+            naive[:, i] += g[:, pair, None] * rows[:, j]
+            naive[:, j] += g[:, pair, None] * rows[:, i]
+            pair += 1
+    torch.testing.assert_close(x.grad, naive)
+
+
+def test_dlrms_interaction_under_autocast_is_in_its_type(data):
+    model = build(architecture("dlrm"), data)
+    x = torch.randn(5, len(data.tables) + 2, 8, requires_grad=True)
+    full = model.dots(x)
+    full.sum().backward()
+    exact = x.grad
+    x.grad = None
+    with torch.autocast("cpu", torch.bfloat16):
+        half = model.dots(x)
+    half.sum().backward()
+    assert half.dtype == torch.bfloat16 and x.grad.dtype == torch.float32
+    torch.testing.assert_close(half.float(), full, rtol=3e-2, atol=3e-2)
+    torch.testing.assert_close(x.grad, exact, rtol=3e-2, atol=5e-2)
 
 
 @pytest.mark.parametrize("rank", [None, 3])
@@ -109,35 +145,71 @@ def test_sets_of_a_multi_embedding_interact_among_themselves_only(data):
     seen = []
     model.over_arch.register_forward_hook(lambda _, given, out: seen.append(given[0]))
     n, dense = len(data.tables) + 1, torch.randn(3, len(data.dense))
-    sets = [[torch.randn(3, 4) for _ in range(n)] for _ in range(2)]
+    sets = [torch.randn(3, n, 4) for _ in range(2)]
     model.interact(dense, sets)
     bottom = model.bottom(dense).split(4, dim=1)
-    dots = [model.dots(torch.stack([*s, b], 1)) for s, b in zip(sets, bottom, strict=True)]
+    dots = [model.dots(torch.cat([s, b[:, None]], 1)) for s, b in zip(sets, bottom, strict=True)]
     torch.testing.assert_close(seen[0], torch.cat([*bottom, *dots], dim=1))
 
 
 @pytest.mark.parametrize("depth", [0, 1, 2])
-def test_padding_of_a_history_changes_nothing(depth: int):
+def test_histories_beside_a_history_change_nothing(depth: int):
+    """Encoded together, whatever their lengths and order, as each alone."""
     torch.manual_seed(1)
     encoder = HistoryEncoder(dim=4, width=16, depth=depth, length=6, device=CPU)
-    items = torch.randn(3, 6, 4)
-    lengths = torch.tensor([0, 3, 6])
-    clean = items * (torch.arange(6) < lengths[:, None]).unsqueeze(-1)
-    pooled = encoder(clean, lengths)
-    assert torch.equal(pooled[0], torch.zeros(4))
-    alone = encoder(clean[1:2], lengths[1:2])
-    torch.testing.assert_close(pooled[1:2], alone)
-    if depth:  # what stands in the padding is hidden by the causal mask
-        torch.testing.assert_close(encoder(items, lengths)[1], pooled[1])
-    else:
-        torch.testing.assert_close(pooled[1], clean[1, :3].mean(0))
+    lengths = torch.tensor([0, 3, 6, 1, 0, 6, 2, 5, 3])
+    items = torch.randn(int(lengths.sum()), 4)
+    pooled = encoder(items, Histories.of(lengths, CPU))
+    for got, own, n in zip(pooled, items.split(lengths.tolist()), lengths, strict=True):
+        if not n:
+            assert torch.equal(got, torch.zeros(4))
+            continue
+        alone = encoder(own, Histories.of(n[None], CPU))
+        torch.testing.assert_close(got, alone[0])
+        if not depth:
+            torch.testing.assert_close(got, own.mean(0))
+
+
+@pytest.mark.parametrize("depth", [0, 2])
+@pytest.mark.parametrize("lengths", [[0, 0], []])
+def test_no_history_at_all_is_encoded(depth: int, lengths: list[int]):
+    encoder = HistoryEncoder(dim=4, width=16, depth=depth, length=6, device=CPU)
+    items = torch.zeros(0, 4, requires_grad=True)
+    pooled = encoder(items, Histories.of(torch.tensor(lengths, dtype=torch.int32), CPU))
+    assert torch.equal(pooled, torch.zeros(len(lengths), 4))
+    pooled.sum().backward()
+    # DistributedDataParallel waits for the gradient of every parameter
+    assert all(p.grad is not None for p in encoder.parameters())
+
+
+def test_depth_is_a_causal_transformer_over_each_history():
+    """A block against its definition, one history, one position and one head at a time."""
+    torch.manual_seed(1)
+    encoder = HistoryEncoder(dim=4, width=32, depth=1, length=6, device=CPU).double()
+    lengths = torch.tensor([5, 2, 6])
+    items = torch.randn(13, 4).double()
+    block: Any = encoder.blocks[0]
+    naive = []
+    for own in items.split(lengths.tolist()):
+        n = len(own)
+        x = encoder.enter(own) + encoder.position[torch.arange(n - 1, -1, -1)]
+        q, k, v = block.qkv(block.attention_norm(x)).view(n, 3, 2, 16).unbind(1)
+        mixed = torch.zeros(n, 2, 16).double()
+        for i in range(n):
+            for h in range(2):
+                scores = torch.stack([q[i, h] @ k[j, h] / 4 for j in range(i + 1)])
+                mixed[i, h] = scores.softmax(0) @ v[: i + 1, h]
+        x = x + block.out(mixed.flatten(1))
+        x = x + block.down(torch.nn.functional.gelu(block.up(block.ffn_norm(x))))
+        naive.append(encoder.leave(encoder.norm(x).mean(0)))
+    torch.testing.assert_close(encoder(items, Histories.of(lengths, CPU)), torch.stack(naive))
 
 
 def test_depth_sees_the_order_of_a_history_and_mean_pooling_does_not():
     torch.manual_seed(1)
-    items, lengths = torch.randn(1, 6, 4), torch.tensor([6])
-    flipped = items.flip(1)
+    items, of = torch.randn(6, 4), Histories.of(torch.tensor([6]), CPU)
+    flipped = items.flip(0)
     mean = HistoryEncoder(4, 16, 0, 6, CPU)
-    torch.testing.assert_close(mean(items, lengths), mean(flipped, lengths))
+    torch.testing.assert_close(mean(items, of), mean(flipped, of))
     deep = HistoryEncoder(4, 16, 1, 6, CPU)
-    assert not torch.allclose(deep(items, lengths), deep(flipped, lengths), atol=1e-4)
+    assert not torch.allclose(deep(items, of), deep(flipped, of), atol=1e-4)

@@ -22,6 +22,7 @@ from recscale.planner import (
     problem,
     remarks,
 )
+from recscale.planner.checks import whole_tables
 from recscale.planner.journal import decided, same_code, same_data, warm_entry, warm_of
 from recscale.spec import SweepSpec
 from recscale.specfile import SpecError, expand
@@ -70,7 +71,7 @@ def ready(spec: SweepSpec, progress: Callable[[int, int | None], None] | None = 
     store, run_dir = prepared(data, f"{root}/store", progress), f"{root}/{spec.name}"
     Ledger(run_dir).vouch()
     manifest = load_manifest(store)
-    idle = list(idle_options(spec, manifest))
+    idle = [*idle_options(spec, manifest), *whole_tables(spec, manifest)]
     spec = spec.on(manifest.n_train)
     if spec.search.strategy == "frontier":
         search = problem(spec, manifest)

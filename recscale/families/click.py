@@ -162,7 +162,8 @@ class ClickConfig(ModelConfig):
 
     def history_macs(self) -> tuple[float, float]:
         """Multiply-adds of the encoders' linear layers and of their causal attention. Histories
-        count at their padded length, because that is what is computed."""
+        count at their full length S, the most that is computed: the encoder pads in attention only
+        (recscale.models.history)."""
         if not self.sequence_depth:
             return 0.0, 0.0
         s, d, length = self.sequence_width, self.set_dim, self.sequence_length

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import torch
 from torch import nn
 from torchrec.modules.embedding_configs import EmbeddingBagConfig, EmbeddingConfig
 from torchrec.modules.embedding_modules import EmbeddingBagCollection, EmbeddingCollection
+from torchrec.sparse.jagged_tensor import KeyedTensor
 
 from recscale.families.click import ClickConfig
 from recscale.manifest import Manifest, TableFacts
 from recscale.models.contract import HISTORY, Features
-from recscale.models.history import HistoryEncoder
+from recscale.models.history import Histories, HistoryEncoder
 from recscale.models.names import module_name
 
-Vectors = list[torch.Tensor]
-"""Embedded vectors of one set, each [B, d]: the features in the manifest's order, the history."""
+Vectors = torch.Tensor
+"""Embedded vectors of one set [B, n, d]: the features in the manifest's order, the bags among them
+last, then the history."""
 
 OUTPUT_SD = 0.01
 """Of the untrained logits, for last hidden values of size 1: the first loss lies within 0.1 % of
@@ -90,21 +93,22 @@ class ClickModel(nn.Module):
 
     def embedded(self, features: Features) -> list[Vectors]:
         """The vectors of each set."""
-        # keyed access: the order inside a sharded KeyedTensor depends on the sharding plan
-        pooled = self.tables(features.sparse)
-        sets = [[pooled[place] for place in places] for places in self.places]
+        parts: list[list[torch.Tensor]] = []
+        if self.places[0]:
+            parts.append(_sets(self.tables(features.sparse), self.places))
         if self.bags is not None:
-            pooled = self.bags(features.bags)
-            for vectors, places in zip(sets, self.bag_places, strict=True):
-                vectors += [pooled[place] for place in places]
+            parts.append(_sets(self.bags(features.bags), self.bag_places))
         if self.history_table is not None:
-            histories = self.history_table(features.history)
-            each = zip(sets, self.history_places, self.encoders, strict=True)
-            for vectors, place, encoder in each:
-                jagged = histories[place]
-                items = jagged.to_padded_dense(encoder.length)
-                vectors.append(encoder(items, jagged.lengths()))
-        return sets
+            lengths = features.history.lengths()
+            found, stand = (
+                self.history_table(features.history),
+                Histories.of(lengths, lengths.device),
+            )
+            each = zip(self.history_places, self.encoders, strict=True)
+            parts.append(
+                [encoder(found[place].values(), stand)[:, None] for place, encoder in each]
+            )
+        return [torch.cat(vectors, dim=1) for vectors in zip(*parts, strict=True)]
 
     def forward(self, features: Features) -> torch.Tensor:
         """Logits [B]."""
@@ -126,6 +130,23 @@ def start_logit(data: Manifest) -> float:
     least = 0.5 / max(1, data.n_train)
     rate = min(max(rate, least), 1 - least)
     return math.log(rate) - math.log1p(-rate)
+
+
+def _sets(pooled: KeyedTensor, places: list[list[str]]) -> list[Vectors]:
+    """The vectors at each set's places."""
+    keys = pooled.keys()
+    vectors = pooled.values().unflatten(1, (len(keys), -1))
+    if places == [keys]:
+        return [vectors]
+    # the order inside a sharded KeyedTensor depends on the sharding plan
+    at = _order(tuple(keys), tuple(map(tuple, places)), vectors.device)
+    return list(vectors.index_select(1, at).split([len(of) for of in places], dim=1))
+
+
+@cache
+def _order(keys: tuple[str, ...], places: tuple[tuple[str, ...], ...], device: torch.device):
+    """int64, where each place stands among the keys"""
+    return torch.tensor([keys.index(place) for of in places for place in of], device=device)
 
 
 def _places(config: ClickConfig, names: list[str]) -> list[list[str]]:

@@ -48,7 +48,7 @@ def features(batch: Batch, data: Manifest, device: torch.device) -> Features:
     n, n_tables = batch.ids.shape
     sparse = KeyedJaggedTensor(
         keys=[module_name(t.name) for t in data.plain],
-        values=torch.from_numpy(batch.ids.T.reshape(-1).copy()),
+        values=torch.from_numpy(np.ascontiguousarray(batch.ids.T).reshape(-1)),
         lengths=torch.ones(n * n_tables, dtype=torch.int32),
     )
     history = KeyedJaggedTensor(
@@ -77,7 +77,7 @@ def mlp(widths: Sequence[int], last_activation: bool) -> nn.Sequential:
     for i in range(len(widths) - 1):
         layers.append(nn.Linear(widths[i], widths[i + 1]))
         if last_activation or i < len(widths) - 2:
-            layers.append(nn.ReLU())
+            layers.append(nn.ReLU(inplace=True))  # a linear layer does not need its own output
     return nn.Sequential(*layers)
 
 

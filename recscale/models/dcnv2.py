@@ -49,7 +49,7 @@ class DCNv2(ClickModel):
             self.deep = mlp(hidden, last_activation=True)
 
     def hidden(self, dense: torch.Tensor, sets: list[Vectors]) -> torch.Tensor:
-        x0 = [torch.cat([*vectors, dense], dim=1) for vectors in sets]
+        x0 = [torch.cat([vectors.flatten(1), dense], dim=1) for vectors in sets]
         crossed = torch.cat([net(x) for net, x in zip(self.cross, x0, strict=True)], dim=1)
         if self.parallel:
             return torch.cat([crossed, self.deep(torch.cat(x0, dim=1))], dim=1)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from recscale.models.sequences import Bucket, buckets, packed, padded
 
 HEAD_WIDTH = 16  # width of one attention head; narrower models have a single head
 
@@ -22,27 +27,62 @@ class Block(nn.Module):
         self.up = nn.Linear(width, 4 * width, device=device)
         self.down = nn.Linear(4 * width, width, device=device)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[B, S, width] -> [B, S, width]"""
-        b, s, width = x.shape
-        qkv = self.qkv(self.attention_norm(x)).view(b, s, 3, self.heads, width // self.heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + self.out(mixed.transpose(1, 2).reshape(b, s, width))
+    def forward(self, x: torch.Tensor, within: tuple[Bucket, ...]) -> torch.Tensor:
+        """[T, width] -> [T, width]"""
+        width = x.shape[1]
+        qkv = self.qkv(self.attention_norm(x)).view(-1, 3, self.heads, width // self.heads)
+        mixed = []
+        for bucket in within:
+            q, k, v = padded(qkv, bucket).permute(2, 0, 3, 1, 4)
+            # padding stands behind a history's items: the causal mask hides it from all of them
+            out = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+            mixed.append(packed(out.transpose(1, 2), bucket))
+        # without any item nothing is mixed, and every weight has its gradient of zero all the same
+        x = x + self.out((torch.cat(mixed) if mixed else qkv[:, 2]).reshape(-1, width))
         return x + self.down(F.gelu(self.up(self.ffn_norm(x))))
+
+
+class Histories(NamedTuple):
+    """Where the T items of B histories stand, one history after another."""
+
+    sample: torch.Tensor
+    """int64 [T], whose each is"""
+    share: torch.Tensor
+    """float32 [B, 1], of an item in its history's mean; 0 without items"""
+    order: torch.Tensor
+    """int64 [T], the items with the shortest histories first, in which `buckets` lie"""
+    age: torch.Tensor
+    """int64 [T], in that order: 0 for the newest item"""
+    buckets: tuple[Bucket, ...]
+
+    @classmethod
+    def of(cls, lengths: torch.Tensor, device: torch.device) -> Histories:
+        """lengths: int [B], any from 0"""
+        sizes = lengths.cpu().numpy().astype(np.int64)
+        order = np.argsort(sizes, kind="stable")[np.count_nonzero(sizes == 0) :]
+        tall = sizes[order]
+        ends, begins = np.cumsum(tall), np.cumsum(sizes) - sizes
+        within = np.arange(tall.sum()) - np.repeat(ends - tall, tall)
+        share = ((sizes > 0) / np.maximum(sizes, 1)).astype(np.float32)[:, None]
+        return cls(
+            sample=torch.from_numpy(np.repeat(np.arange(len(sizes)), sizes)).to(device),
+            share=torch.from_numpy(share).to(device),
+            order=torch.from_numpy(np.repeat(begins[order], tall) + within).to(device),
+            age=torch.from_numpy(np.repeat(tall, tall) - 1 - within).to(device),
+            buckets=buckets(tall, ends - tall, device) if len(tall) else (),
+        )
 
 
 class HistoryEncoder(nn.Module):
     """Pools embedded items into one vector: their mean at depth 0, else the mean output of
     `depth` causal blocks with learned positions.
 
-    Positions count back from the newest item, and padding stands behind the items, where a causal
-    mask hides it from all of them: no padding mask is needed.
+    Positions count back from the newest item. Only attention pads, histories of like length
+    together.
     """
 
     def __init__(self, dim: int, width: int, depth: int, length: int, device: torch.device):
         super().__init__()
-        self.length = length
         self.depth = depth
         if depth:
             self.enter = nn.Linear(dim, width, device=device)
@@ -52,17 +92,17 @@ class HistoryEncoder(nn.Module):
             self.leave = nn.Linear(width, dim, device=device)
             nn.init.normal_(self.position, std=0.02)
 
-    def forward(self, items: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """items [B, length, dim], zero beyond `lengths` [B], oldest first -> [B, dim].
-        A user without history gets the zero vector."""
-        place = torch.arange(self.length, device=items.device)
-        present = (place < lengths[:, None]).unsqueeze(-1)
-        share = 1.0 / lengths.clamp(min=1).to(items.dtype).unsqueeze(-1)
+    def forward(self, items: torch.Tensor, of: Histories) -> torch.Tensor:
+        """items [T, dim], oldest first -> [B, dim]. A user without history gets the zero vector."""
         if not self.depth:
-            return items.sum(1) * share
-        age = (lengths[:, None] - 1 - place).clamp(min=0)
-        x = self.enter(items) + self.position[age]
+            return _means(items, of.sample, of.share)
+        x = self.enter(items).index_select(0, of.order) + self.position[of.age]
         for block in self.blocks:
-            x = block(x)
-        pooled = self.leave((self.norm(x) * present).sum(1) * share)
-        return pooled * (lengths > 0).unsqueeze(-1)
+            x = block(x, of.buckets)
+        pooled = self.leave(_means(self.norm(x), of.sample[of.order], of.share))
+        return pooled * (of.share > 0)
+
+
+def _means(x: torch.Tensor, sample: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+    """[T, d] -> [B, d]"""
+    return x.new_zeros(len(share), x.shape[1]).index_add(0, sample, x) * share

@@ -66,13 +66,14 @@ def sequences(
         place=torch.from_numpy(place).to(device),
         time=torch.from_numpy(batch.time).to(device),
         scored=torch.from_numpy(batch.scored).to(device),
-        buckets=_buckets(lengths, offsets, device),
+        buckets=buckets(lengths, offsets, device),
         key=torch.from_numpy(keys(*draw, batch.event)).to(device) if draw else None,
     )
 
 
-def _buckets(lengths: np.ndarray, offsets: np.ndarray, device: torch.device) -> tuple[Bucket, ...]:
-    """Windows by powers of two of their length: padding less than doubles any of them."""
+def buckets(lengths: np.ndarray, offsets: np.ndarray, device: torch.device) -> tuple[Bucket, ...]:
+    """Windows by powers of two of their length: padding less than doubles any of them. lengths,
+    from 1 and ascending, and where each begins: int64 [W]."""
     classes = np.ceil(np.log2(lengths)).astype(int)
     edges = [*np.flatnonzero(np.diff(classes, prepend=-1)), len(lengths)]
     found = []

@@ -62,9 +62,7 @@ class Wukong(ClickModel):
     def hidden(self, dense: torch.Tensor, sets: list[Vectors]) -> torch.Tensor:
         if self.bottom is not None:
             parts = self.bottom(dense).split(self.dim, dim=1)
-            sets = [[*vectors, part] for vectors, part in zip(sets, parts, strict=True)]
-        left = [
-            stack(torch.stack(vectors, dim=1)).flatten(1)
-            for stack, vectors in zip(self.stacks, sets, strict=True)
-        ]
+            each = zip(sets, parts, strict=True)
+            sets = [torch.cat([vectors, part[:, None]], dim=1) for vectors, part in each]
+        left = [stack(vectors).flatten(1) for stack, vectors in zip(self.stacks, sets, strict=True)]
         return self.over_arch(torch.cat(left, dim=1))

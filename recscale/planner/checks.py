@@ -88,6 +88,28 @@ def wild_rates(spec: SweepSpec, trained: Iterable[TrainConfig]) -> list[str]:
     ]
 
 
+def whole_tables(spec: SweepSpec, data: Manifest) -> list[str]:
+    """`key: what comes of it`, of a table that several CPU workers cannot share evenly: torchrec
+    shards the pooled tables of click models by rows on GPUs alone, and deals out whole ones."""
+    workers = spec.resources.most_workers
+    clicks = [part.model for part in spec.parts() if part.model.task == "click"]
+    if workers == 1 or spec.resources.gpus_per_worker or not clicks or not data.tables:
+        return []
+    caps: list[Any] = [cap for model in clicks for cap in getattr(model, "embedding_rows", (None,))]
+    cap = None if None in caps else max(caps)
+    rows = {t.name: t.rows if cap is None else min(t.rows, cap) for t in data.tables}
+    largest, total = max(rows, key=lambda name: rows[name]), sum(rows.values())
+    if rows[largest] * workers <= total:
+        return []
+    key = "elastic" if spec.resources.elastic else "workers"
+    return [
+        f"resources.{key}: on CPUs each table of a click model lies whole on one worker, and table "
+        f"{shown(largest)} has {rows[largest] / total:.0%} of all rows: of {workers} workers one "
+        "holds and trains that share alone; take smaller tables (model.embedding_rows), or count "
+        "on its memory for every worker"
+    ]
+
+
 def check_memory(planned: Sequence[Planned], spec: SweepSpec) -> None:
     """Raises PlanError where runs need more memory than their workers have."""
     memory = machines()[spec.resources.machine].memory_bytes * spec.resources.least_workers

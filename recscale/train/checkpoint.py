@@ -3,12 +3,13 @@ position, the curve so far. Random states are not among it: what is drawn depend
 sample alone.
 
 torch.distributed.checkpoint writes one file a rank, so that a run may go on with another number of
-workers. Training stops only while the state is copied to memory; a thread writes it, with a gloo
-group of its own among the ranks. A checkpoint counts once `facts.json`, written last, is in its
-folder. It vouches for every other file, by size and CRC-32, and names its run. A checkpoint of
-which anything differs is set aside, by another name of its `facts.json`, and the run goes on from
-an older one or from its start. Of its folder only the newest is kept, and what lies beyond its own
-end: a trajectory's folder holds the state in which its last run left it.
+workers. Training stops only while the state is copied to memory, or until it is written where
+memory is short; a thread writes it, with a gloo group of its own among the ranks. A checkpoint
+counts once `facts.json`, written last, is in its folder. It vouches for every other file, by size
+and CRC-32, and names its run. A checkpoint of which anything differs is set aside, by another name
+of its `facts.json`, and the run goes on from an older one or from its start. Of its folder only the
+newest is kept, and what lies beyond its own end: a trajectory's folder holds the state in which its
+last run left it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ import pyarrow.fs as pafs
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.checkpoint.staging import BlockingAsyncStager
 
 from recscale.crc import with_crc
 from recscale.states import FACTS, UNREADABLE, checkpoints, facts_of, folder, newest, step_of
@@ -36,6 +36,7 @@ from recscale.storage import filesystem, guarded, remove, write
 from recscale.train.average import Average
 from recscale.train.dcpfiles import Reader, Writer
 from recscale.train.optim import Optimizers
+from recscale.train.staging import copied, fits
 
 DAMAGED = "damaged.json"
 """What `facts.json` is called in a checkpoint that was set aside."""
@@ -180,13 +181,16 @@ class Checkpoints:
         write before this one."""
         begun = time.monotonic()
         self.finish()
-        state = BlockingAsyncStager().stage(self._state())
+        state = self._state()
+        if apart := fits(state):
+            state = copied(state)
         told = json.loads(json.dumps({**facts, "step": step}))  # the loop goes on with its own
         self.under_way = self.writer.submit(self._write, step, state, told)
-        if self.noticed:
+        if self.noticed or not apart:
             self.finish()
         self.saved_at = time.monotonic()
-        self.cost_s = self.saved_at - begun + self.write_s
+        stood = self.saved_at - begun
+        self.cost_s = stood + self.write_s if apart else stood
 
     def finish(self) -> None:
         """Waits for the write under way and raises what went wrong with it."""

@@ -52,7 +52,7 @@ class Optimizers:
         tables = table_places(model)
         dense = {n: p for n, p in model.named_parameters() if not n.startswith(tables)}
         self.dense = KeyedOptimizerWrapper(
-            dense, lambda params: torch.optim.Adam(params, lr=train.dense_rate)
+            dense, lambda params: torch.optim.Adam(params, lr=train.dense_rate, fused=True)
         )
         self.switch = train.sgd_after
         self.sgd = torch.optim.SGD(dense.values(), lr=0.0) if train.sgd_after else None

@@ -22,6 +22,8 @@ from torchrec.modules.embedding_modules import EmbeddingBagCollection, Embedding
 from torchrec.optim.apply_optimizer_in_backward import apply_optimizer_in_backward
 from torchrec.optim.rowwise_adagrad import RowWiseAdagrad
 
+from recscale.train.lookups import in_place
+
 INIT_ROWS = 65_536  # rows drawn at once: a shard draws only the blocks that it overlaps
 
 
@@ -35,26 +37,28 @@ def ensure_process_group() -> None:
 
 def shard(model: nn.Module, sparse_rate: float, seed: int, device: torch.device):
     """The model under torchrec's DistributedModelParallel: fbgemm's fused look-ups with row-wise
-    Adagrad inside, dense layers replicated. Every rank of the default process group calls this."""
+    Adagrad inside, dense layers replicated. One CPU worker reads and updates its tables itself
+    (`recscale.train.lookups`). Every rank of the default process group calls this."""
     world = dist.get_world_size()
-    collections = [
-        m for m in model.modules() if isinstance(m, EmbeddingBagCollection | EmbeddingCollection)
-    ]
-    names: list[str] = []
-    for collection in collections:
-        apply_optimizer_in_backward(RowWiseAdagrad, collection.parameters(), {"lr": sparse_rate})
-        configs = (
-            collection.embedding_bag_configs()
-            if isinstance(collection, EmbeddingBagCollection)
-            else collection.embedding_configs()
-        )
-        names += [c.name for c in configs]
+    configs = {
+        name: m.embedding_bag_configs()
+        if isinstance(m, EmbeddingBagCollection)
+        else m.embedding_configs()
+        for name, m in model.named_modules()
+        if isinstance(m, EmbeddingBagCollection | EmbeddingCollection)
+    }
+    for place in configs:
+        tables = model.get_submodule(place).parameters()
+        apply_optimizer_in_backward(RowWiseAdagrad, tables, {"lr": sparse_rate})
+    names = [c.name for each in configs.values() for c in each]
     # Only fused kernels, and never data_parallel, which the planner would choose for small tables
     # and which trains them with a dense optimiser. An id outside its table is an error; by default
     # fbgemm says a word on stderr and trains row 0.
+    alone = world == 1
+    by_rows = [] if alone else [ShardingType.ROW_WISE.value]
     constraint = ParameterConstraints(
         bounds_check_mode=BoundsCheckMode.FATAL,
-        sharding_types=[ShardingType.TABLE_WISE.value, ShardingType.ROW_WISE.value],
+        sharding_types=[ShardingType.TABLE_WISE.value, *by_rows],
         compute_kernels=[EmbeddingComputeKernel.FUSED.value],
     )
     sharders = [EmbeddingBagCollectionSharder(), EmbeddingCollectionSharder()]
@@ -67,7 +71,16 @@ def shard(model: nn.Module, sparse_rate: float, seed: int, device: torch.device)
         constraints=dict.fromkeys(names, constraint),
     )
     plan = planner.collective_plan(model, sharders, dist.group.WORLD)  # type: ignore[arg-type]
-    sharded = DistributedModelParallel(model, device=device, plan=plan, sharders=sharders)  # type: ignore[arg-type]
+    sharded = DistributedModelParallel(
+        model,
+        device=device,
+        plan=plan,
+        sharders=sharders,  # type: ignore[arg-type]
+        init_data_parallel=not alone,  # nothing to average
+    )
+    if alone and device.type == "cpu":
+        for place, tables in configs.items():
+            in_place(sharded.module.get_submodule(place), tables)
     initialise_tables(sharded, seed)
     return sharded
 
