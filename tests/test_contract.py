@@ -63,6 +63,13 @@ def test_every_family_holds(family: str, check: str):
     assert said.holds, said.said
 
 
+@pytest.mark.parametrize("check", ["parameters", "answers", "gradients"])
+def test_tables_that_were_built_on_the_processor_are_sharded(check: str):
+    """As torchrec builds them where a user says nothing."""
+    said = found(check, subject("own_families.costs:Attends"))
+    assert said.holds, said.said
+
+
 def test_two_workers_train_what_one_does_in_every_family():
     assert len(compared([small(f) for f in SMALL])) == len(SMALL)
 

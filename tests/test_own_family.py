@@ -273,14 +273,15 @@ BODIES = {
     "samples: int = 8": "the axis samples has a name that recscale uses itself",
     "build: int = 8": "the axis build has a name that recscale uses itself",
     "copy: int = 8": "the axis copy has a name that recscale uses itself",
-    "dim = 8": "line 6): dim = 8 has no type; write dim: int = 8",
+    "dim = 8": "line 10): dim = 8 has no type; write dim: int = 8",
     "dim: list[int] = [8]": "the axis dim has the type list[int]; axes are int",
     "dim: int = 'eight'": "the default of the axis dim, 'eight', is not of its type",
     "dim: nn.Module = 8": "an axis of type",
     "dim: int = 8; task = 'rank'": "task = 'rank'; allowed: 'click', 'next_item', 'custom'",
     "dim: int = 8": "it has no build(self, data)",
     "dim: int = 8\n    def build(self, data): pass": "build returns nothing",
-    "dim: int = 8\n    def build(self, data): 1 / 0": "fails (mine.py, line 8): ZeroDivisionError",
+    "dim: int = 8\n    def build(self, data): 1 / 0": "fails (mine.py, line 12): ZeroDivisionError",
+    "dim: int = 8; build = lazy": "a lazy module has no parameters before it runs",
     "dim: int = 6\n    def build(self, data): return Out(self.dim, data)": "a multiple of 4",
     "dim: int = 8\n    def build(self, data): exit(3)": "SystemExit: 3",
     "dim: int = 8; build = out(lambda x, f: x[:, None])": (
@@ -301,6 +302,10 @@ BODIES = {
 }
 OUT = """
 import torch; from torch import nn; from recscale import Embeddings, Family
+def lazy(self, data):
+    network = Out(self.dim, data)
+    network.out = nn.LazyLinear(1)
+    return network
 def out(last):
     def build(self, data): return Out(self.dim, data, last)
     return build

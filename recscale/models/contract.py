@@ -5,8 +5,8 @@ A family is built from its `ModelConfig` and a `Manifest`, has its costs in clos
 fused by the same code). A click family is a `ClickModel`: it maps `Features` to the last hidden
 values of a sample, of which the base class makes a logit that starts at the training window's
 log-odds. A sequence family maps `Sequences` (`recscale.models.sequences`) to the vectors of its
-scored positions and of the items they are scored against. `tests/test_models.py` and
-`tests/test_sequence_models.py` hold the contract tests that each family passes.
+scored positions and of the items they are scored against. `recscale.testing` is the contract that
+every family passes.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from typing import Any, cast
 
 import torch
 from torch import nn
+from torch.nn.parameter import UninitializedParameter
 from torch.overrides import TorchFunctionMode
 from torch.utils._device import _device_constructors
 from torch.utils.flop_counter import FlopCounterMode
@@ -95,6 +96,11 @@ def count(family: Subject, data: Manifest) -> Counted:
         model = family.build(data)
     if not isinstance(model, nn.Module):
         raise FamilyError(f"{family.name}: build returns {_a(model)}, not a torch.nn.Module")
+    if any(isinstance(p, UninitializedParameter) for p in model.parameters()):
+        raise FamilyError(
+            f"{family.name}: a lazy module has no parameters before it runs, so that nothing can "
+            "be counted or sharded; give layers their sizes"
+        )
     found = collections(model)
     tables, lookups = {}, {}
     for collection in found.values():

@@ -149,6 +149,7 @@ def network(config: OwnConfig, data: Manifest, device: torch.device) -> nn.Modul
         built = config.built().build(data)
     for collection in collections(built).values():
         collection.to("meta")
+        collection._device = torch.device("meta")  # else torchrec copies from it when it shards
     return built
 
 
