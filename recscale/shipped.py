@@ -1,5 +1,5 @@
 """The folders that come with recscale: example sweeps, price lists and cluster files. In a checkout
-they lie beside the package; a wheel holds the same files inside it, by a rule of `setup.py`."""
+they lie beside the package; a wheel holds the same files inside it, by a rule of pyproject.toml."""
 
 from __future__ import annotations
 

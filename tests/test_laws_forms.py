@@ -125,15 +125,12 @@ def test_a_law_that_bends_once_is_found_and_followed_beyond_its_turn():
     )
     law = fit(frame, "broken", ["x"])
     ends = law.intervals(0.95).set_index("coefficient")
-    inside = [ends["low"][name] <= value <= ends["high"][name] for name, value in truth.items()]
-    assert sum(inside) >= 5, ends
+    low, high = (ends[c].astype(float).to_dict() for c in ("low", "high"))
+    assert sum(low[k] <= value <= high[k] for k, value in truth.items()) >= 5, ends
     far = pd.DataFrame({"x": [1e9]})
     bent = 1.2 + 30 * 1e9**-0.5 * (1 + 1e8) ** (0.35 * 0.5)
-    found, plain = (
-        law.predict(far)["mean"][0],
-        fit(frame, "additive", ["x"]).predict(far)["mean"][0],
-    )
-    assert abs(found - bent) < 0.01 < abs(plain - bent)
+    ahead = [np.asarray(fit(frame, form, ["x"]).value(far)) for form in ("broken", "additive")]
+    assert float(abs(ahead[0] - bent)[0]) < 0.01 < float(abs(ahead[1] - bent)[0])
 
 
 def test_auto_takes_a_rising_form_for_a_metric():

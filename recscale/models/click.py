@@ -99,15 +99,12 @@ class ClickModel(nn.Module):
         if self.bags is not None:
             parts.append(_sets(self.bags(features.bags), self.bag_places))
         if self.history_table is not None:
-            lengths = features.history.lengths()
-            found, stand = (
-                self.history_table(features.history),
-                Histories.of(lengths, lengths.device),
-            )
-            each = zip(self.history_places, self.encoders, strict=True)
-            parts.append(
-                [encoder(found[place].values(), stand)[:, None] for place, encoder in each]
-            )
+            assert features.history is not None
+            found, lengths = self.history_table(features.history), features.history.lengths()
+            of, each = Histories.of(lengths, lengths.device), []
+            for place, encoder in zip(self.history_places, self.encoders, strict=True):
+                each.append(encoder(found[place].values(), of)[:, None])
+            parts.append(each)
         return [torch.cat(vectors, dim=1) for vectors in zip(*parts, strict=True)]
 
     def forward(self, features: Features) -> torch.Tensor:
