@@ -62,7 +62,7 @@ def test_prediction_intervals_cover_new_runs_beyond_the_data():
         cost = frame.N * frame.D
         frame["expensive"] = cost > cost.quantile(0.8)
         held = frame.query("expensive")
-        answer = fit(frame.query("not dear"), "additive").predict(held, 0.9)
+        answer = fit(frame.query("not expensive"), "additive").predict(held, 0.9)
         hits += list((answer["low"] <= held["loss"]) & (held["loss"] <= answer["high"]))
     assert 0.8 < np.mean(hits) <= 1.0
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torchrec.modules.embedding_configs import EmbeddingBagConfig, EmbeddingConfig
 from torchrec.modules.embedding_modules import EmbeddingBagCollection, EmbeddingCollection
-from torchrec.sparse.jagged_tensor import KeyedTensor
+from torchrec.sparse.jagged_tensor import KeyedJaggedTensor, KeyedTensor
 
 from recscale.families.click import ClickConfig
 from recscale.manifest import Manifest, TableFacts
@@ -100,8 +100,7 @@ class ClickModel(nn.Module):
             parts.append(_sets(self.bags(features.bags), self.bag_places))
         if self.history_table is not None:
             assert features.history is not None
-            found, lengths = self.history_table(features.history), features.history.lengths()
-            of, each = Histories.of(lengths, lengths.device), []
+            found, of, each = self.history_table(features.history), _stand(features.history), []
             for place, encoder in zip(self.history_places, self.encoders, strict=True):
                 each.append(encoder(found[place].values(), of)[:, None])
             parts.append(each)
@@ -127,6 +126,14 @@ def start_logit(data: Manifest) -> float:
     least = 0.5 / max(1, data.n_train)
     rate = min(max(rate, least), 1 - least)
     return math.log(rate) - math.log1p(-rate)
+
+
+def _stand(history: KeyedJaggedTensor) -> Histories:
+    """Where the items of the histories stand."""
+    lengths = history.lengths()
+    if lengths.is_meta:
+        return Histories.counted(len(lengths), len(history.values()))
+    return Histories.of(lengths, lengths.device)
 
 
 def _sets(pooled: KeyedTensor, places: list[list[str]]) -> list[Vectors]:

@@ -72,6 +72,15 @@ class Histories(NamedTuple):
             buckets=buckets(tall, ends - tall, device) if len(tall) else (),
         )
 
+    @classmethod
+    def counted(cls, histories: int, items: int) -> Histories:
+        """Of so many histories with so many items in all, all alike: on the meta device, where
+        networks are counted and lengths have no values."""
+        meta, length = torch.device("meta"), items // histories
+        each = torch.empty(items, dtype=torch.long, device=meta)
+        share = torch.empty(histories, 1, device=meta)
+        return cls(each, share, each, each, (Bucket(0, items, histories, length, None),))
+
 
 class HistoryEncoder(nn.Module):
     """Pools embedded items into one vector: their mean at depth 0, else the mean output of
