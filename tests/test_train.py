@@ -20,7 +20,9 @@ from recscale import states
 from recscale.data.store import Split, Store
 from recscale.models.contract import features
 from recscale.planner import planned_runs
-from recscale.run import CurvePoint, RunConfig, Spectrum
+from recscale.run import RunConfig, Spectrum
+from recscale.testing import training as testing
+from recscale.testing.training import Killed
 from recscale.testing.workers import spawn
 from recscale.train import checkpoint
 from recscale.train.dcpfiles import Reader
@@ -32,33 +34,12 @@ from recscale.train.sharding import blocks
 from recscale.train.spectrum import spectra
 
 
-class Killed(Exception):
-    pass
-
-
 @dataclass
-class Mortal:
-    """A host whose process dies at its n-th evaluation, with a checkpoint at every look."""
+class Mortal(testing.Mortal):
+    """Also one that is given notice, and that hears of damage."""
 
-    checkpoints: Path | None
-    dies_at: int | None = None
-    rank: int = 0
-    world: int = 1
-    checkpoint_s: float = 0.0
     notice: float | None = None
-    heard: list[CurvePoint] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
-
-    def began(self, samples: int) -> None:
-        pass
-
-    def looked(self, samples: int, train_loss: float, kept: int) -> None:
-        pass
-
-    def report(self, point: CurvePoint) -> None:
-        self.heard.append(point)
-        if len(self.heard) == self.dies_at:
-            raise Killed
 
     def damaged(self, found: list[str]) -> None:
         self.told += found
