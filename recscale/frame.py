@@ -134,6 +134,11 @@ def unique_samples(cost: Cost, train: TrainConfig) -> float:
     return cost.samples / train.epochs
 
 
+def trainings(frame: pd.DataFrame) -> str | None:
+    """The column that says of which training each run is a point; None where each is one."""
+    return "trajectory" if any(frame["trajectory"].notna()) else None
+
+
 def settings(frame: pd.DataFrame) -> list[str]:
     """The columns that say which configuration a run of `records_frame` trains: family, sizes,
     data fraction; runs equal in them differ in learning-rate factor and seed only."""

@@ -183,6 +183,7 @@ class Study:
         """The laws of the runs, the best supported first: over the axes that were swept, each
         apart, and over the family's groups, such as all dense parameters; only the latter where
         the sweep states variables or a form. Raises LawError as `law` does."""
+        from recscale.frame import trainings
         from recscale.laws import LawError
         from recscale.laws.choice import contest
         from recscale.laws.points import check
@@ -194,15 +195,16 @@ class Study:
             raise LawError(self.no_law())
         runs, loss = frame.loc[frame["enters_law"].astype(bool)], self.spec.law_loss
         groups = self.spec.law_variables
+        training = trainings(runs)
         # an axis may come to one value, such as hash sizes above the vocabulary
         axes = [a for a in self.spec.axis_variables if runs[a].nunique(dropna=False) > 1]
         entries, why = {}, ""
         if axes and not set(axes) <= set(groups):
             with suppress(LawError):
-                points = check(runs, axes, loss, cost="train_flop", zeros=axes)
+                points = check(runs, axes, loss, cost="train_flop", zeros=axes, cluster=training)
                 entries["axes apart"] = replace(points, harmful=HARMFUL), "effects"
         try:
-            points = check(runs, groups, loss, cost="train_flop")
+            points = check(runs, groups, loss, cost="train_flop", cluster=training)
             entries["groups" if entries else "as stated"] = points, self.spec.law.form
         except LawError as error:
             why = str(error)

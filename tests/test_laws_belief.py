@@ -8,7 +8,7 @@ from recscale.laws.inference import CELLS, believe, exact, merged
 from recscale.laws.kernels import Kernel
 from recscale.laws.modes import Sample
 from recscale.laws.origins import origins, weights
-from recscale.laws.posterior import Joint, Posterior
+from recscale.laws.posterior import Joint, Posterior, Rows
 
 VARIABLES = ("N", "D")
 
@@ -60,7 +60,7 @@ def test_runs_in_flight_narrow_what_they_would_measure():
     runs, new = sample(), np.log([[1e10, 1e10], [2e10, 2e10]])
     form = Gridded.of(exact("additive", VARIABLES, runs), runs)
     joint = Joint.of(form, 30, 1.0)
-    more = Posterior.of(runs, joint).with_runs(new[:1], np.zeros(1))
+    more = Posterior.of(runs, joint).with_runs(Rows.of(new[:1]), np.zeros(1))
     far = dense(joint, runs, new)
     expected = far[1][1, 1] - far[1][0, 1] ** 2 / (far[1][0, 0] + joint.noise**2)
     mean, cov = more.moments(new[1:])

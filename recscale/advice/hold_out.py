@@ -9,6 +9,7 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from recscale.advice.gains import LEVEL, law_runs, where
+from recscale.frame import trainings
 from recscale.laws import LawError, ScalingLaw, fit
 from recscale.study import Study
 
@@ -67,7 +68,10 @@ def hold_out(study: Study) -> HoldOut | None:
 def _law(runs: pd.DataFrame, study: Study) -> tuple[ScalingLaw | None, str]:
     spec = study.spec
     try:
-        law = fit(runs, spec.law.form, list(spec.law_variables), spec.law_loss, cost="train_flop")
+        law = fit(
+            runs, spec.law.form, list(spec.law_variables), spec.law_loss, cost="train_flop",
+            cluster=trainings(runs),
+        )  # fmt: skip
     except LawError as error:
         return None, study.no_law(str(error))
     if not law.status.determined:

@@ -225,7 +225,7 @@ def effects(points: Points, floor: float = 0.0) -> Effects:
         for v, rise in zip(values, rises, strict=True)
     ]
     sites = len(np.unique(points.logx, axis=0))
-    room = min(sites, points.runs) - SPARE - 1 - sum(powers) - sum(steps) - sum(rises)
+    room = sites - SPARE - 1 - sum(powers) - sum(steps) - sum(rises)
     first = sorted(np.flatnonzero(able), key=lambda i: (-len(values[i]), -np.ptp(values[i])))
     free = set(first[: max(room, 0)])
     axes = tuple(

@@ -45,14 +45,16 @@ class Gridded:
         x, centre = sample.logx, sample.logx.mean(0)
         at = law.formula(x)
         span = max(float(np.ptp(at)), law.noise, 1e-6)
-        root = law.noise / np.sqrt(law.noise**2 * law.units(sample) + law.extra)
+        if sample.training is None:
+            white = np.diag(1 / np.sqrt(law.units(sample) + law.extra / law.noise**2))
+        else:
+            white = np.linalg.inv(np.linalg.cholesky(law.between(sample)))
         slopes = law.slopes(x)
         gap = sample.logy - at - slopes.T @ (law.prior_mean - law.eta)
         turned = []
         for kernel in KERNELS:
-            gram = kernel.between(x, x, centre) * root[:, None] * root
-            values, q = np.linalg.eigh(gram)
-            turn = q.T * root
+            values, q = np.linalg.eigh(white @ kernel.between(x, x, centre) @ white.T)
+            turn = q.T @ white
             turned.append((np.maximum(values, 0.0), turn, turn @ gap, slopes @ turn.T))
         return cls(law, sample, span, tuple(turned))
 

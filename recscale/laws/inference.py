@@ -76,4 +76,8 @@ def merged(sample: Sample, law: Fitted) -> Sample:
     rank[sample.order] = np.arange(len(x))
     order = np.argsort(mean(rank), kind="stable")
     runs = law.scatter(centre) ** 2 * total
-    return Sample(centre, law.formula(centre) + gap, np.zeros(len(total)), order, runs)
+    codes = None
+    if sample.training is not None:  # rows averaged over the same trainings share what those share
+        codes = np.full(len(total), np.iinfo(int).max)
+        np.minimum.at(codes, key, sample.codes)
+    return Sample(centre, law.formula(centre) + gap, np.zeros(len(total)), order, runs, codes)

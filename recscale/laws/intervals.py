@@ -18,6 +18,7 @@ from recscale.laws.nouns import LawError
 from recscale.laws.polish import polish, residuals
 from recscale.laws.replicates import replicates
 from recscale.laws.search import Optimum
+from recscale.laws.trainings import alike, common
 
 if TYPE_CHECKING:
     from recscale.laws.law import ScalingLaw
@@ -92,9 +93,9 @@ def _free(law: ScalingLaw, theta: np.ndarray) -> np.ndarray:
 def covariance(law: ScalingLaw, theta: np.ndarray) -> tuple[np.ndarray, int]:
     """Covariance (k, k) of theta about a least-squares fit and its degrees of freedom.
 
-    Constants at a bound, and exponents of terms that ended at 0, are taken as known. Rows of
-    one run are summed before squaring (sandwich, Liang and Zeger 1986), with G runs and the
-    correction G / (G - k).
+    Constants at a bound, and exponents of terms that ended at 0, are taken as known. Where rows
+    are points of one training, what they have in common is estimated and counted (`trainings`):
+    sums over few trainings, squared (Liang and Zeger 1986), cannot bear as many constants.
     """
     p = law.points
     r, jac, _ = residuals(law.model, theta[None], p.logx, np.log(p.y))
@@ -102,16 +103,18 @@ def covariance(law: ScalingLaw, theta: np.ndarray) -> tuple[np.ndarray, int]:
     free = _free(law, theta) & (np.abs(jac[0]).max(1) > 1e-14 * np.abs(theta))
     j = (jac[0][free] * np.sqrt(p.weights)).T
     e = r[0] * np.sqrt(p.weights)
-    df = max(p.runs - int(free.sum()), 1)
     scale = np.linalg.norm(j, axis=0)
     bread = np.linalg.pinv((j / scale).T @ (j / scale), rcond=1e-13) / np.outer(scale, scale)
     out = np.zeros((len(theta), len(theta)))
     if p.runs == p.n:
+        df = max(p.n - int(free.sum()), 1)
         inner = bread * (e @ e) / df
     else:
-        score = np.zeros((p.runs, j.shape[1]))
-        np.add.at(score, p.cluster, j * e[:, None])
-        inner = bread @ (score.T @ score) @ bread * p.runs / df
+        c = common(p, r[0], jac[0][free])
+        together = alike(p.cluster, p.logx, p.cluster, p.logx)
+        cov = c.shared * together + (1 - c.shared) * np.eye(p.n)
+        inner = c.noise**2 * bread @ (j.T @ cov @ j) @ bread
+        df = max(c.runs - int(free.sum()), 1)
     out[np.ix_(free, free)] = inner
     return out, df
 
@@ -153,7 +156,7 @@ def profile(law: ScalingLaw, fit: Optimum, level: float) -> tuple[float, float]:
     """Values of the first constant whose best fit is not worse than an F test allows."""
     p, form = law.points, law.model
     logy, best = np.log(p.y), 2 * fit.objective
-    df = max(p.runs - int(_free(law, fit.theta).sum()), 1)
+    df = max(law.independent - int(_free(law, fit.theta).sum()), 1)
     # F(1, df) is the square of t(df).
     allowed = best * (1 + student(level, df) ** 2 / df) + 1e-30
 

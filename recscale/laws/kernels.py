@@ -36,6 +36,14 @@ class Kernel:
         apart = np.abs(a[:, None] - b[None]).sum(-1)
         return 0.5 * (np.abs(a).sum(1)[:, None] + np.abs(b).sum(1) - apart)
 
+    def pairs(self, a: np.ndarray, b: np.ndarray, centre: np.ndarray) -> np.ndarray:
+        """(n,) of points a (n, p) with points b (n, p), each with its own."""
+        scale = self.length * DECADE
+        a, b = (a - centre) / scale, (b - centre) / scale
+        if self.kind == "rbf":
+            return np.exp(-0.5 * ((a - b) ** 2).sum(1))
+        return 0.5 * (np.abs(a) + np.abs(b) - np.abs(a - b)).sum(1)
+
     def own(self, a: np.ndarray, centre: np.ndarray) -> np.ndarray:
         """The diagonal (n,) of `between(a, a)`."""
         if self.kind == "rbf":

@@ -16,6 +16,7 @@ from recscale.laws.nouns import LawError, Points, Status
 from recscale.laws.points import query, undetermined
 from recscale.laws.polish import residuals
 from recscale.laws.search import Optimum, optimum
+from recscale.laws.trainings import common
 
 WORST = 5  # largest residuals left out to show how much the law leans on them
 
@@ -142,8 +143,20 @@ class ScalingLaw:
 
         p = self.points
         order = np.argsort(p.rank, kind="stable")
-        sample = Sample(p.logx, np.log(p.y), np.zeros(p.n), order, p.weights)
+        codes = p.cluster if p.runs < p.n else None
+        sample = Sample(p.logx, np.log(p.y), np.zeros(p.n), order, p.weights, codes)
         return belief_of(self.model, sample)
+
+    @cached_property
+    def independent(self) -> int:
+        """Independent rows that the points are worth; of rows of one training fewer than there
+        are."""
+        if self.points.runs == self.points.n:
+            return self.points.n
+        off, jac, _ = residuals(
+            self.model, self.theta[None], self.points.logx, np.log(self.points.y)
+        )
+        return common(self.points, off[0], jac[0]).runs
 
     @property
     def residuals(self) -> np.ndarray:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from recscale.laws.forms import Form
 from recscale.laws.polish import BELOW_ZERO, residuals
+from recscale.laws.trainings import alike, share
 
 SCATTER, SCATTER_DF = 0.005, 2  # prior guess of the noise of one run, and what it counts for
 OUTLIER = 3.0  # spreads beyond which a run's noise is taken as larger
@@ -30,6 +31,7 @@ class Sample:
         extra: (n,) variance of log loss beyond the noise of one run.
         order: (n,) positions from cheap to expensive.
         weight: (n,) runs that a row stands for, such as seeds that were averaged; None: one each.
+        training: (n,) codes, alike where rows are points of one training; None: none are.
     """
 
     logx: np.ndarray
@@ -37,6 +39,7 @@ class Sample:
     extra: np.ndarray
     order: np.ndarray
     weight: np.ndarray | None = None
+    training: np.ndarray | None = None
 
     @property
     def counts(self) -> np.ndarray:
@@ -49,7 +52,13 @@ class Sample:
         rank = np.empty(len(self.logy), int)
         rank[self.order] = np.arange(len(rank))
         order = np.argsort(rank[at], kind="stable")
-        return Sample(self.logx[at], self.logy[at], self.extra[at], order, self.counts[at])
+        codes = None if self.training is None else self.training[at]
+        return Sample(self.logx[at], self.logy[at], self.extra[at], order, self.counts[at], codes)
+
+    @property
+    def codes(self) -> np.ndarray:
+        """(n,) of the trainings; -1 of a training of one point."""
+        return np.full(len(self.logy), -1) if self.training is None else self.training
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,7 @@ class Fitted:
         noise_slope: decades by which runs scatter less for each decade of size: short runs of small
             models keep further from any law than large ones do.
         middle: log size (the sum of the log variables) of the median run.
+        shared: of the variance of one run, what all points of its training have in common.
     """
 
     form: Form
@@ -73,6 +83,7 @@ class Fitted:
     extra: np.ndarray
     noise_slope: float = 0.0
     middle: float = 0.0
+    shared: float = 0.0
 
     def scatter(self, logx: np.ndarray) -> np.ndarray:
         """(m,) by how much runs at log points scatter more than `noise`."""
@@ -81,6 +92,15 @@ class Fitted:
     def units(self, sample: Sample) -> np.ndarray:
         """(n,) variance of the rows about what is expected of them, in squares of `noise`."""
         return self.scatter(sample.logx) ** 2 / sample.counts
+
+    def between(self, sample: Sample) -> np.ndarray:
+        """(n, n) covariance of the rows about what is expected of them, in squares of `noise`."""
+        units = self.units(sample)
+        own = units * (1 - self.shared * (sample.codes >= 0)) + self.extra / self.noise**2
+        if not self.shared:
+            return np.diag(own)
+        x, codes, root = sample.logx, sample.codes, np.sqrt(units)
+        return np.diag(own) + self.shared * alike(codes, x, codes, x) * root[:, None] * root
 
     def formula(self, logx: np.ndarray) -> np.ndarray:
         """Log loss (m,) by the law alone."""
@@ -125,7 +145,19 @@ def mode(form: Form, sample: Sample, start: np.ndarray | None = None) -> Fitted:
         limit = OUTLIER * np.sqrt(noise**2 * unit + sample.extra)
         trust = np.minimum(1.0, limit / np.maximum(r, 1e-12)) ** 2
     extra = sample.extra + noise**2 * unit * (1 / trust - 1)
-    return Fitted(form, etas[0], mu, sd, noise, extra, noise_slope, middle_size)
+    law = Fitted(form, etas[0], mu, sd, noise, extra, noise_slope, middle_size)
+    return law if sample.training is None else _with_trainings(law, sample)
+
+
+def _with_trainings(law: Fitted, sample: Sample) -> Fitted:
+    """The law with what points of one training have in common, and the noise that goes with it."""
+    codes, x = sample.codes, sample.logx
+    off = sample.logy - law.formula(x)
+    unit = law.units(sample) + law.extra / law.noise**2
+    together = alike(codes, x, codes, x)
+    together[np.diag_indices_from(together)] = 1.0
+    shared, noise = share(together, off, law.slopes(x), unit, law.prior_sd, (SCATTER, SCATTER_DF))
+    return replace(law, shared=shared, noise=max(noise, 1e-4))
 
 
 def _noise_slope(r: np.ndarray, size: np.ndarray) -> float:

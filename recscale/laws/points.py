@@ -148,10 +148,17 @@ def undetermined(points: Points, form: Form) -> str | None:
                 f"run smaller or larger values of {v}"
             )
     sites = len(np.unique(points.logx, axis=0))
-    if min(sites, points.runs) < parameters + 1:
+    if sites < parameters + 1:
         return (
-            f"{min(sites, points.runs)} different runs cannot determine {parameters} coefficients "
+            f"{sites} different runs cannot determine {parameters} coefficients "
             f"with an error bar: {parameters + 1} are needed; add runs or drop a variable"
+        )
+    between = parameters - sum(c.variable in _within(points) for c in form.constants)
+    if points.runs < between + 1:
+        several = f"{points.runs} training{'s' * (points.runs != 1)} of {points.n} points"
+        return (
+            f"{several} cannot determine {between} coefficients that do not show within one "
+            f"training: {between + 1} trainings are needed; add some or drop a variable"
         )
     z = (points.logx - points.logx.mean(0))[:, list(form.single)]
     singular = np.linalg.svd(z / np.linalg.norm(z, axis=0), compute_uv=False)
@@ -163,6 +170,16 @@ def undetermined(points: Points, form: Form) -> str | None:
     if np.ptp(np.log(points.y)) < 1e-12:
         return f"every run has the same {points.loss}: there is nothing to explain"
     return None
+
+
+def _within(points: Points) -> set[str]:
+    """The variables that differ between points of one training."""
+    if points.runs == points.n:
+        return set()
+    first = points.logx[np.unique(points.cluster, return_index=True)[1]]
+    _, at = np.unique(points.cluster, return_inverse=True)
+    moved = np.abs(points.logx - first[at]).max(0) > 1e-9
+    return {v for v, moves in zip(points.variables, moved, strict=True) if moves}
 
 
 def needed(variables: Sequence[str], loss: str, *others: str | None) -> list[str]:

@@ -9,6 +9,7 @@ from recscale.laws.nouns import Points, Status
 from recscale.laws.points import undetermined
 from recscale.laws.polish import residuals
 from recscale.laws.search import optimum
+from recscale.laws.trainings import common
 
 SINGULAR = 1e7  # condition beyond which double precision cannot separate the constants
 
@@ -41,7 +42,8 @@ def solve(points: Points, model: Form, delta: float) -> ScalingLaw:
     psi = points.weights * np.clip(r[0], -delta, delta)
     slope = np.abs(jac[0][~at] @ psi) / np.maximum(norms * np.linalg.norm(psi), 1e-300)
     hit = tuple(name for name, h in zip(model.names, at, strict=True) if h)
-    chance = significance(np.log(points.y), r[0], points.weights, points.runs, len(theta))
+    runs = points.n if points.runs == points.n else common(points, r[0], jac[0]).runs
+    chance = significance(np.log(points.y), r[0], points.weights, runs, len(theta))
     status, reason = _status(points, hit, chance)
     return ScalingLaw(
         model, points, status, reason,

@@ -46,7 +46,7 @@ def is_law(law: ScalingLaw) -> bool:
 
 def _chance(law: ScalingLaw) -> float:
     p = law.points
-    return significance(np.log(p.y), law.residuals, p.weights, p.runs, len(law.theta))
+    return significance(np.log(p.y), law.residuals, p.weights, law.independent, len(law.theta))
 
 
 def verdict(law: ScalingLaw) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +18,7 @@ from recscale.planner.checks import PlanError, check, idle_values, wild_rates
 from recscale.planner.fixed import training
 from recscale.planner.lawful import determined, no_law, values
 from recscale.planner.pace import features
-from recscale.run import Cost, RunConfig, TrainConfig
+from recscale.run import Cost, Place, RunConfig, TrainConfig
 from recscale.spec import SweepSpec
 from recscale.spec.search import MOST_TIMES
 from recscale.words import quantity
@@ -86,10 +86,20 @@ class Problem:
     """Combinations of the axes' values; of more than MOST only a sample is weighed."""
     remarks: tuple[str, ...] = ()
     """What the sweep asks for and the search will not try, each `key: what and why`."""
+    _places: dict[tuple[int, float, int], Place] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     @property
     def sampled(self) -> bool:
         return self.whole > MOST
+
+    def place(self, at: int, factor: float, seed: int) -> Place:
+        """Where a point's run lies; made once, as a search asks at each decision."""
+        key = at, factor, seed
+        if key not in self._places:
+            self._places[key] = self.points[at].config(self.spec, self.data, factor, seed).place
+        return self._places[key]
 
     @cached_property
     def rank(self) -> np.ndarray:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recscale.laws.belief import Belief
+from recscale.laws.posterior import Rows
 from recscale.planner.value import POWER, Assessment, Goal, assess, variance_reductions
 
 START = 0.15  # of the budget, for the start
@@ -26,6 +27,9 @@ class Seen:
         price: (m,) share of the whole budget that each candidate is expected to take, positive.
         fits: (m,) mask of the candidates that what is left of the budget holds.
         chance: (m,) that a candidate comes out, learnt from failures; 1 where none is near.
+        training, flying_training, pool_training: codes (n,), (f,), (m,) of the trainings whose
+            points the runs are, -1 of a training of one point; None where every run is one.
+            A candidate's price is what it takes to go there, other points on the way included.
     """
 
     logx: np.ndarray
@@ -38,6 +42,9 @@ class Seen:
     price: np.ndarray
     fits: np.ndarray
     chance: np.ndarray
+    training: np.ndarray | None = None
+    flying_training: np.ndarray | None = None
+    pool_training: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -92,20 +99,27 @@ def choose(
     pool = np.concatenate([seen.pool, seen.flying])
     costs = np.concatenate([seen.pool_cost, seen.flying_cost])
     assessment = assess(
-        form, variables, seen.logx, seen.logy, seen.cost, pool, costs, discrepancy=discrepancy
-    )
+        form, variables, seen.logx, seen.logy, seen.cost, pool, costs, training=seen.training,
+        discrepancy=discrepancy,
+    )  # fmt: skip
     asked, near = goal(assessment), assessment.near[:m]
     banded = banded and bool((seen.fits & near).any())
     at = np.flatnonzero(seen.fits & near if banded else seen.fits)
-    reduction, sd = variance_reductions(
+    codes = np.full(m, -1) if seen.pool_training is None else seen.pool_training
+    on_way = np.isin(codes, codes[at][codes[at] >= 0])  # also points outside the band tell
+    on_way[at] = True
+    told, sd = variance_reductions(
         assessment.belief,
         asked,
-        seen.pool[at],
-        assessment.waste[at],
-        seen.flying,
+        Rows.of(seen.pool[on_way], codes[on_way]),
+        assessment.waste[:m][on_way],
+        Rows.of(seen.flying, seen.flying_training),
         assessment.waste[m:],
     )
-    reduction, price = reduction * seen.chance[at], seen.price[at]
+    reduction, price = (
+        told[np.flatnonzero(on_way).searchsorted(at)] * seen.chance[at],
+        seen.price[at],
+    )
     of = int(seen.fits.sum())
     if not len(at) or np.minimum(reduction * left / price, 1.0).max() < worth:
         return Choice(None, 0.0, 0.0, len(at), of, sd, assessment.belief)

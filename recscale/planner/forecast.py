@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recscale.laws.modes import SCATTER
+from recscale.laws.posterior import Rows
 from recscale.planner.candidates import Problem
 from recscale.planner.choose import WORTH
 from recscale.planner.fixed import Launch, Planned
@@ -58,7 +59,8 @@ def forecast(problem: Problem, progress: Progress) -> Forecast:
     goal = goal_of(spec.search.goal, target, assessment.belief, at)
     half = at_target(spec.search.goal, spec.law_variables, assessment.belief, target, at).half
     price, left = np.maximum(state.price, LEAST), state.left
-    flying: list[int] = list(state.flying)
+    flying, codes = list(state.flying), state.pool_training
+    rows, everywhere = Rows.of(problem.logx, codes), np.arange(len(problem.logx))
     sd = first_sd = None
     picked = 0
     seeds = {int(i): spec.train.seeds - int(state.seed[i]) for i in pool}
@@ -66,17 +68,23 @@ def forecast(problem: Problem, progress: Progress) -> Forecast:
         held = np.array([i for i in pool if seeds[int(i)] > 0 and price[i] <= left], int)
         near = held[assessment.near[held]] if assessment.near[held].any() else held
         reduction, sd = variance_reductions(
-            assessment.belief, goal, problem.logx[near], assessment.waste[near],
-            problem.logx[flying], assessment.waste[flying],
+            assessment.belief, goal, rows.take(near), assessment.waste[near],
+            rows.take(flying), assessment.waste[flying],
         )  # fmt: skip
         first_sd = first_sd or sd
         if picked == MOST or not len(near) or (reduction * left / price[near]).max() < WORTH:
             break
         best = int(near[int(np.argmax(reduction / price[near] ** POWER))])
-        flying.append(best)
-        seeds[best] -= 1
-        left -= float(price[best])
-        picked += 1
+        paid = float(price[best])
+        left -= paid
+        together = rows.codes == rows.codes[best] if rows.codes[best] >= 0 else everywhere == best
+        on_way = [int(i) for i in pool if together[i] and price[i] <= paid and seeds[int(i)]]
+        for i in on_way:
+            flying.append(i)
+            seeds[i] -= 1
+            picked += 1
+        if rows.codes[best] >= 0:  # its training goes on from there
+            price = np.where(together, np.maximum(price - paid, LEAST), price)
     started = 0 if known else len(waits_on(before, progress.decided))
     return Forecast(half * sd / first_sd, half if known else None, picked + started)
 

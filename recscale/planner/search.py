@@ -33,9 +33,8 @@ def decide_search(problem: Problem, progress: Progress) -> Decision:
     Raises PlanError when the budget does not hold the start.
     """
     state = SearchState(problem, progress)
-    pending = state.pending
-    if pending:
-        return _relaunch(state, pending)
+    if state.pending:
+        return _relaunch(state, state.pending)
     if not progress.decided:
         return _start(state)
     if len(state.loss) < FEWEST:
@@ -86,6 +85,7 @@ def _start(state: SearchState) -> Decision:
             f"{100 * share:.2g} % of the budget"
         )
         runs += state.runs(int(open_[at]), reason)
+    runs = list({p.run_id: p for p in runs}.values())  # several lie on the way of one training
     return Launch(
         tuple(runs),
         f"start: {n} cheap runs spread over the axes for {100 * share:.2g} % of the budget; the "
@@ -154,6 +154,8 @@ def _adaptive(state: SearchState) -> Decision:
     at = int(np.flatnonzero(state.open)[choice.index])
     cut = 100 * choice.reduction
     again = "another seed" if state.seed[at] else "new"
+    if kept := state.kept(at):
+        again = f"on from {kept:,} samples"
     reason = (
         f"{again}: expected to cut the variance of {_named(goal)} at {target.words} by "
         f"{cut:.2g} % for {100 * state.price[at]:.2g} % of the budget, the most for its cost of "

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from recscale.planner.candidates import Problem, in_unit, values
 from recscale.planner.choose import Choice, Seen, chances, choose
 from recscale.planner.fixed import Planned
 from recscale.planner.pace import Throughput, features
+from recscale.planner.trainings import Trainings, training_of
 from recscale.planner.value import Assessment, Goal
 from recscale.run import Cost, RunRecord
 from recscale.spec import BudgetSpec
@@ -65,10 +68,15 @@ class SearchState:
         self.throughput = Throughput(progress.attempts)
         self.used = spent(progress.attempts, progress.starts)
         self.resting = Resting(progress.starts)
+        self.trainings = Trainings(problem)
         waiting = {p.run_id: p for p in progress.decided if p.run_id not in self.settled}
-        self.pending = [p for i, p in waiting.items() if i not in progress.in_flight]
+        flying = [p for i, p in waiting.items() if i in progress.in_flight]
+        busy = {p.place.trunk for p in flying}
+        open_ = [p for i, p in waiting.items() if i not in progress.in_flight]
+        self.pending = [p for p in open_ if p.place.trunk not in busy]
+        """Decided on, and not begun; what goes on with a training under way waits for that."""
         self._sample(records, waiting)
-        self._money([p for i, p in waiting.items() if i in progress.in_flight])
+        self._money(flying, [p for p in open_ if p.place.trunk in busy])
         m = len(problem.points)
         self.chance = chances(problem.logx, self.logx, self.failed) * self._beating()
         blocked = np.zeros(m, bool)
@@ -79,6 +87,10 @@ class SearchState:
         for i, point in enumerate(problem.points if warm else ()):
             blocked[i] |= point.config(spec, problem.data, first, 0).run_id in warm
         self.open = ~blocked & (self.seed < spec.train.seeds)
+        if self.trainings.any and flying:  # decided on once it rests again
+            under_way = {training_of(p.config) for p in flying}
+            of = (self.trainings.of_point(i, int(s)) for i, s in enumerate(self.seed))
+            self.open &= [t not in under_way for t in of]
 
     def _sample(self, records: Sequence[RunRecord], waiting: dict[str, Planned]) -> None:
         """Finished runs that enter the law or lost to a baseline, those under way, those that
@@ -89,7 +101,7 @@ class SearchState:
         """How many runs baselines keep out of the law, in words; empty where they keep out none."""
         flying = [(p.config.tuning_group, p.config.train.seed) for p in waiting.values()]
         out, unusable = left_out(records, asked), left_out(records, below_baseline=True)
-        x, loss, cost, enters = [], [], [], []
+        x, loss, cost, enters, trained = [], [], [], [], []
         self.beaten: set[int] = set()
         """Points that lost to a baseline."""
         done: dict[tuple[str, int], bool] = {}
@@ -111,6 +123,7 @@ class SearchState:
                 loss.append(measured)
                 cost.append(in_unit(r.trained, problem.target.unit))
                 enters.append(r.run_id not in out)
+                trained.append(training_of(r.config))
             if at is not None:
                 self.factor[at] = train.rate_factor
                 self.beaten |= {at} if r.run_id in out else set()
@@ -121,10 +134,14 @@ class SearchState:
         self.measured = np.array(x).reshape(-1, p), np.array(loss), np.array(cost)
         """Of the runs that enter and those that lost to a baseline."""
         self.logx, self.loss, self.cost = (values[enter] for values in self.measured)
+        trained = [t for t, e in zip(trained, enters, strict=True) if e]
         if warm := self.progress.warm:
             self.logx = np.concatenate([self.logx, warm.logx])
             self.loss = np.concatenate([self.loss, warm.loss])
             self.cost = np.concatenate([self.cost, warm.cost])
+            trained += [None] * len(warm.loss)
+        self.training = self.trainings.codes(trained)
+        """(n,) codes of the trainings of the runs that enter; see `Seen`."""
         self.flying = sorted({i for p in waiting.values() if (i := self._at(p)) is not None})
 
     def _beating(self) -> np.ndarray:
@@ -141,15 +158,23 @@ class SearchState:
     def _at(self, planned: Planned) -> int | None:
         return self.problem.at.get(planned.config.tuning_group)
 
-    def _money(self, in_flight: Sequence[Planned]) -> None:
-        """What is committed, and the price of each candidate as a share of the budget."""
+    def _money(self, in_flight: Sequence[Planned], following: Sequence[Planned]) -> None:
+        """What is committed, and the price of each candidate as a share of the budget.
+
+        following: runs that go on with the trainings of those in flight.
+        """
         problem, budget = self.problem, self.problem.spec.budget
         self.committed = self.used
         for p in in_flight:
             self.committed += self.progress.in_flight[p.run_id].owed(self.upper(p.cost))
+        for p in following:  # at most, whatever lies before it
+            self.committed += self.upper(p.cost).times(self.share(p))
         mean, upper = self.throughput.factors(problem.features)
         flop, hours, usd = problem.spends.T
-        tries = np.where(self.seed > 0, 1, len(problem.spec.train.learning_rate.tune))
+        factors = [self._factors(i) for i in range(len(flop))]
+        tries = np.array([len(f) for f in factors])
+        # a point is reached from where its training rests
+        tries = tries * self.trainings.shares(self.resting, self.seed, factors)
         used = vars(self.committed)
         kinds = {"flop": (flop, flop), "gpu_hours": (hours * mean, hours * upper),
                  "usd": (usd * mean, usd * upper)}  # fmt: skip
@@ -183,27 +208,65 @@ class SearchState:
                 total += Spend(cost.train_flop, cost.gpu_hours, cost.usd)
         return total
 
+    def _factors(self, at: int) -> tuple[float, ...]:
+        """Learning-rate factors that a point's runs have: each the first time, and the best so far
+        for each further seed."""
+        if self.seed[at]:
+            return (self.factor.get(at, 1.0),)
+        return self.problem.spec.train.learning_rate.tune
+
     def runs(self, at: int, reason: str) -> list[Planned]:
-        """The runs of one point: every learning-rate factor the first time, and the best factor
-        so far for each further seed."""
-        spec, data, point = self.problem.spec, self.problem.data, self.problem.points[at]
-        seed = int(self.seed[at])
-        factors = spec.train.learning_rate.tune if not seed else (self.factor.get(at, 1.0),)
-        out = []
-        for factor in factors:
-            config = point.config(spec, data, factor, seed)
-            cost = estimate(config.model, config.train, data, spec.resources)
-            out.append(Planned(config, cost, reason))
+        """The runs of one point with every factor, and before them those of open points that its
+        training passes on its way."""
+        spec, data, points = self.problem.spec, self.problem.data, self.problem.points
+        seed, factors, out = int(self.seed[at]), self._factors(at), []
+        for i in self._on_way(at):
+            for factor in factors:
+                config = points[i].config(spec, data, factor, seed)
+                cost = estimate(config.model, config.train, data, spec.resources)
+                out.append(Planned(config, cost, reason))
         return out
+
+    def _on_way(self, at: int) -> list[int]:
+        """Open points of a point's training from where it rests up to the point, in that order."""
+        codes = self.pool_training
+        if codes is None:
+            return [at]
+        samples = [p.cost.samples for p in self.problem.points]
+        same = np.flatnonzero(self.open & (codes == codes[at]))
+        return sorted((int(i) for i in same if samples[i] <= samples[at]), key=lambda i: samples[i])
+
+    @cached_property
+    def pool_training(self) -> np.ndarray | None:
+        """(m,) codes of the trainings on which the candidates lie; those behind the place where
+        theirs rests, such as runs that failed, are not on the way of others."""
+        codes = self.trainings.codes(
+            self.trainings.of_point(i, int(s)) for i, s in enumerate(self.seed)
+        )
+        if codes is None or not any(self.resting.states.values()):
+            return codes
+        for i, point in enumerate(self.problem.points):
+            place = self.problem.place(i, self._factors(i)[0], int(self.seed[i]))
+            if self.resting.newest(place.trajectory, sys.maxsize) > point.cost.samples:
+                codes[i] = -1
+        return codes
+
+    def kept(self, at: int) -> int:
+        """Samples that a point's training rests at, of those it need not train again."""
+        if self.pool_training is None:
+            return 0
+        place = self.problem.place(at, self._factors(at)[0], int(self.seed[at]))
+        return self.resting.of(place, self.problem.points[at].cost.samples)
 
     def choose(self, goal: Callable[[Assessment], Goal]) -> Choice:
         """The candidate that tells most about the goal for its cost."""
         problem, at = self.problem, np.flatnonzero(self.open)
-        fly = self.flying
+        fly, codes = self.flying, self.pool_training
         seen = Seen(
             self.logx, np.log(self.loss), self.cost, problem.logx[fly], problem.rank[fly],
             problem.logx[at], problem.rank[at], np.maximum(self.price[at], LEAST),
-            self.fits[at], self.chance[at],
+            self.fits[at], self.chance[at], self.training,
+            None if codes is None else codes[fly], None if codes is None else codes[at],
         )  # fmt: skip
         spec = problem.spec
         return choose(spec.law.form, spec.law_variables, seen, goal, self.left)

@@ -8,14 +8,14 @@ N. Off the frontier a law is trusted less: its error there grows by OFF per deca
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from recscale.laws.belief import Belief
 from recscale.laws.inference import believe, exact
 from recscale.laws.modes import Sample
-from recscale.laws.posterior import Posterior
+from recscale.laws.posterior import Posterior, Rows
 from recscale.planner.textbook import Textbook
 
 BAND = 0.4  # decades of compute; about .7 decades of N at exponents of .35
@@ -70,17 +70,18 @@ def assess(
     pool: np.ndarray,
     pool_cost: np.ndarray,
     *,
+    training: np.ndarray | None = None,
     discrepancy: bool = True,
 ) -> Assessment:
-    """The assessment after runs at logx (n, p) with log losses (n,) and costs (n,), over a pool of
-    candidates (m, p) with costs (m,)."""
+    """The assessment after runs at logx (n, p) with log losses (n,), costs (n,) and codes (n,) of
+    their trainings, over a pool of candidates (m, p) with costs (m,)."""
     n, order = len(logy), np.argsort(cost, kind="stable")
     every, costs = np.concatenate([logx, pool]), np.concatenate([cost, pool_cost])
-    sample = Sample(logx, logy, np.zeros(n), order)
+    sample = Sample(logx, logy, np.zeros(n), order, training=training)
     rough = exact(form, variables, sample)
     if discrepancy:
         off = wasted(rough.formula(every)[None], costs)[0][:n]
-        sample = Sample(logx, logy, (OFF * off) ** 2, order)
+        sample = replace(sample, extra=(OFF * off) ** 2)
     belief = believe(form, variables, sample) if discrepancy else Textbook.of(sample, rough)
     waste = wasted(belief.formula(every)[None], costs)[0][n:]
     draws = wasted(belief.laws(DRAWS, 0, every), costs)[:, n:]
@@ -104,29 +105,50 @@ def wasted(losses: np.ndarray, cost: np.ndarray) -> np.ndarray:
 def variance_reductions(
     belief: Belief,
     goal: Goal,
-    pool: np.ndarray,
+    pool: Rows,
     waste: np.ndarray,
-    flying: np.ndarray,
+    flying: Rows,
     flying_waste: np.ndarray,
 ) -> tuple[np.ndarray, float]:
     """Share by which the variance at the goal is expected to fall for each candidate (m,), and the
-    standard deviation at the goal before; runs under way at `flying` (f, p) are taken as done."""
-    gains, before = np.zeros(len(pool)), 0.0
+    standard deviation at the goal before; runs under way (f) are taken as done. What a candidate
+    tells are also the points of its training that it passes on its way, as far as they are in the
+    pool."""
+    gains, before = np.zeros(len(pool.logx)), 0.0
+    on_way = ways(pool)
     for posterior in belief.posteriors(goal.logx):
-        joint, posterior = posterior.joint, posterior.with_runs(flying, (OFF * flying_waste) ** 2)
-        gain, var = _gains(posterior, goal, pool, joint.one_run(pool) + (OFF * waste) ** 2)
-        gains += joint.share * gain
-        before += joint.share * var
+        share = posterior.joint.share
+        posterior = posterior.with_runs(flying, (OFF * flying_waste) ** 2)
+        gain, var = _gains(posterior, goal, pool, (OFF * waste) ** 2, on_way)
+        gains += share * gain
+        before += share * var
     return gains / max(before, 1e-300), float(np.sqrt(before))
 
 
-def _gains(posterior: Posterior, goal: Goal, pool: np.ndarray, noise: np.ndarray):
-    at, seen = posterior.seen(goal.logx), posterior.seen(pool)
+def ways(pool: Rows) -> np.ndarray:
+    """Trainings (t, k) as positions in the pool, each from its shortest run on; -1 after its last.
+    Points of one training differ in their data alone."""
+    codes = np.where(pool.codes < 0, pool.codes.max(initial=0) + 1 + np.arange(len(pool.codes)),
+                     pool.codes)  # fmt: skip
+    order = np.lexsort((pool.logx.sum(1), codes))
+    _, first, count = np.unique(codes[order], return_index=True, return_counts=True)
+    out = np.full((len(first), count.max(initial=1)), -1)
+    for k in range(out.shape[1]):
+        out[count > k, k] = order[first[count > k] + k]
+    return out
+
+
+def _gains(posterior: Posterior, goal: Goal, pool: Rows, extra: np.ndarray, on_way: np.ndarray):
+    at, seen = posterior.seen(goal.logx), posterior.measured(pool)
     w = goal.contrasts
-    between = w @ posterior.covariance(goal.logx, pool, at, seen)
-    own = posterior.variance(pool, *seen) + noise
+    between = w @ posterior.covariance(goal.logx, pool.logx, at, seen)
     before = w @ posterior.covariance(goal.logx, goal.logx, at, at) @ w.T
-    return (between**2 / own).sum(0), float(np.trace(before))
+    lower = np.linalg.cholesky(posterior.within(pool, seen, extra, on_way))
+    there = on_way >= 0
+    told = np.where(there[:, :, None], between.T[on_way], 0.0)  # (t, k, g)
+    gain = np.empty(len(pool.logx))
+    gain[on_way[there]] = np.cumsum((np.linalg.solve(lower, told) ** 2).sum(2), 1)[there]
+    return gain, float(np.trace(before))
 
 
 def spread(logx: np.ndarray, cost: np.ndarray, n: int, budget: float) -> list[int]:

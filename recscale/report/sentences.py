@@ -10,6 +10,7 @@ import numpy as np
 from recscale.advice.gains import LEVEL, law_runs
 from recscale.advice.noise import seed_noise
 from recscale.advice.unknown import beyond_told
+from recscale.frame import trainings
 from recscale.laws import ScalingLaw, Status, fit
 from recscale.laws.effects import USUAL
 from recscale.report.axes import LABELS
@@ -38,7 +39,10 @@ def held_out(f: Findings) -> str:
         return "No law, so nothing to hold out."
     known = list(f.law.variables)
     zeros = spec.axis_variables
-    law = fit(cheap, f.law.form, known, spec.law_loss, cost="train_flop", zeros=zeros)
+    law = fit(
+        cheap, f.law.form, known, spec.law_loss, cost="train_flop", zeros=zeros,
+        cluster=trainings(cheap),
+    )  # fmt: skip
     if law.status != Status.CONVERGED:
         return (
             f"Held out: the cheapest {cut} of {len(runs)} runs do not determine the law by "
