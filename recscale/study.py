@@ -6,9 +6,9 @@ Everything here is recomputed at each call, on any machine that can read the led
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from recscale.families.door import home, search_below
@@ -17,6 +17,7 @@ from recscale.ledger import Ledger, of_this_version
 from recscale.manifest import Manifest
 from recscale.planner import Planned, Spend, ahead, pace, spent
 from recscale.planner.journal import decided, decisions, plan_of, planned_of
+from recscale.planner.race import beaten
 from recscale.run import RunConfig, RunRecord
 from recscale.spec import SweepSpec
 from recscale.spend import Start
@@ -58,6 +59,8 @@ class Study:
     """What was found damaged and set aside while runs went on, a sentence each."""
     heard_at: float = 0.0
     """Unix seconds of the last entry."""
+    raced: Mapping[str, str] = field(default_factory=dict)
+    """Runs that were planned and are not trained, as their learning-rate factor lost: why."""
     interrupted: bool = False
     """Whether the last driver was stopped by a signal and ended cleanly."""
 
@@ -88,11 +91,14 @@ class Study:
         ids = {p.run_id for p in planned}
         records = ledger.records()
         last = [e for e in entries if e["kind"] in ("session", "end")][-1:]
+        attempts = tuple(ledger.attempts())
+        raced = beaten(planned, attempts)
         return cls(
             spec=spec,
             data=data,
-            planned=planned,
-            attempts=tuple(ledger.attempts()),
+            planned=tuple(p for p in planned if p.run_id not in raced),
+            raced=raced,
+            attempts=attempts,
             records=tuple(r for r in records if r.run_id in ids),
             orphaned=tuple(r for r in records if r.run_id not in ids),
             running=_running(entries),
@@ -229,6 +235,7 @@ class Study:
         return {
             "name": self.spec.name,
             "planned": len(self.planned),
+            "raced": dict(self.raced),
             "done": self.count("done"),
             "diverged": self.count("diverged"),
             "failed": self.count("failed"),

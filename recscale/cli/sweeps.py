@@ -64,6 +64,7 @@ def plan(sweep: str, as_json: bool) -> None:
     from recscale.ledger import Ledger, finished
     from recscale.manifest import load_manifest
     from recscale.planner import held, increments, spent
+    from recscale.planner.race import beaten
     from recscale.specfile import with_lines
 
     spec = load(sweep)
@@ -75,7 +76,8 @@ def plan(sweep: str, as_json: bool) -> None:
         return
     ledger = Ledger(ready.run_dir)
     settled = set(finished(ledger.records())) & {p.run_id for p in ready.planned}
-    open_runs = [p for p in ready.planned if p.run_id not in settled]
+    lost = beaten(ready.planned, ledger.attempts())
+    open_runs = [p for p in ready.planned if p.run_id not in settled and p.run_id not in lost]
     gone = missing(ready.run_dir, open_runs, ledger.starts())
     starts, charged = right(ledger.starts(), gone), increments(ready.planned)
     within = held(ready.planned, ledger.attempts(), starts, ready.spec.budget)
@@ -86,7 +88,7 @@ def plan(sweep: str, as_json: bool) -> None:
             {"run_id": p.run_id}
             | {k: getattr(p.cost, k) for k in keys + more}
             | {"done": p.run_id in settled, "held": p.run_id in within}
-            | {"trajectory": p.place.trajectory, "reason": p.reason}
+            | {"trajectory": p.place.trajectory, "reason": lost.get(p.run_id, p.reason)}
             | {"warnings": data.warnings, "remarks": [*remarks, *gone.said]}
             for p in charged
         ]

@@ -127,6 +127,8 @@ class ModelSpec(Frozen):
     """Axis -> the axis that moves with it as long as that one is not swept itself."""
     losses: ClassVar[tuple[str, ...]]
     """Columns that a law may be fitted to, the usual one first."""
+    progressive: ClassVar[tuple[str, ...]] = ()
+    """Further ones under schedule `anytime`: losses of batches before they were learnt."""
     law_variables: ClassVar[tuple[str, ...]] = ("table_params", "dense_params", "samples")
     schemes: ClassVar[dict[str, tuple[str, ...]]] = {}
     """Scaling scheme -> the axes that it scales by one factor, all else at the base."""

@@ -23,6 +23,7 @@ class ClickSpec(ModelSpec):
 
     task = "click"
     losses = ("eval_ne", "eval_loss")
+    progressive = ("progressive_ne", "progressive_loss")
     follows: ClassVar[dict[str, str]] = {"sequence_depth": "sequence_width"}
     schemes: ClassVar[dict[str, tuple[str, ...]]] = {
         "rows": ("embedding_rows",),

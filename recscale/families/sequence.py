@@ -26,6 +26,7 @@ class SequenceSpec(ModelSpec):
 
     task = "next_item"
     losses = ("eval_loss",)
+    progressive = ("progressive_loss",)
     law_variables: ClassVar[tuple[str, ...]] = ("non_embedding_params", "samples")
     sequence_depth: PartsAxis = (2,)
     """Blocks."""

@@ -87,11 +87,11 @@ def share(
         cov = each * together + (1 - each) * np.eye(n)
         lower = np.linalg.cholesky(cov * root[:, None] * root)
         r, j = np.linalg.solve(lower, off), np.linalg.solve(lower, slopes.T)
-        noise2 = first**2 or float(r @ r) / n + 1e-300
+        noise2 = float(first**2 or r @ r / n + 1e-300)
         known, bread = _information(j, noise2, prior_sd)
         for _ in range(4):  # constants that the prior holds take no degree of freedom
             taken = float(np.trace(np.linalg.solve(bread, known)))
-            noise2 = (df * first**2 + r @ r) / (df + max(n - taken, 1e-3))
+            noise2 = float((df * first**2 + r @ r) / (df + max(n - taken, 1e-3)))
             known, bread = _information(j, noise2, prior_sd)
         likely = -np.log(np.diag(lower)).sum() - 0.5 * n * np.log(noise2)
         likely -= 0.5 * (r @ r / noise2 + np.linalg.slogdet(bread)[1])

@@ -18,6 +18,7 @@ from recscale.planner.checks import PlanError, check, idle_values, wild_rates
 from recscale.planner.fixed import training
 from recscale.planner.lawful import determined, no_law, values
 from recscale.planner.pace import features
+from recscale.planner.race import race_of
 from recscale.run import Cost, Place, RunConfig, TrainConfig
 from recscale.spec import SweepSpec
 from recscale.spec.search import MOST_TIMES
@@ -100,6 +101,11 @@ class Problem:
         if key not in self._places:
             self._places[key] = self.points[at].config(self.spec, self.data, factor, seed).place
         return self._places[key]
+
+    @cached_property
+    def races(self) -> list[str]:
+        """(m,) in which learning-rate factors of the points race; see `recscale.planner.race`."""
+        return [race_of(p.config(self.spec, self.data, 1.0, 0)) for p in self.points]
 
     @cached_property
     def rank(self) -> np.ndarray:

@@ -18,6 +18,7 @@ from recscale.families import ModelConfig, Rates
 from recscale.manifest import Manifest
 from recscale.planner.checks import PlanError, check, check_memory, idle_values, wild_rates
 from recscale.planner.lawful import determined, no_law, rows_of
+from recscale.planner.race import beaten
 from recscale.run import Cost, Place, RunConfig, RunRecord, TrainConfig
 from recscale.schemes import BASE, scheme_points
 from recscale.spec import BudgetSpec, LearningRate, SweepSpec, middle
@@ -121,7 +122,7 @@ def decide(
     points of no training under way, the one with the least still to train, as long as the budget
     holds it with all that was spent and all that is under way."""
     attempts = list(attempts)
-    settled = {r.run_id for r in attempts if r.settled} | set(given_up)
+    settled = {r.run_id for r in attempts if r.settled} | {*given_up, *beaten(planned, attempts)}
     open_runs = [p for p in planned if p.run_id not in settled and p.run_id not in in_flight]
     if not open_runs:
         return Wait("the last runs are under way") if in_flight else Stop("every run has ended")
@@ -158,7 +159,7 @@ def held(
     """Ids of the open runs that the budget holds if each takes what is estimated, in the order in
     which `decide` launches them."""
     attempts = list(attempts)
-    settled = {r.run_id for r in attempts if r.settled}
+    settled = {r.run_id for r in attempts if r.settled} | {*beaten(planned, attempts)}
     open_runs = [p for p in planned if p.run_id not in settled]
     committed, found = spent(attempts, starts), []
     slower = max(1.0, pace(attempts))

@@ -17,6 +17,7 @@ from recscale.planner.candidates import Problem, in_unit, values
 from recscale.planner.choose import Choice, Seen, chances, choose
 from recscale.planner.fixed import Planned
 from recscale.planner.pace import Throughput, features
+from recscale.planner.race import beaten, losers
 from recscale.planner.trainings import Trainings, training_of
 from recscale.planner.value import Assessment, Goal
 from recscale.run import Cost, RunRecord
@@ -64,7 +65,9 @@ class SearchState:
         self.problem, self.progress = problem, progress
         spec = problem.spec
         records = [r for r in standing(progress.attempts) if r.status != "stopped"]
-        self.settled = {r.run_id for r in records} | set(progress.given_up)
+        lost = beaten(progress.decided, progress.attempts)
+        self.settled = {r.run_id for r in records} | {*progress.given_up, *lost}
+        self.losers = losers(progress.decided, progress.attempts) if lost else {}
         self.throughput = Throughput(progress.attempts)
         self.used = spent(progress.attempts, progress.starts)
         self.resting = Resting(progress.starts)
@@ -213,7 +216,9 @@ class SearchState:
         for each further seed."""
         if self.seed[at]:
             return (self.factor.get(at, 1.0),)
-        return self.problem.spec.train.learning_rate.tune
+        factors = self.problem.spec.train.learning_rate.tune
+        lost = self.losers.get(self.problem.races[at], {}) if self.losers else {}
+        return tuple(f for f in factors if f not in lost)
 
     def runs(self, at: int, reason: str) -> list[Planned]:
         """The runs of one point with every factor, and before them those of open points that its

@@ -170,6 +170,8 @@ def progress_line(study: Study) -> str:
     for status in ("diverged", "failed", "stopped"):
         if study.count(status):
             parts.append(f"{study.count(status)} {status}")
+    if study.raced:
+        parts.append(f"{len(study.raced)} not trained: their rates lost")
     if below := study.below():
         names = ", ".join(dict.fromkeys(name for r in below for name in r.worse_than))
         parts.append(f"{len(below)} below baseline: worse than {names}")

@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from recscale.families import AnyModelSpec
+from recscale.families import AnyModelSpec, ModelSpec
 from recscale.spec.data import DataSpec
 from recscale.spec.search import FACTORS, LawSpec, SearchSpec
 from recscale.spec.sizes import too_many
@@ -123,6 +123,22 @@ class SweepSpec(Frozen):
         batch = self.train.usual_batch(n_train, self.resources.most_workers)
         train = self.train.model_copy(update={"batch_size": batch})
         return self.model_copy(update={"train": train})
+
+    def _check_loss(self, model: ModelSpec) -> None:
+        """Raises ValueError where the law's loss is none that this family's runs have."""
+        later = model.progressive
+        allowed = model.losses + (later if self.train.schedule == "anytime" else ())
+        if self.law_loss in allowed:
+            return
+        more = (
+            ""
+            if set(later) <= set(allowed)
+            else (f"; {', '.join(later)} under train.schedule anytime")
+        )
+        raise ValueError(
+            f"law.loss: {self.law_loss!r} is no loss of family {model.family}; allowed: "
+            f"{', '.join(allowed)}{more}"
+        )
 
     def axes(self) -> dict[str, tuple[Any, ...]]:
         """Every architecture axis, passes and the data fraction, in the file's order of meaning."""
@@ -269,11 +285,7 @@ class SweepSpec(Frozen):
                     "train.learning_rate.width belongs to sequence models; use tune for click "
                     "models"
                 )
-            if self.law_loss not in model.losses:
-                raise ValueError(
-                    f"law.loss: {self.law_loss!r} is no loss of family {model.family}; "
-                    f"allowed: {', '.join(model.losses)}"
-                )
+            self._check_loss(model)
         if "transfer" in self.probes and not getattr(self.data, "domain", None):
             raise ValueError(
                 "probes: transfer needs data.columns.domain, the column that says which domain an "

@@ -24,7 +24,6 @@ from recscale.spec import DataSpec, SweepSpec
 from recscale.train.host import PlainHost
 from recscale.train.loop import train
 
-FRACTIONS = [0.005, 0.01, 0.02, 0.04, 0.08]
 SCHEDULES = ("decayed", "anytime")
 CLICK: dict[str, Any] = {
     "data": {
@@ -37,6 +36,7 @@ CLICK: dict[str, Any] = {
     "model": {"family": "dlrm", "sequence_length": 6},
     "axes": {"embedding_dim": [4, 8, 16], "mlp_width": [8, 16, 32]},
     "large": {"embedding_dim": 16, "mlp_width": 64},
+    "fractions": [0.005, 0.01, 0.02, 0.04, 0.08],
     "train": {"batch_size": 128, "learning_rate": {"dense": 3e-3, "sparse": 0.2}},
 }
 NEXT: dict[str, Any] = {
@@ -45,7 +45,8 @@ NEXT: dict[str, Any] = {
     "model": {"family": "decoder", "sequence_length": 16, "heads": 2},
     "axes": {"sequence_width": [8, 16, 32], "sequence_depth": [1, 2]},
     "large": {"sequence_width": 48, "sequence_depth": 2},
-    "train": {"batch_size": 256, "learning_rate": {"dense": 3e-3, "sparse": 0.2}},
+    "fractions": [0.01, 0.02, 0.04, 0.08, 0.16],
+    "train": {"batch_size": 128, "learning_rate": {"dense": 3e-3, "sparse": 0.2}},
 }  # fmt: skip
 TASKS = {"click": CLICK, "next": NEXT}
 
@@ -53,18 +54,16 @@ TASKS = {"click": CLICK, "next": NEXT}
 def spec_of(task: str, seed: int, schedule: str, large: bool) -> SweepSpec:
     made = TASKS[task]
     axes = made["large"] if large else made["axes"]
-    fractions = 1.0 if large else FRACTIONS
+    train = made["train"] | {"schedule": schedule, "eval_points": 1}
+    train |= {"data_fraction": 1.0 if large else made["fractions"]}
+    if schedule == "anytime":
+        train |= {"warmup_samples": 2560}
     return SweepSpec.model_validate(
         {
             "name": "world",
             "data": made["data"] | {"seed": seed},
             "model": made["model"] | axes,
-            "train": made["train"]
-            | {
-                "schedule": schedule,
-                "eval_points": 1,
-                "data_fraction": fractions,
-            },
+            "train": train,
             "budget": {"flop": 1e18},
         }
     )
