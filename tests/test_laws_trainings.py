@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from recscale.laws import fit
+from recscale.laws.convergence import needed
 from recscale.laws.gridded import COMBINATIONS, Gridded
 from recscale.laws.inference import exact
 from recscale.laws.modes import Fitted, Sample, mode
@@ -110,3 +113,18 @@ def test_going_on_with_a_training_tells_what_its_points_have_in_common():
     pool = Rows.of(np.repeat(at, 2, 0), np.array([runs.codes[4], 99]))
     gain, _ = _gains(posterior, Goal.losses(at), pool, np.zeros(2), ways(pool))
     assert gain[1] > gain[0] > 0
+
+
+def test_the_samples_that_a_size_needs_are_those_of_the_planted_law():
+    rng = np.random.default_rng(3)
+    n, d = 10 ** rng.uniform(6, 9, 50), 10 ** rng.uniform(7, 10, 50)
+    loss = (1.8 + 400 / n**0.34 + 800 / d**0.28) * np.exp(0.001 * rng.standard_normal(50))
+    law = fit(pd.DataFrame({"N": n, "D": d, "loss": loss}), "additive", ["N", "D"])
+    at = np.log([[1e6, 1.0], [1e9, 1.0]])
+    for within in (0.1, 0.03):
+        limit = 1.8 + 400 / np.exp(at[:, 0]) ** 0.34
+        true = (800 / (within * limit)) ** (1 / 0.28)
+        value, low, high = needed(law, at, 1, within, 0.9).T
+        assert (np.abs(np.log(value / true)) < 0.4).all()
+        assert (low < true).all() and (true < high).all() and (high / low < 10).all()
+    assert np.isinf(needed(law, at, 1, 1e-6, 0.9)).all()

@@ -19,7 +19,7 @@ from recscale.advice.headlines import headlines
 from recscale.advice.hold_out import hold_out
 from recscale.advice.options import swept
 from recscale.frame import curves_frame, tables_frame
-from recscale.report import collapse, figures, schemes, tables
+from recscale.report import collapse, figures, schemes, tables, trainings
 from recscale.report.checklist import checklist
 from recscale.report.findings import Findings, find
 from recscale.report.first import ahead, first
@@ -113,6 +113,8 @@ def _words(study: Study) -> dict[str, Any]:
     held = held_out(f)
     ranked = schemes.section(study)
     plots |= ranked["plots"] if ranked else {}
+    together = trainings.section(f)
+    plots |= together["plots"] if together else {}
     collapsed = collapse.section(study)
     plots |= collapsed["plots"] if collapsed else {}
     columns = tables.run_columns(f.frame, swept(study.spec))
@@ -125,6 +127,7 @@ def _words(study: Study) -> dict[str, Any]:
         search=search,
         views=f.views,
         schemes=ranked,
+        trainings=together,
         collapse=collapsed,
         gains=tables.gain_rows(f),
         places=tables.places(f),
