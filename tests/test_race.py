@@ -11,7 +11,7 @@ from planted_study import DATA, record
 from recscale.ledger import Ledger
 from recscale.planner import Stop, decide, planned_runs
 from recscale.planner.fixed import Launch, Planned, increments
-from recscale.planner.race import MARGIN, beaten
+from recscale.planner.race import FAR, MARGIN, beaten
 from recscale.report.terminal import progress_line
 from recscale.run import RunRecord
 from recscale.specfile import parse_spec
@@ -30,7 +30,7 @@ train:
 budget: {flop: 1e15}
 """
 ANYTIME = SWEEP.replace("SCHEDULE", "schedule: anytime")
-WORSE = {0.25: 1 + 0.4 * MARGIN, 1.0: 1.0, 4.0: 1 + 3 * MARGIN}
+WORSE = {0.25: 1 + 0.2 * MARGIN, 1.0: 1.0, 4.0: 1 + 2 * FAR}
 
 
 def ended(run: Planned, worse=WORSE, status: str = "done") -> RunRecord:
@@ -61,14 +61,29 @@ def test_a_factor_that_lost_is_trained_no_further():
     why = beaten(planned, attempts)
     assert len(why) + len(attempts) == len(planned)
     (said,) = set(why.values())
-    assert "factor 4 lost to 1 at data_fraction 0.05: eval_loss 2.2" in said
+    assert "factor 4 lost to 1 at data_fraction 0.05: eval_loss 2.3" in said
 
 
 def test_a_close_race_and_decayed_runs_are_run_to_their_end():
-    close = {0.25: 1 + 0.9 * MARGIN, 1.0: 1.0, 4.0: 1 + 0.9 * MARGIN}
+    close = {0.25: 1 + 0.2 * MARGIN, 1.0: 1.0, 4.0: 1 + 0.2 * MARGIN}
     for text, worse in ((ANYTIME, close), (SWEEP.replace("SCHEDULE", ""), WORSE)):
         planned, attempts = played(text, lambda run, worse=worse: ended(run, worse))
         assert len(attempts) == len(planned) and not beaten(planned, attempts)
+
+
+def test_one_look_that_is_not_far_behind_decides_nothing():
+    """A low rate begins 2 % behind, catches up and wins: it is trained to its end."""
+
+    def catches_up(run: Planned):
+        at = {0.05: 1.02, 0.1: 1.004, 0.2: 1.002, 0.5: 0.999, 1.0: 0.996}
+        low = at[run.config.train.data_fraction]
+        return ended(run, {0.25: low, 1.0: 1.0, 4.0: 1.02})
+
+    planned, attempts = played(ANYTIME, catches_up)
+    ran = [r.config.train for r in attempts]
+    assert {t.data_fraction for t in ran if t.rate_factor == 0.25} == {0.05, 0.1, 0.2, 0.5, 1.0}
+    assert {t.data_fraction for t in ran if t.rate_factor == 4} == {0.05, 0.1}
+    assert all("factor 4" in why for why in beaten(planned, attempts).values())
 
 
 def test_a_factor_that_diverges_has_lost_and_where_all_do_none_has():
