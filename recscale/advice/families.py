@@ -17,6 +17,7 @@ import pandas as pd
 
 from recscale.advice.advise import Advice, advise
 from recscale.advice.answer import pick
+from recscale.advice.equivalent import best_draws, gains, grid
 from recscale.advice.gains import difference, law_runs, where
 from recscale.advice.noise import seed_noise
 from recscale.advice.options import BEYOND, space
@@ -58,6 +59,7 @@ class PairComparison:
         exponents: difference first - second of the laws' constants; see `Comparison.exponents`.
         crossings: budgets at which the laws cross, up to AHEAD times the largest of both.
         better: which is better at three budgets, the last one beyond the runs.
+        equivalent: how many times each of these budgets the second needs for the first's loss.
         at_bound: the families whose law sits at a bound: it describes their runs only.
     """
 
@@ -68,6 +70,7 @@ class PairComparison:
     exponents: pd.DataFrame | None = None
     crossings: pd.DataFrame | None = None
     better: pd.DataFrame | None = None
+    equivalent: pd.DataFrame | None = None
     at_bound: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, Any]:
@@ -82,6 +85,7 @@ class PairComparison:
             "exponents": rows(self.exponents),
             "crossings": rows(self.crossings),
             "better": rows(self.better),
+            "equivalent": rows(self.equivalent),
             "at_bound": list(self.at_bound),
             "why": self.why,
         }
@@ -119,36 +123,42 @@ def _pair(
         exponents = laws.exponents()
         spent = [_spent(both, name) for name in names]
         asked = shared_budgets(spent)
-        better = _better(study, names, budgets or asked)
+        better, equivalent = _at_budgets(study, names, budgets or asked)
         crossings = laws.crossings(asked[0], asked[-1], training_flop)
     except LawError as error:
         return PairComparison(names, matched, None, study.no_law(str(error)))
     sides = zip(laws.names, (laws.first, laws.second), strict=True)
     bound = tuple(n for n, law in sides if law.status != "converged")
-    return PairComparison(names, matched, laws, "", exponents, crossings, better, bound)
+    return PairComparison(names, matched, laws, "", exponents, crossings, better, equivalent, bound)
 
 
-def _better(study: Study, names: tuple[str, str], budgets: list[float]) -> pd.DataFrame | None:
-    """Which family is better at each budget: each by its own law, with what can be built of it
-    (the axes and their doublings, those that no longer pay left as they are) on the data that
-    there is. Draws of the two laws, not of the noise of runs. None where one has no law."""
+def _at_budgets(
+    study: Study, names: tuple[str, str], budgets: list[float]
+) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
+    """Which family is better at each budget, and how many times the budget the second needs for
+    the first's loss: each by its own law, with what can be built of it (the axes and their
+    doublings, those that no longer pay left as they are) on the data that there is. Draws of the
+    two laws, not of the noise of runs. None where one has no law."""
     parts = {p.spec.model.family: p for p in study.parts()}
-    sides, kept = [], set(range(len(budgets)))
+    sides, kept, curves = [], set(range(len(budgets))), []
     for seed, name in enumerate(names):
         part = parts[name]
         law = part.law()
         if not law.status.determined:
-            return None
+            return None, None
         at = largest_option(part)
         options = space(part, saturated=saturated(part, law, at), most=turned(part))
         rows = study.data.n_train
         found = [pick(part, law, options, b, rows, seed) for b in budgets]
         kept &= {i for i, f in enumerate(found) if f is not None}
         sides.append(found)
+        at_each = list(grid(budgets)) if seed else budgets
+        curves.append(best_draws(part, law, options, at_each, rows, seed))
     if not kept:
-        return None
+        return None, None
+    equivalent = gains(budgets, curves[0], grid(budgets), curves[1])
     first, second = (np.column_stack([s[i].after for i in sorted(kept)]) for s in sides)
-    return verdict(names, [budgets[i] for i in sorted(kept)], first, second)
+    return verdict(names, [budgets[i] for i in sorted(kept)], first, second), equivalent
 
 
 def shared_budgets(spent: Sequence[np.ndarray]) -> list[float]:

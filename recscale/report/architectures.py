@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from recscale.advice.equivalent import REACH
 from recscale.advice.families import AHEAD, PairComparison, training_flop
 from recscale.advice.gains import LEVEL, law_runs, where
 from recscale.advice.noise import seed_noise
@@ -108,8 +109,27 @@ def _budget_sentence(pair: PairComparison) -> str:
     text = "; ".join(parts)
     return (
         f"By the laws of {a} and {b}, each at its best for the budget within {2**BEYOND} times the "
-        f"sizes tried and the data at hand, {text}.{crossing}"
+        f"sizes tried and the data at hand, {text}.{crossing}{_equivalent_words(pair)}"
     )
+
+
+def _equivalent_words(pair: PairComparison) -> str:
+    """How much more compute the second family needs for the first's loss."""
+    a, b = pair.names
+    if pair.equivalent is None:
+        return ""
+    told = [
+        f"{_times(r['gain'])} [{_times(r['low'])}, {_times(r['high'])}] at {quantity(r['budget'])}"
+        for r in pair.equivalent.to_dict("records")
+    ]
+    return f" For the loss of {a}, {b} needs so many times its compute: {', '.join(told)} FLOP."
+
+
+def _times(gain: float) -> str:
+    """A compute-equivalent gain, or where it lies outside what was weighed."""
+    if gain == np.inf:
+        return "no budget weighed"
+    return f"{gain:.2g}" if gain > 1 / REACH else f"under {1 / REACH:g}"
 
 
 def pair_rows(found: list[PairComparison]) -> list[list[Cell]]:
