@@ -17,6 +17,7 @@ DCNV2 = dict(
     family="dcnv2", cross_layers=2, cross_rank=None, mlp_width=16, mlp_depth=2, structure="stacked"
 )
 WUKONG = dict(family="wukong", layers=2, n_F=4, n_L=3, k=5, mlp_width=16, mlp_depth=2)
+DEEPFM = dict(family="deepfm", mlp_width=16, mlp_depth=2)
 
 SIZES: dict[str, dict[str, Any]] = {
     "dlrm": DLRM,
@@ -32,6 +33,8 @@ SIZES: dict[str, dict[str, Any]] = {
     "wukong-one-layer": {**WUKONG, **DEEP, "layers": 1},
     "wukong-same-count": {**WUKONG, "n_F": 5, "n_L": 2, "layers": 3},  # 5 + 2 vectors enter it
     "wukong-sets": {**WUKONG, "multi_embedding": 2},
+    "deepfm": DEEPFM,
+    "deepfm-sets": {**DEEPFM, **DEEP, "mlp_depth": 1, "multi_embedding": 2},
 }
 
 SEQUENCE = dict(

@@ -12,6 +12,7 @@ from pydantic import Discriminator, Tag
 from recscale.families.base import Flop, ModelConfig, ModelSpec, Rates, Table
 from recscale.families.dcnv2 import DCNv2Config, DCNv2Spec
 from recscale.families.decoder import DecoderConfig, DecoderSpec
+from recscale.families.deepfm import DeepFMConfig, DeepFMSpec
 from recscale.families.dlrm import DLRMConfig, DLRMSpec
 from recscale.families.door import FamilyError, is_path
 from recscale.families.hstu import HSTUConfig, HSTUSpec
@@ -34,6 +35,7 @@ FAMILIES = {
     "dlrm": Family(DLRMSpec, DLRMConfig, "recscale.models.dlrm:DLRM"),
     "dcnv2": Family(DCNv2Spec, DCNv2Config, "recscale.models.dcnv2:DCNv2"),
     "wukong": Family(WukongSpec, WukongConfig, "recscale.models.wukong:Wukong"),
+    "deepfm": Family(DeepFMSpec, DeepFMConfig, "recscale.models.deepfm:DeepFM"),
     "decoder": Family(DecoderSpec, DecoderConfig, "recscale.models.decoder:decoder"),
     "hstu": Family(HSTUSpec, HSTUConfig, "recscale.models.hstu:hstu"),
 }

@@ -144,6 +144,15 @@ class ClickConfig(ModelConfig):
         """Embedded vectors of a sample in each set: one a feature, the history's among them."""
         return len(data.tables) + self.reads_history(data)
 
+    def fields(self, data: Manifest) -> int:
+        """Vectors of a set where every dense column has one of its own, beside the embedded ones
+        (recscale.models.click.Fields)."""
+        return self.vectors(data) + len(data.dense)
+
+    def field_params(self, data: Manifest) -> int:
+        """Parameters of the dense columns' own vectors, over all sets."""
+        return len(data.dense) * self.embedding_dim
+
     def lookups(self, data: Manifest) -> dict[str, float]:
         rows = {t.name: t.mean_length for t in data.tables}
         if self.reads_history(data):
