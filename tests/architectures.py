@@ -18,6 +18,10 @@ DCNV2 = dict(
 )
 WUKONG = dict(family="wukong", layers=2, n_F=4, n_L=3, k=5, mlp_width=16, mlp_depth=2)
 DEEPFM = dict(family="deepfm", mlp_width=16, mlp_depth=2)
+AUTOINT = dict(
+    family="autoint", attention_layers=2, attention_width=12, heads=3, norm=True, mlp_width=16,
+    mlp_depth=2,
+)  # fmt: skip
 
 SIZES: dict[str, dict[str, Any]] = {
     "dlrm": DLRM,
@@ -34,6 +38,10 @@ SIZES: dict[str, dict[str, Any]] = {
     "wukong-same-count": {**WUKONG, "n_F": 5, "n_L": 2, "layers": 3},  # 5 + 2 vectors enter it
     "wukong-sets": {**WUKONG, "multi_embedding": 2},
     "deepfm": DEEPFM,
+    "autoint": AUTOINT,
+    "autoint-alone": {**AUTOINT, "norm": False, "mlp_width": 0, "mlp_depth": 0},
+    "autoint-same-width": {**AUTOINT, **DEEP, "attention_width": 8, "heads": 1},
+    "autoint-sets": {**AUTOINT, "multi_embedding": 2},
     "deepfm-sets": {**DEEPFM, **DEEP, "mlp_depth": 1, "multi_embedding": 2},
 }
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 from architectures import architecture
 from test_cost import CRITEO_X1, published
 
+from recscale.families.autoint import AutoIntSpec
 from recscale.models.contract import build as contract_build
 
 BATCH_NORM = 2
@@ -72,3 +74,50 @@ def test_published_deepfm_on_criteo_x1():
     model = architecture("deepfm", **sizes)
     first = ROWS_AND_COLUMNS - (39 * 10 + 1)
     assert params(model) + first + 3 * BATCH_NORM * 400 == 23_429_477
+
+
+@pytest.mark.parametrize("name", ["autoint", "autoint-alone", "autoint-same-width"])
+def test_autoints_layer_is_attention_of_every_feature_to_every_other(name, data):
+    """Section 4.4, a feature, a head and a pair at a time."""
+    torch.manual_seed(0)
+    layer = build(architecture(name), data).stacks[0][0].double()
+    n, heads, (out, wide) = 6, layer.heads, (layer.qkv.out_features // 3, layer.qkv.in_features)
+    e, x = out // heads, torch.randn(2, n, layer.qkv.in_features).double()
+    q, k, v = (layer.qkv.weight[i * out : (i + 1) * out] for i in range(3))
+    for b in range(2):
+        for i in range(n):
+            mixed = []
+            for h in range(heads):
+                part = slice(h * e, (h + 1) * e)
+                score = [(q[part] @ x[b, i]) @ (k[part] @ x[b, j]) / e**0.5 for j in range(n)]
+                share = torch.stack(score).exp() / sum(s.exp() for s in score)
+                mixed.append(sum(share[j] * (v[part] @ x[b, j]) for j in range(n)))
+            kept = x[b, i] if out == wide else layer.residual.weight @ x[b, i]
+            expected = torch.relu(torch.cat(mixed) + kept)
+            if name != "autoint-alone":
+                expected = torch.nn.functional.layer_norm(expected, (out,))
+            torch.testing.assert_close(layer(x)[b, i], expected)
+
+
+@pytest.mark.parametrize(
+    ("heads", "deep", "published"), [(4, (0, 0), 23_364_453), (2, (400, 3), 23_844_454)]
+)
+def test_published_autoint_on_criteo_x1(heads: int, deep: tuple[int, int], published: int):
+    """BARS: AutoInt and, with a deep network of 400-400-400, AutoInt+; embedding 10, three layers
+    of width 256 with LayerNorm, and a first-order weight a row and column beside them, which the
+    paper and this AutoInt have not. BARS gives the deep network an output unit of its own, hence
+    a bias, and batch norm."""
+    width, depth = deep
+    sizes = dict(embedding_dim=10, sequence_length=0, attention_layers=3, attention_width=256)
+    model = architecture("autoint", heads=heads, mlp_width=width, mlp_depth=depth, **sizes)
+    beside = depth * BATCH_NORM * width + bool(depth)
+    assert params(model) + ROWS_AND_COLUMNS + beside == published
+
+
+def test_heads_that_do_not_divide_a_width_are_refused_or_fewer():
+    with pytest.raises(ValueError, match="3 heads do not divide attention_width 32"):
+        AutoIntSpec(family="autoint", heads=(3,))
+    spec = AutoIntSpec(family="autoint", heads=(4,), attention_width=(8,))
+    values = {k: v[0] for k, v in spec.axes().items()}
+    assert spec.resolve({**values, "attention_width": 6}, CRITEO).heads == 2
+    assert spec.resolve({**values, "mlp_depth": 0}, CRITEO).mlp_width == 0

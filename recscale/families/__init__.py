@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Union
 
 from pydantic import Discriminator, Tag
 
+from recscale.families.autoint import AutoIntConfig, AutoIntSpec
 from recscale.families.base import Flop, ModelConfig, ModelSpec, Rates, Table
 from recscale.families.dcnv2 import DCNv2Config, DCNv2Spec
 from recscale.families.decoder import DecoderConfig, DecoderSpec
@@ -36,6 +37,7 @@ FAMILIES = {
     "dcnv2": Family(DCNv2Spec, DCNv2Config, "recscale.models.dcnv2:DCNv2"),
     "wukong": Family(WukongSpec, WukongConfig, "recscale.models.wukong:Wukong"),
     "deepfm": Family(DeepFMSpec, DeepFMConfig, "recscale.models.deepfm:DeepFM"),
+    "autoint": Family(AutoIntSpec, AutoIntConfig, "recscale.models.autoint:AutoInt"),
     "decoder": Family(DecoderSpec, DecoderConfig, "recscale.models.decoder:decoder"),
     "hstu": Family(HSTUSpec, HSTUConfig, "recscale.models.hstu:hstu"),
 }
