@@ -22,6 +22,7 @@ AUTOINT = dict(
     family="autoint", attention_layers=2, attention_width=12, heads=3, norm=True, mlp_width=16,
     mlp_depth=2,
 )  # fmt: skip
+RANKMIXER = dict(family="rankmixer", token_width=16, tokens=4, layers=2, expansion=2)
 
 SIZES: dict[str, dict[str, Any]] = {
     "dlrm": DLRM,
@@ -42,6 +43,9 @@ SIZES: dict[str, dict[str, Any]] = {
     "autoint-alone": {**AUTOINT, "norm": False, "mlp_width": 0, "mlp_depth": 0},
     "autoint-same-width": {**AUTOINT, **DEEP, "attention_width": 8, "heads": 1},
     "autoint-sets": {**AUTOINT, "multi_embedding": 2},
+    "rankmixer": RANKMIXER,
+    "rankmixer-uneven": {**RANKMIXER, **DEEP, "token_width": 21, "tokens": 7, "layers": 1},
+    "rankmixer-sets": {**RANKMIXER, "multi_embedding": 2},
     "deepfm-sets": {**DEEPFM, **DEEP, "mlp_depth": 1, "multi_embedding": 2},
 }
 

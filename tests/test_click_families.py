@@ -11,7 +11,9 @@ from architectures import architecture
 from test_cost import CRITEO_X1, published
 
 from recscale.families.autoint import AutoIntSpec
+from recscale.families.rankmixer import RankMixerSpec
 from recscale.models.contract import build as contract_build
+from recscale.models.rankmixer import mix
 
 BATCH_NORM = 2
 """Weights a unit, which BARS has in deep networks and these families have not."""
@@ -121,3 +123,76 @@ def test_heads_that_do_not_divide_a_width_are_refused_or_fewer():
     values = {k: v[0] for k, v in spec.axes().items()}
     assert spec.resolve({**values, "attention_width": 6}, CRITEO).heads == 2
     assert spec.resolve({**values, "mlp_depth": 0}, CRITEO).mlp_width == 0
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 3, 4])
+def test_rankmixers_mixing_gives_token_h_the_hth_part_of_every_token(tokens: int):
+    part = 5
+    x = torch.randn(tokens, 2, tokens * part)
+    mixed = mix(x)
+    for b in range(2):
+        for h in range(tokens):
+            for t in range(tokens):
+                for i in range(part):
+                    assert mixed[h, b, t * part + i] == x[t, b, h * part + i]
+    assert torch.equal(mix(mixed), x)  # with as many heads as tokens it is its own inverse
+
+
+@pytest.mark.parametrize("name", ["rankmixer", "rankmixer-uneven"])
+def test_rankmixers_layer_by_loops_over_tokens(name, data):
+    """Each token through its own two matrices, norms behind both sums."""
+    torch.manual_seed(0)
+    tokens, layer = build(architecture(name), data).stacks[0][:2].double()
+    n, norm = tokens.tokens, torch.nn.functional.layer_norm
+    vectors = torch.randn(2, len(data.tables) + 1 + len(data.dense), 8).double()
+    flat, each = vectors.flatten(1), -(-vectors[0].numel() // n)
+    begin, entered = 0, []
+    for t in range(n):
+        size = each - (t >= tokens.longer) * bool(tokens.longer)
+        part = flat[:, begin : begin + size]
+        entered.append(part @ tokens.enter.weight[t, :size] + tokens.enter.bias[t, 0])
+        begin += size
+    assert begin == flat.shape[1]
+    x = torch.stack(entered)
+    torch.testing.assert_close(tokens(vectors), x)
+    d = x.shape[2]
+    s = norm(mix(x) + x, (d,))
+    for t in range(n):
+        hidden = torch.nn.functional.gelu(s[t] @ layer.up.weight[t] + layer.up.bias[t, 0])
+        out = hidden @ layer.down.weight[t] + layer.down.bias[t, 0]
+        torch.testing.assert_close(layer(x)[t], norm(out + s[t], (d,)))
+
+
+@pytest.mark.parametrize("k", [1, 4])
+@pytest.mark.parametrize(("width", "tokens", "layers"), [(768, 16, 2), (1536, 32, 2)])
+def test_rankmixer_grows_as_its_paper_says(width: int, tokens: int, layers: int, k: int):
+    """About 2 k L T D^2 parameters and 4 k L T D^2 FLOPs a sample, the way in and out apart."""
+    sizes = dict(token_width=width, tokens=tokens, layers=layers, expansion=k, sequence_length=0)
+    model = architecture("rankmixer", embedding_dim=16, **sizes)
+    none = model.model_copy(update={"layers": 0})
+    matrices = 2 * k * layers * tokens * width**2
+    small = layers * (tokens * (k + 1) + 4) * width  # biases and norms
+    assert model.dense_params(CRITEO) - none.dense_params(CRITEO) == matrices + small
+    assert small < 2e-3 * matrices
+    flop = model.forward_flop(CRITEO).total - none.forward_flop(CRITEO).total
+    assert flop == 2 * matrices
+
+
+def test_rankmixers_tokens_divide_its_width_and_have_a_number_each():
+    spec = RankMixerSpec(family="rankmixer", token_width=(64,), tokens=(16,))
+    assert spec.complaints(CRITEO) == []
+    values = {k: v[0] for k, v in spec.axes().items()}
+
+    def at(**changes: Any) -> Any:
+        return spec.resolve({**values, **changes}, CRITEO)
+
+    assert at(token_width=24).tokens == 8
+    few = published([5], dense=0)
+    assert spec.resolve({**values, "embedding_dim": 4}, few).tokens == 4
+    (said,) = spec.model_copy(update={"embedding_dim": (4, 16)}).complaints(few)
+    assert said.startswith("model.tokens: 16 tokens of the 4 numbers")
+    (said,) = spec.model_copy(update={"token_width": (64, 40)}).complaints(CRITEO)
+    assert said.startswith("model.token_width: 40 is no multiple of 16 tokens")
+    for factor in (0.1, 0.7, 1.3, 2):
+        grown = spec.scaled(values, "width", factor, CRITEO)
+        assert spec.resolve(grown, CRITEO).tokens == 16

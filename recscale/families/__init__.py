@@ -18,6 +18,7 @@ from recscale.families.dlrm import DLRMConfig, DLRMSpec
 from recscale.families.door import FamilyError, is_path
 from recscale.families.hstu import HSTUConfig, HSTUSpec
 from recscale.families.own import OwnConfig, OwnSpec, keys_of
+from recscale.families.rankmixer import RankMixerConfig, RankMixerSpec
 from recscale.families.wukong import WukongConfig, WukongSpec
 
 
@@ -38,6 +39,7 @@ FAMILIES = {
     "wukong": Family(WukongSpec, WukongConfig, "recscale.models.wukong:Wukong"),
     "deepfm": Family(DeepFMSpec, DeepFMConfig, "recscale.models.deepfm:DeepFM"),
     "autoint": Family(AutoIntSpec, AutoIntConfig, "recscale.models.autoint:AutoInt"),
+    "rankmixer": Family(RankMixerSpec, RankMixerConfig, "recscale.models.rankmixer:RankMixer"),
     "decoder": Family(DecoderSpec, DecoderConfig, "recscale.models.decoder:decoder"),
     "hstu": Family(HSTUSpec, HSTUConfig, "recscale.models.hstu:hstu"),
 }
