@@ -23,6 +23,7 @@ AUTOINT = dict(
     mlp_depth=2,
 )  # fmt: skip
 RANKMIXER = dict(family="rankmixer", token_width=16, tokens=4, layers=2, expansion=2)
+ADREC = dict(family="adrec", layers=2, heads=2, mask="triangular", mlp_width=16, mlp_depth=2)
 
 SIZES: dict[str, dict[str, Any]] = {
     "dlrm": DLRM,
@@ -46,6 +47,9 @@ SIZES: dict[str, dict[str, Any]] = {
     "rankmixer": RANKMIXER,
     "rankmixer-uneven": {**RANKMIXER, **DEEP, "token_width": 21, "tokens": 7, "layers": 1},
     "rankmixer-sets": {**RANKMIXER, "multi_embedding": 2},
+    "adrec": ADREC,
+    "adrec-unmasked": {**ADREC, **DEEP, "layers": 1, "mask": "none"},
+    "adrec-sets": {**ADREC, "multi_embedding": 2},
     "deepfm-sets": {**DEEPFM, **DEEP, "mlp_depth": 1, "multi_embedding": 2},
 }
 

@@ -10,6 +10,7 @@ import torch
 from architectures import architecture
 from test_cost import CRITEO_X1, published
 
+from recscale.families.adrec import AdRecSpec
 from recscale.families.autoint import AutoIntSpec
 from recscale.families.rankmixer import RankMixerSpec
 from recscale.models.contract import build as contract_build
@@ -196,3 +197,48 @@ def test_rankmixers_tokens_divide_its_width_and_have_a_number_each():
     for factor in (0.1, 0.7, 1.3, 2):
         grown = spec.scaled(values, "width", factor, CRITEO)
         assert spec.resolve(grown, CRITEO).tokens == 16
+
+
+@pytest.mark.parametrize("name", ["adrec", "adrec-unmasked"])
+def test_adrecs_block_attends_to_the_features_before_or_to_all(name, data):
+    """A feature, a head and a pair at a time."""
+    torch.manual_seed(0)
+    block = build(architecture(name), data).stacks[0][0].double()
+    n, d, heads, masked = 5, 8, block.heads, name == "adrec"
+    e, x = d // heads, torch.randn(2, n, d).double()
+    norm = torch.nn.functional.layer_norm
+    for b in range(2):
+        q, k, v = block.qkv(x[b]).view(n, 3, d).unbind(1)
+        for i in range(n):
+            seen, mixed = range(i + 1 if masked else n), []
+            for h in range(heads):
+                part = slice(h * e, (h + 1) * e)
+                score = torch.stack([q[i, part] @ k[j, part] / e**0.5 for j in seen])
+                share = score.exp() / score.exp().sum()
+                mixed.append(sum(share[j] * v[j, part] for j in seen))
+            y = norm(x[b, i] + block.out(torch.cat(mixed)), (d,))
+            y = norm(y + block.down(torch.relu(block.up(y))), (d,))
+            torch.testing.assert_close(block(x)[b, i], y)
+
+
+def test_adrecs_costs_by_hand():
+    """Criteo's 26 tables of dimension 16 and its dense MLP's vector, 27 in all: two blocks of
+    attention 4 x 16^2 + 64, feed-forward 8 x 16^2 + 80 and norms 64, MLPs 13-32-16 and 432-32-1."""
+    sizes = dict(embedding_dim=16, sequence_length=0, mlp_width=32, mlp_depth=1)
+    model = architecture("adrec", **sizes)
+    blocks = 2 * (1024 + 64 + 2048 + 80 + 64)
+    assert model.dense_params(CRITEO) == blocks + (448 + 528) + (13_856 + 33)
+    flop = model.forward_flop(CRITEO)
+    assert flop.body == 2 * (2 * 27 * 3072 + 13 * 32 + 32 * 16 + 432 * 32 + 32)
+    assert flop.attention == 2 * 2 * 27 * 27 * 16  # the half below the diagonal
+    whole = architecture("adrec", **sizes, mask="none").forward_flop(CRITEO)
+    assert whole.total - flop.total == flop.attention
+
+
+def test_heads_that_do_not_divide_a_features_width_are_refused():
+    spec = AdRecSpec(family="adrec", embedding_dim=(16, 24), heads=(2, 3))
+    (said,) = spec.complaints(CRITEO)
+    assert said.startswith("model.heads: 3 heads do not divide embedding_dim 16;")
+    sets = AdRecSpec(family="adrec", embedding_dim=(16,), heads=(8,), multi_embedding=(4,))
+    (said,) = sets.complaints(CRITEO)
+    assert said.startswith("model.heads: 8 heads do not divide embedding_dim 16 in 4 sets")

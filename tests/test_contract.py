@@ -24,6 +24,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "deepfm": dict(embedding_dim=8, mlp_width=16),
     "autoint": dict(embedding_dim=8, attention_layers=1, attention_width=16, mlp_width=16),
     "rankmixer": dict(embedding_dim=8, token_width=16, layers=1, expansion=2),
+    "adrec": dict(embedding_dim=8, layers=1, heads=1, mlp_width=16),
     "decoder": dict(sequence_depth=1, sequence_width=16, sequence_length=10),
     "hstu": dict(sequence_depth=1, sequence_width=16, sequence_length=10),
     "own.deepfm:DeepFM": {},

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Union
 
 from pydantic import Discriminator, Tag
 
+from recscale.families.adrec import AdRecConfig, AdRecSpec
 from recscale.families.autoint import AutoIntConfig, AutoIntSpec
 from recscale.families.base import Flop, ModelConfig, ModelSpec, Rates, Table
 from recscale.families.dcnv2 import DCNv2Config, DCNv2Spec
@@ -40,6 +41,7 @@ FAMILIES = {
     "deepfm": Family(DeepFMSpec, DeepFMConfig, "recscale.models.deepfm:DeepFM"),
     "autoint": Family(AutoIntSpec, AutoIntConfig, "recscale.models.autoint:AutoInt"),
     "rankmixer": Family(RankMixerSpec, RankMixerConfig, "recscale.models.rankmixer:RankMixer"),
+    "adrec": Family(AdRecSpec, AdRecConfig, "recscale.models.adrec:AdRec"),
     "decoder": Family(DecoderSpec, DecoderConfig, "recscale.models.decoder:decoder"),
     "hstu": Family(HSTUSpec, HSTUConfig, "recscale.models.hstu:hstu"),
 }
