@@ -13,8 +13,8 @@ from recscale.values import CountAxis, PartsAxis
 
 
 class AdRecSpec(ClickSpec):
-    """Ad-Rec (2308.14902): masked transformer blocks over the features' vectors, the dense features'
-    MLP giving the first of them, and an over-arch. Its abstract says that the mask leaves out
+    """Ad-Rec (2308.14902): masked transformer blocks over the features' vectors, of which the dense
+    columns' MLP gives the first, and an over-arch. Its abstract says that the mask leaves out
     irrelevant interactions; which those are was nowhere to be read. Chosen here: a feature attends
     to itself and to those before it in the data's order, so that every pair counts once."""
 
