@@ -62,6 +62,21 @@ SEQUENCES: dict[str, dict[str, Any]] = {
     "decoder-untied": {**SEQUENCE, "family": "decoder", "norm": "post", "tied": False},
     "hstu": {**SEQUENCE, "family": "hstu"},
     "hstu-untied": {**SEQUENCE, "family": "hstu", "tied": False, "heads": 1},
+    "fuxi": {**SEQUENCE, "family": "fuxi", "expansion": 1, "channels": "all"},
+    "fuxi-wide": {
+        **SEQUENCE,
+        "family": "fuxi",
+        "expansion": 3,
+        "channels": "position",
+        "tied": False,
+    },
+    "fuxi-semantic": {
+        **SEQUENCE,
+        "family": "fuxi",
+        "expansion": 2,
+        "channels": "semantic",
+        "heads": 1,
+    },
 }
 
 

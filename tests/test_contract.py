@@ -27,6 +27,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "adrec": dict(embedding_dim=8, layers=1, heads=1, mlp_width=16),
     "decoder": dict(sequence_depth=1, sequence_width=16, sequence_length=10),
     "hstu": dict(sequence_depth=1, sequence_width=16, sequence_length=10),
+    "fuxi": dict(sequence_depth=1, sequence_width=16, sequence_length=10),
     "own.deepfm:DeepFM": {},
     "own_families.sequence:Mixer": {},
     "own_families.tasks:Both": {},

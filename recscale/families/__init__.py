@@ -17,6 +17,7 @@ from recscale.families.decoder import DecoderConfig, DecoderSpec
 from recscale.families.deepfm import DeepFMConfig, DeepFMSpec
 from recscale.families.dlrm import DLRMConfig, DLRMSpec
 from recscale.families.door import FamilyError, is_path
+from recscale.families.fuxi import FuXiConfig, FuXiSpec
 from recscale.families.hstu import HSTUConfig, HSTUSpec
 from recscale.families.own import OwnConfig, OwnSpec, keys_of
 from recscale.families.rankmixer import RankMixerConfig, RankMixerSpec
@@ -44,6 +45,7 @@ FAMILIES = {
     "adrec": Family(AdRecSpec, AdRecConfig, "recscale.models.adrec:AdRec"),
     "decoder": Family(DecoderSpec, DecoderConfig, "recscale.models.decoder:decoder"),
     "hstu": Family(HSTUSpec, HSTUConfig, "recscale.models.hstu:hstu"),
+    "fuxi": Family(FuXiSpec, FuXiConfig, "recscale.models.fuxi:fuxi"),
 }
 """Name -> family. A new family is entered here, and nowhere else."""
 OWN = Family(OwnSpec, OwnConfig, "recscale.models.own:network")
