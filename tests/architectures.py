@@ -60,7 +60,21 @@ SEQUENCE = dict(
 SEQUENCES: dict[str, dict[str, Any]] = {
     "decoder": {**SEQUENCE, "family": "decoder", "norm": "pre"},
     "decoder-untied": {**SEQUENCE, "family": "decoder", "norm": "post", "tied": False},
+    "decoder-biased": {
+        **SEQUENCE,
+        "family": "decoder",
+        "norm": "pre",
+        "relative_bias": "both",
+        "residual": False,
+    },
     "hstu": {**SEQUENCE, "family": "hstu"},
+    "hstu-bare": {
+        **SEQUENCE,
+        "family": "hstu",
+        "norm": "post",
+        "relative_bias": "none",
+        "residual": False,
+    },
     "hstu-untied": {**SEQUENCE, "family": "hstu", "tied": False, "heads": 1},
     "fuxi": {**SEQUENCE, "family": "fuxi", "expansion": 1, "channels": "all"},
     "fuxi-wide": {

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from recscale.families.hstu import TIME_BUCKETS
-from recscale.families.sequence import SequenceConfig, SequenceSpec
+from recscale.families.sequence import TIME_BUCKETS, SequenceConfig, SequenceSpec
 from recscale.manifest import Manifest
 from recscale.values import PartsAxis
 

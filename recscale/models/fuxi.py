@@ -8,10 +8,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from recscale.families.fuxi import FuXiConfig
-from recscale.families.hstu import TIME_BUCKETS
+from recscale.families.sequence import TIME_BUCKETS
 from recscale.manifest import Manifest
 from recscale.models.dropout import Dropout
-from recscale.models.hstu import time_bucket
+from recscale.models.relative import time_bucket
 from recscale.models.sequences import Bucket, Sequences, packed, padded
 from recscale.models.stack import INIT_SD, SequenceModel
 
