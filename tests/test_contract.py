@@ -19,7 +19,15 @@ from recscale.testing.contract import compared, found
 REPOSITORY = Path(__file__).parents[1]
 SMALL: dict[str, dict[str, Any]] = {
     "dlrm": dict(embedding_dim=8, mlp_width=16, sequence_depth=1, sequence_width=16),
-    "dcnv2": dict(embedding_dim=8, mlp_width=16, cross_layers=2),
+    "dcnv2": dict(
+        embedding_dim=8,
+        mlp_width=16,
+        cross_layers=2,
+        sequence_depth=1,
+        sequence_width=16,
+        sequence_encoder="hstu",
+        sequence_target=True,
+    ),
     "wukong": dict(embedding_dim=8, mlp_width=16, layers=1, n_F=4, n_L=3, k=5),
     "deepfm": dict(embedding_dim=8, mlp_width=16),
     "autoint": dict(embedding_dim=8, attention_layers=1, attention_width=16, mlp_width=16),

@@ -19,16 +19,19 @@ def bias_weights(bias: RelativeBias, length: int, device: torch.device) -> Weigh
     return position, elapsed
 
 
-def relative_bias(weights: Weights, time: torch.Tensor, bucket: Bucket) -> torch.Tensor | None:
+def relative_bias(
+    weights: Weights, time: torch.Tensor | None, bucket: Bucket
+) -> torch.Tensor | None:
     """What is added to the scores of one bucket's windows: [n, n], with times [windows, 1, n, n].
-    That of the future is left to a mask. time: int64 [T], seconds."""
+    That of the future is left to a mask. time: int64 [T], seconds; for weights that read it."""
     position, elapsed = weights
     if position is None:
         return None
-    place = torch.arange(bucket.length, device=time.device)
+    place = torch.arange(bucket.length, device=position.device)
     bias = position[(place[:, None] - place).clamp(min=0)]
     if elapsed is None:
         return bias
+    assert time is not None
     when = padded(time, bucket)
     return bias + elapsed[time_bucket(when[:, :, None] - when[:, None, :])][:, None]
 
