@@ -118,8 +118,8 @@ def test_published_autoint_on_criteo_x1(heads: int, deep: tuple[int, int], publi
 
 
 def test_heads_that_do_not_divide_a_width_are_refused_or_fewer():
-    with pytest.raises(ValueError, match="3 heads do not divide attention_width 32"):
-        AutoIntSpec(family="autoint", heads=(3,))
+    (said,) = AutoIntSpec(family="autoint", heads=(2, 3)).complaints(CRITEO)
+    assert said.startswith("model.heads: 3 heads do not divide attention_width 32;")
     spec = AutoIntSpec(family="autoint", heads=(4,), attention_width=(8,))
     values = {k: v[0] for k, v in spec.axes().items()}
     assert spec.resolve({**values, "attention_width": 6}, CRITEO).heads == 2
@@ -194,9 +194,6 @@ def test_rankmixers_tokens_divide_its_width_and_have_a_number_each():
     assert said.startswith("model.tokens: 16 tokens of the 4 numbers")
     (said,) = spec.model_copy(update={"token_width": (64, 40)}).complaints(CRITEO)
     assert said.startswith("model.token_width: 40 is no multiple of 16 tokens")
-    for factor in (0.1, 0.7, 1.3, 2):
-        grown = spec.scaled(values, "width", factor, CRITEO)
-        assert spec.resolve(grown, CRITEO).tokens == 16
 
 
 @pytest.mark.parametrize("name", ["adrec", "adrec-unmasked"])

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
-
-from pydantic import model_validator
 
 from recscale.families.base import Flop, ModelConfig
 from recscale.families.click import ClickConfig, ClickSpec, linear_macs, linear_params
@@ -42,17 +41,6 @@ class AutoIntSpec(ClickSpec):
     mlp_depth: DepthAxis = (2,)
     """Hidden layers of the deep network; 0 is the paper's AutoInt, without it."""
 
-    @model_validator(mode="after")
-    def _heads_divide(self) -> AutoIntSpec:
-        for heads in self.heads:
-            for width in self.attention_width:
-                if width % heads:
-                    raise ValueError(
-                        f"heads: {heads} heads do not divide attention_width {width}; take a "
-                        "divisor of every width"
-                    )
-        return self
-
     def resolve(self, values: dict[str, Any], data: Manifest) -> AutoIntConfig:
         width, depth = values["attention_width"], values["mlp_depth"]
         return AutoIntConfig(
@@ -75,6 +63,14 @@ class AutoIntSpec(ClickSpec):
     def idle(self, data: Manifest) -> dict[str, str]:
         found = super().idle(data)
         return found if any(self.mlp_depth) else {**found, "mlp_width": "mlp_depth is 0"}
+
+    def complaints(self, data: Manifest) -> list[str]:
+        return super().complaints(data) + [
+            f"model.heads: {heads} heads do not divide attention_width {width}; take a divisor of "
+            "every width"
+            for heads, width in itertools.product(self.heads, self.attention_width)
+            if width % heads
+        ]
 
 
 class AutoIntConfig(ClickConfig):

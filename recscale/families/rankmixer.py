@@ -23,7 +23,6 @@ class RankMixerSpec(ClickSpec):
         "dim": ("embedding_dim",),
         "width": ("token_width",),
         "layers": ("layers",),
-        "tokens": ("tokens",),
         "combined": ("embedding_rows", "embedding_dim", "token_width"),
     }
     family: Literal["rankmixer"]
@@ -50,16 +49,6 @@ class RankMixerSpec(ClickSpec):
         most = min(math.gcd(asked, width), config.entering(data))
         tokens = next(n for n in range(most, 0, -1) if asked % n == 0 == width % n)
         return config.model_copy(update={"tokens": tokens})
-
-    def scaled(
-        self, values: dict[str, Any], scheme: str, factor: float, data: Manifest
-    ) -> dict[str, Any]:
-        """Widths in whole heads, so that a factor changes the width alone."""
-        found = super().scaled(values, scheme, factor, data)
-        if found["token_width"] != values["token_width"]:
-            heads = found["tokens"]
-            found["token_width"] = heads * max(1, round(found["token_width"] / heads))
-        return found
 
     def complaints(self, data: Manifest) -> list[str]:
         out = super().complaints(data)
