@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 from pydantic import BaseModel
 
 from recscale.cli import main
+from recscale.families import FAMILIES
 from recscale.reference import UnknownKey, every_key, look_up, mapping_at, mappings_of, sections
 from recscale.spec import SweepSpec
 from recscale.specfile import TAGS, kinds_of
@@ -53,6 +56,19 @@ def test_without_a_key_the_sections_are_listed():
     for key in sections():
         assert f"{key.path}: " in shown.output
     assert [k.path for k in sections()][:3] == ["name", "data", "model"]
+
+
+def test_every_family_is_told_of_with_its_task_and_paper_here_and_in_the_readme():
+    shown = explain("families").output
+    rows = (Path(__file__).parents[1] / "README.md").read_text().splitlines()
+    for name, family in FAMILIES.items():
+        assert f"\n  {name}: task {family.spec.task}\n" in shown
+        meaning = " ".join((family.spec.__doc__ or "").split())
+        assert meaning in " ".join(shown.split())
+        (paper,) = set(re.findall(r"\d{4}\.\d{5}", meaning)[:1])
+        (row,) = (row for row in rows if row.startswith(f"| `{name}` "))
+        assert f"[{paper}](https://arxiv.org/abs/{paper})" in row
+        assert f"| `{family.spec.task}` |" in row
 
 
 @pytest.mark.parametrize("key", ["data", "model"])

@@ -33,8 +33,8 @@ def test_dense_flop_equal_torchs_counter(name, data: Manifest):
     vectors = len(data.tables) + bool(length)
     with FlopCounterMode(display=False) as counter:
         for encoder in built.encoders if length else ():
-            of = Histories.of(torch.tensor([length]), meta)
-            encoder(torch.empty(length, d, device=meta), of)
+            of = Histories.of(torch.tensor([model.events]), meta)
+            encoder(torch.empty(model.events, d, device=meta), of)
         sets = [torch.empty(1, vectors, d, device=meta)] * model.multi_embedding
         built.interact(torch.empty(1, len(data.dense), device=meta), sets)
     # the counter sees the whole S x S of a causal attention, we count the half that is needed

@@ -7,8 +7,11 @@ import torch
 from architectures import architecture
 from built import Built
 from torch import nn
+from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
 from recscale.models.contract import build
+from recscale.models.decoder import DecoderBlock
+from recscale.models.sequences import Bucket, Sequences
 
 PAPER = [  # 2311.11351: layers, width, heads, non-embedding parameters
     (2, 64, 2, 98_304),
@@ -83,3 +86,49 @@ def test_packed_logits_equal_those_of_torchs_layers_on_padded_sequences(norm, se
     theirs = out[there] @ table[: built.config.catalogue(sequence_store.manifest)].T
     assert len(set(p.lengths.tolist())) > 3
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+@pytest.mark.parametrize("residual", [True, False])
+@pytest.mark.parametrize("bias", ["both", "position", "none"])
+def test_biased_attention_equals_the_double_loop(bias: str, residual: bool, norm: str):
+    """Two windows of 3 and 4 positions, padded to 4, a head and a pair at a time."""
+    torch.manual_seed(0)
+    values = dict(relative_bias=bias, residual=residual, norm=norm, sequence_width=8)
+    block = DecoderBlock(architecture("decoder", **values), 0.0, torch.device("cpu"))
+    with torch.no_grad():
+        for p in block.parameters():
+            p.copy_(torch.randn_like(p) * 0.5)
+    x, time = torch.randn(7, 8), torch.randint(0, 10**7, (7,))
+    time[:3], time[3:] = time[:3].sort().values, time[3:].sort().values
+    place, none = torch.tensor([0, 1, 2, 4, 5, 6, 7]), torch.empty(0, dtype=torch.long)
+    buckets = (Bucket(0, 7, 2, 4, place),)
+    got = block(x, Sequences(KeyedJaggedTensor.empty(), none, time, none, buckets))
+
+    def around(layer, norms, x):
+        y = layer(norms(x) if norm == "pre" else x) + (x if residual else 0)
+        return y if norm == "pre" else norms(y)
+
+    def attention(x):
+        heads, e = block.heads, 8 // block.heads
+        q, k, v = block.qkv(x).view(-1, 3, heads, e).unbind(1)
+        mixed = torch.zeros(len(x), heads, e)
+        for h in range(heads):
+            for i in range(len(x)):
+                scores = []
+                for j in range(i + 1):
+                    score = q[i, h] @ k[j, h] / e**0.5
+                    if block.position_bias is not None:
+                        score = score + block.position_bias[i - j]
+                    if block.time_bias is not None:
+                        elapsed = 1 + (when[i] - when[j]).double()
+                        score = score + block.time_bias[min(31, int(elapsed.log2()))]
+                    scores.append(score)
+                mixed[i, h] = torch.stack(scores).softmax(0) @ v[: i + 1, h]
+        return block.out(mixed.flatten(1))
+
+    for part in (slice(0, 3), slice(3, 7)):
+        when = time[part]
+        y = around(attention, block.attention_norm, x[part])
+        y = around(block.feed_forward, block.ffn_norm, y)
+        torch.testing.assert_close(got[part], y, rtol=1e-5, atol=1e-5)

@@ -10,7 +10,8 @@ from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
 from recscale.families.hstu import HSTUConfig
 from recscale.manifest import Manifest, TableFacts
-from recscale.models.hstu import HSTUBlock, time_bucket
+from recscale.models.hstu import HSTUBlock
+from recscale.models.relative import time_bucket
 from recscale.models.sequences import Bucket, Sequences
 
 CPU = torch.device("cpu")
@@ -47,7 +48,7 @@ def naive(block: HSTUBlock, x: torch.Tensor, time: torch.Tensor) -> torch.Tensor
     """One window by the paper's formulas, position by position and head by head."""
     n, d = x.shape
     e = d // block.heads
-    u, v, q, k = F.silu(block.norm(x) @ block.uvqk.weight.T).chunk(4, dim=1)
+    u, v, q, k = F.silu((block.norm(x) if block.pre else x) @ block.uvqk.weight.T).chunk(4, dim=1)
     mixed = torch.zeros(n, d)
     for h in range(block.heads):
         part = slice(h * e, (h + 1) * e)
@@ -56,15 +57,23 @@ def naive(block: HSTUBlock, x: torch.Tensor, time: torch.Tensor) -> torch.Tensor
                 elapsed = float(time[i] - time[j])
                 bucket = min(31, int(torch.tensor(1 + elapsed).double().log2()))
                 score = q[i, part] @ k[j, part]
-                score = score + block.position_bias[i - j] + block.time_bias[bucket]
+                if block.position_bias is not None:
+                    score = score + block.position_bias[i - j]
+                if block.time_bias is not None:
+                    score = score + block.time_bias[bucket]
                 mixed[i, part] += F.silu(score) / block.length * v[j, part]
     a = block.attention_norm(mixed)
-    return x + block.out(torch.cat([u, a, u * a], dim=1))
+    y = block.out(torch.cat([u, a, u * a], dim=1)) + (x if block.residual else 0)
+    return y if block.pre else block.norm(y)
 
 
-def test_packed_attention_equals_the_double_loop():
+@pytest.mark.parametrize("norm", ["pre", "post"])
+@pytest.mark.parametrize("residual", [True, False])
+@pytest.mark.parametrize("bias", ["both", "position", "none"])
+def test_packed_attention_equals_the_double_loop(bias: str, residual: bool, norm: str):
     torch.manual_seed(0)
-    block = HSTUBlock(config(sequence_width=8, sequence_length=6), 0.0, CPU)
+    values = dict(relative_bias=bias, residual=residual, norm=norm)
+    block = HSTUBlock(config(sequence_width=8, sequence_length=6, **values), 0.0, CPU)
     with torch.no_grad():
         for p in block.parameters():
             p.copy_(torch.randn_like(p) * 0.5)

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 import torch
 from architectures import FAMILIES, SIZES, architecture
+from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
+from recscale.models.click import with_target
 from recscale.models.contract import build as contract_build
 from recscale.models.dlrm import BLOCK
 from recscale.models.history import Histories, HistoryEncoder
@@ -107,6 +109,11 @@ def test_a_cross_layer_multiplies_every_feature_with_every_other(rank, data):
     torch.testing.assert_close(net(x0[None])[0], torch.tensor(naive).double())
 
 
+def encoder_of(dim: int, width: int, depth: int, length: int, **values: Any) -> HistoryEncoder:
+    sizes = dict(sequence_width=width, sequence_depth=depth, sequence_length=length)
+    return HistoryEncoder(architecture("dlrm", embedding_dim=dim, **sizes, **values), CPU)
+
+
 def _width(net) -> int:
     return next(net.parameters()).shape[-1]
 
@@ -152,11 +159,13 @@ def test_sets_of_a_multi_embedding_interact_among_themselves_only(data):
     torch.testing.assert_close(seen[0], torch.cat([*bottom, *dots], dim=1))
 
 
-@pytest.mark.parametrize("depth", [0, 1, 2])
-def test_histories_beside_a_history_change_nothing(depth: int):
+@pytest.mark.parametrize(
+    ("depth", "kind"), [(0, "decoder"), (1, "decoder"), (2, "decoder"), (2, "hstu")]
+)
+def test_histories_beside_a_history_change_nothing(depth: int, kind: str):
     """Encoded together, whatever their lengths and order, as each alone."""
     torch.manual_seed(1)
-    encoder = HistoryEncoder(dim=4, width=16, depth=depth, length=6, device=CPU)
+    encoder = encoder_of(dim=4, width=16, depth=depth, length=6, sequence_encoder=kind)
     lengths = torch.tensor([0, 3, 6, 1, 0, 6, 2, 5, 3])
     items = torch.randn(int(lengths.sum()), 4)
     pooled = encoder(items, Histories.of(lengths, CPU))
@@ -170,10 +179,10 @@ def test_histories_beside_a_history_change_nothing(depth: int):
             torch.testing.assert_close(got, own.mean(0))
 
 
-@pytest.mark.parametrize("depth", [0, 2])
+@pytest.mark.parametrize(("depth", "kind"), [(0, "decoder"), (2, "decoder"), (2, "hstu")])
 @pytest.mark.parametrize("lengths", [[0, 0], []])
-def test_no_history_at_all_is_encoded(depth: int, lengths: list[int]):
-    encoder = HistoryEncoder(dim=4, width=16, depth=depth, length=6, device=CPU)
+def test_no_history_at_all_is_encoded(depth: int, kind: str, lengths: list[int]):
+    encoder = encoder_of(dim=4, width=16, depth=depth, length=6, sequence_encoder=kind)
     items = torch.zeros(0, 4, requires_grad=True)
     pooled = encoder(items, Histories.of(torch.tensor(lengths, dtype=torch.int32), CPU))
     assert torch.equal(pooled, torch.zeros(len(lengths), 4))
@@ -185,7 +194,7 @@ def test_no_history_at_all_is_encoded(depth: int, lengths: list[int]):
 def test_depth_is_a_causal_transformer_over_each_history():
     """A block against its definition, one history, one position and one head at a time."""
     torch.manual_seed(1)
-    encoder = HistoryEncoder(dim=4, width=32, depth=1, length=6, device=CPU).double()
+    encoder = encoder_of(dim=4, width=32, depth=1, length=6).double()
     lengths = torch.tensor([5, 2, 6])
     items = torch.randn(13, 4).double()
     block: Any = encoder.blocks[0]
@@ -209,7 +218,66 @@ def test_depth_sees_the_order_of_a_history_and_mean_pooling_does_not():
     torch.manual_seed(1)
     items, of = torch.randn(6, 4), Histories.of(torch.tensor([6]), CPU)
     flipped = items.flip(0)
-    mean = HistoryEncoder(4, 16, 0, 6, CPU)
+    mean = encoder_of(4, 16, 0, 6)
     torch.testing.assert_close(mean(items, of), mean(flipped, of))
-    deep = HistoryEncoder(4, 16, 1, 6, CPU)
+    deep = encoder_of(4, 16, 1, 6)
     assert not torch.allclose(deep(items, of), deep(flipped, of), atol=1e-4)
+
+
+def test_hstus_encoder_is_pointwise_attention_over_each_history():
+    """Its block against HSTU's formulas, one history, one position and one head at a time."""
+    torch.manual_seed(1)
+    encoder = encoder_of(dim=4, width=32, depth=1, length=6, sequence_encoder="hstu").double()
+    lengths = torch.tensor([5, 2, 6])
+    items = torch.randn(13, 4).double()
+    block: Any = encoder.blocks[0]
+    torch.nn.init.normal_(block.position_bias)
+    naive = []
+    for own in items.split(lengths.tolist()):
+        n = len(own)
+        x = encoder.enter(own) + encoder.position[torch.arange(n - 1, -1, -1)]
+        projected = torch.nn.functional.silu(block.uvqk(block.norm(x)))
+        u, v, q, k = (part.view(n, 2, 16) for part in projected.chunk(4, dim=1))
+        mixed = torch.zeros(n, 2, 16).double()
+        for i in range(n):
+            for h in range(2):
+                for j in range(i + 1):
+                    score = q[i, h] @ k[j, h] + block.position_bias[i - j]
+                    mixed[i, h] += torch.nn.functional.silu(score) / 6 * v[j, h]
+        a = block.attention_norm(mixed.flatten(1))
+        x = x + block.out(torch.cat([u.flatten(1), a, u.flatten(1) * a], dim=1))
+        naive.append(encoder.leave(encoder.norm(x).mean(0)))
+    torch.testing.assert_close(encoder(items, Histories.of(lengths, CPU)), torch.stack(naive))
+
+
+@pytest.mark.parametrize("kind", ["decoder", "hstu"])
+def test_a_target_is_read_where_it_stands_behind_its_history(kind: str):
+    """The newest event's output alone, of histories of any lengths, in any order; and the target
+    changes it."""
+    torch.manual_seed(1)
+    values = dict(sequence_encoder=kind, sequence_target=True)
+    encoder = encoder_of(dim=4, width=16, depth=2, length=6, **values)
+    assert encoder.position.shape == (7, 16)
+    lengths = torch.tensor([4, 1, 7, 2])
+    items = torch.randn(14, 4)
+    pooled = encoder(items, Histories.of(lengths, CPU))
+    for got, own in zip(pooled, items.split(lengths.tolist()), strict=True):
+        alone = encoder(own, Histories.of(torch.tensor([len(own)]), CPU))[0]
+        torch.testing.assert_close(got, alone)
+        other = torch.cat([own[:-1], own[-1:] + 1])
+        assert (encoder(other, Histories.of(torch.tensor([len(own)]), CPU))[0] != alone).any()
+
+
+def test_the_rows_item_is_appended_to_every_history():
+    history = KeyedJaggedTensor(
+        keys=["history"],
+        values=torch.tensor([1, 2, 3, 4, 5]),
+        lengths=torch.tensor([2, 0, 3], dtype=torch.int32),
+    )
+    found = with_target(history, torch.tensor([7, 8, 9]))
+    assert found.values().tolist() == [1, 2, 7, 8, 3, 4, 5, 9]
+    assert found.lengths().tolist() == [3, 1, 4]
+    assert found["history"].offsets().tolist() == [0, 3, 4, 8]
+    none = KeyedJaggedTensor(keys=["history"], values=torch.zeros(0, dtype=torch.long),
+                             lengths=torch.zeros(2, dtype=torch.int32))  # fmt: skip
+    assert with_target(none, torch.tensor([7, 8])).values().tolist() == [7, 8]

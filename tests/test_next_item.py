@@ -24,7 +24,6 @@ from recscale.train.host import PlainHost
 from recscale.train.loop import train
 from recscale.train.next_item import NextItemTask
 from recscale.train.optim import Optimizers
-from recscale.train.ranking import ranks
 
 CPU = torch.device("cpu")
 TRAIN: dict[str, Any] = dict(
@@ -142,14 +141,6 @@ def naive_scores(built: Built, read: list[int], items: torch.Tensor) -> list[flo
         x = x + linear(mixed, f"{block}.out")
         x = x + linear(F.gelu(linear(norm(x, f"{block}.ffn_norm"), f"{block}.up")), f"{block}.down")
     return (items @ norm(x, "norm")[-1]).tolist()
-
-
-def test_ranks_share_ties_and_never_hide_the_target():
-    scores = torch.tensor([[3.0, 2.0, 2.0, 2.0, 1.0], [0.0, 0.0, 0.0, 0.0, 0.0]])
-    target = torch.tensor([2, 4])
-    assert ranks(scores, target, None).tolist() == [3, 3]
-    seen = torch.tensor([[True, True, True, False, False], [True, True, True, True, True]])
-    assert ranks(scores, target, seen).tolist() == [1, 1]
 
 
 def test_a_large_catalogue_is_ranked_in_pieces(sequence_store, monkeypatch):

@@ -190,7 +190,7 @@ def test_a_judgement_goes_on_where_it_was_interrupted(rare, tmp_path):
     assert restored.judgement == progress.judgement
 
 
-@pytest.mark.parametrize("family", ["dlrm", "dcnv2", "wukong"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_absurd_rates_diverge_on_rare_clicks_too(family, rare):
     run = default_run(rare[0.003], family, batch_size=64)
     wild = run.train.model_copy(update={"dense_rate": 1e3, "sparse_rate": 1e3})

@@ -21,9 +21,9 @@ WIDEST = 100  # columns; longer lines are hard to read
 @click.argument("key", default="")
 @click.pass_context
 def explain(context: click.Context, key: str) -> None:
-    """Explain a key of the sweep file, or list its sections.
+    """Explain a key of the sweep file, list its sections, or tell of the model families.
 
-    Example: recscale help train.learning_rate.tune
+    Example: recscale help train.learning_rate.tune, or recscale help families
     """
     from recscale.families import FamilyError
     from recscale.families.door import search_in
@@ -54,6 +54,9 @@ def _page(path: str) -> Iterator[str]:
         yield from _wrapped(f"{path}: {mapping.meaning}", 0)
         yield from _listed(mapping.keys)
         return
+    if path == "families":
+        yield from _families()
+        return
     for key in _distinct(look_up(path)):
         yield from _told(key)
         for mapping in mappings_of(key):
@@ -63,6 +66,18 @@ def _page(path: str) -> Iterator[str]:
                 yield from _wrapped(f"keys: {', '.join(_last(k) for k in mapping.keys)}", 4)
             else:
                 yield from _listed(mapping.keys)
+
+
+def _families() -> Iterator[str]:
+    """What each family is and predicts."""
+    from recscale.families import FAMILIES
+    from recscale.reference import look_up, mappings_of
+
+    yield "The model families; the keys of one of them: recscale help model.dlrm"
+    for mapping in mappings_of(look_up("model")[0]):
+        known = FAMILIES.get(mapping.kind)
+        yield f"  {mapping.kind}: task {known.spec.task if known else 'click, next_item or custom'}"
+        yield from _wrapped(mapping.meaning, 4)
 
 
 def _distinct(keys: list[Key]) -> list[Key]:

@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Union
 
 from pydantic import Discriminator, Tag
 
+from recscale.families.adrec import AdRecConfig, AdRecSpec
+from recscale.families.autoint import AutoIntConfig, AutoIntSpec
 from recscale.families.base import Flop, ModelConfig, ModelSpec, Rates, Table
 from recscale.families.dcnv2 import DCNv2Config, DCNv2Spec
 from recscale.families.decoder import DecoderConfig, DecoderSpec
+from recscale.families.deepfm import DeepFMConfig, DeepFMSpec
 from recscale.families.dlrm import DLRMConfig, DLRMSpec
 from recscale.families.door import FamilyError, is_path
+from recscale.families.fuxi import FuXiConfig, FuXiSpec
 from recscale.families.hstu import HSTUConfig, HSTUSpec
 from recscale.families.own import OwnConfig, OwnSpec, keys_of
+from recscale.families.rankmixer import RankMixerConfig, RankMixerSpec
 from recscale.families.wukong import WukongConfig, WukongSpec
 
 
@@ -34,8 +39,13 @@ FAMILIES = {
     "dlrm": Family(DLRMSpec, DLRMConfig, "recscale.models.dlrm:DLRM"),
     "dcnv2": Family(DCNv2Spec, DCNv2Config, "recscale.models.dcnv2:DCNv2"),
     "wukong": Family(WukongSpec, WukongConfig, "recscale.models.wukong:Wukong"),
+    "deepfm": Family(DeepFMSpec, DeepFMConfig, "recscale.models.deepfm:DeepFM"),
+    "autoint": Family(AutoIntSpec, AutoIntConfig, "recscale.models.autoint:AutoInt"),
+    "rankmixer": Family(RankMixerSpec, RankMixerConfig, "recscale.models.rankmixer:RankMixer"),
+    "adrec": Family(AdRecSpec, AdRecConfig, "recscale.models.adrec:AdRec"),
     "decoder": Family(DecoderSpec, DecoderConfig, "recscale.models.decoder:decoder"),
     "hstu": Family(HSTUSpec, HSTUConfig, "recscale.models.hstu:hstu"),
+    "fuxi": Family(FuXiSpec, FuXiConfig, "recscale.models.fuxi:fuxi"),
 }
 """Name -> family. A new family is entered here, and nowhere else."""
 OWN = Family(OwnSpec, OwnConfig, "recscale.models.own:network")

@@ -4,7 +4,7 @@ one canonical architecture at a point of them, and the costs of that architectur
 Rules of the count (after MLPerf DLRM-v4's way of stating them; 2208.08489 for look-ups):
 a multiply-add is 2 FLOPs; causal attention counts half of S^2, though a CPU kernel does not skip
 the other half; look-ups are 0 FLOPs and are counted in bytes. Left out: biases, activations,
-norms, softmax, pooling.
+norms, softmax, pooling, and sums and products element by element.
 """
 
 from __future__ import annotations

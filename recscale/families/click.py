@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from recscale.families.base import ModelConfig, ModelSpec, Rates, Table
 from recscale.manifest import Manifest, unused
@@ -15,6 +15,7 @@ BAG_FLOATS = 3  # that backward keeps of a bag's value: its 8-byte id and its we
 ENOUGH = 100
 """Clicks of a run (or rows without one, if they are fewer) from which on the usual rates hold.
 Source: tests/benchmarks/defaults.py, 2026-11-30."""
+HEAD_WIDTH = 16  # of one attention head over the history; narrower encoders have a single head
 LANES = 4  # fbgemm's fused tables take dimensions that are multiples of this
 
 
@@ -44,6 +45,14 @@ class ClickSpec(ModelSpec):
     """Width of those blocks."""
     sequence_length: CountAxis = (20,)
     """Last items of the history that a model sees."""
+    sequence_encoder: Literal["decoder", "hstu"] = "decoder"
+    """The blocks over the history: softmax attention and a feed-forward layer of 4 x width, or
+    HSTU's pointwise attention (2402.17152) with a bias by distance in positions; a click log's
+    store keeps no times of histories."""
+    sequence_target: bool = False
+    """Whether the row's own item stands behind its history as one more event, whose output is the
+    history's vector, so that a history is read for what is asked of it. False: the mean of all
+    events' outputs."""
 
     def inputs(self, values: dict[str, Any], data: Manifest) -> dict[str, Any]:
         """The fields of `ClickConfig` at one point of the axes."""
@@ -59,6 +68,8 @@ class ClickSpec(ModelSpec):
             "sequence_depth": depth,
             "sequence_width": values["sequence_width"] if depth else 0,
             "sequence_length": values["sequence_length"] if data.history else 0,
+            "sequence_encoder": self.sequence_encoder if depth else "decoder",
+            "sequence_target": bool(self.sequence_target and depth and data.history),
         }
 
     def size(self, axis: str, values: dict[str, Any], data: Manifest) -> int:
@@ -74,14 +85,24 @@ class ClickSpec(ModelSpec):
 
     def idle(self, data: Manifest) -> dict[str, str]:
         if data.history is None:
-            return dict.fromkeys(("sequence_width", "sequence_length"), "the data has no histories")
-        return {} if any(self.sequence_depth) else {"sequence_width": "sequence_depth is 0"}
+            keys = ("sequence_width", "sequence_length", "sequence_encoder", "sequence_target")
+            return dict.fromkeys(keys, "the data has no histories")
+        if any(self.sequence_depth):
+            return {}
+        idle = ("sequence_width", "sequence_encoder", "sequence_target")
+        return dict.fromkeys(idle, "sequence_depth is 0")
 
     def complaints(self, data: Manifest) -> list[str]:
         out = []
         if data.history is None and any(self.sequence_depth):
             out.append(
                 f"model.sequence_depth: the {data.source} data has no user histories; leave it at 0"
+            )
+        plain = data.history in [t.name for t in data.plain]
+        if self.sequence_target and data.history and not plain:
+            out.append(
+                f"model.sequence_target: the histories' column {data.history} has no single value "
+                "a row; leave it at false"
             )
         for sets, dim in itertools.product(self.multi_embedding, self.embedding_dim):
             if dim % (sets * LANES):
@@ -111,6 +132,8 @@ class ClickConfig(ModelConfig):
     sequence_width: int
     sequence_length: int
     multi_embedding: int = 1
+    sequence_encoder: Literal["decoder", "hstu"] = "decoder"
+    sequence_target: bool = False
 
     def usual_rates(self, data: Manifest, fraction: float) -> Rates:
         return rarer_rates(self.rates, data, fraction)
@@ -145,10 +168,25 @@ class ClickConfig(ModelConfig):
         """Embedded vectors of a sample in each set: one a feature, the history's among them."""
         return len(data.tables) + self.reads_history(data)
 
+    def fields(self, data: Manifest) -> int:
+        """Vectors of a set where every dense column has one of its own, beside the embedded ones
+        (recscale.models.click.Fields)."""
+        return self.vectors(data) + len(data.dense)
+
+    def field_params(self, data: Manifest) -> int:
+        """Parameters of the dense columns' own vectors, over all sets."""
+        return len(data.dense) * self.embedding_dim
+
+    @property
+    def events(self) -> int:
+        """Most events that the encoder sees: the history's, and the row's own item."""
+        return self.sequence_length + self.sequence_target
+
     def lookups(self, data: Manifest) -> dict[str, float]:
         rows = {t.name: t.mean_length for t in data.tables}
         if self.reads_history(data):
-            rows[self.history_name(data)] = min(data.history_mean_length, self.sequence_length)
+            seen = min(data.history_mean_length, self.sequence_length)
+            rows[self.history_name(data)] = seen + self.sequence_target
         return {name: n for f, n in rows.items() for name in self.set_names(f)}
 
     def history_params(self) -> int:
@@ -156,9 +194,12 @@ class ClickConfig(ModelConfig):
         projections."""
         if not self.sequence_depth:
             return 0
-        s, d = self.sequence_width, self.set_dim
-        block = 12 * s * s + 13 * s  # attention 4s^2+4s, feed-forward 8s^2+5s, two norms 4s
-        ends = (d * s + s) + self.sequence_length * s + 2 * s + (s * d + d)
+        s, d, events = self.sequence_width, self.set_dim, self.events
+        block = {
+            "decoder": 12 * s * s + 13 * s,  # attention 4s^2+4s, feed-forward 8s^2+5s, two norms 4s
+            "hstu": 7 * s * s + 5 * s + events,  # a bias s, two norms 4s, the distances
+        }[self.sequence_encoder]
+        ends = (d * s + s) + events * s + 2 * s + (s * d + d)
         return self.multi_embedding * (ends + self.sequence_depth * block)
 
     def history_macs(self) -> tuple[float, float]:
@@ -167,8 +208,9 @@ class ClickConfig(ModelConfig):
         (recscale.models.history)."""
         if not self.sequence_depth:
             return 0.0, 0.0
-        s, d, length = self.sequence_width, self.set_dim, self.sequence_length
-        linear = length * (d * s + self.sequence_depth * 12 * s * s) + s * d
+        s, d, length = self.sequence_width, self.set_dim, self.events
+        block = {"decoder": 12, "hstu": 7}[self.sequence_encoder] * s * s
+        linear = length * (d * s + self.sequence_depth * block) + s * d
         attention = self.sequence_depth * length**2 * s  # half of q k^T and of its mix of v
         return self.multi_embedding * linear, self.multi_embedding * attention
 
@@ -178,9 +220,13 @@ class ClickConfig(ModelConfig):
         bags *= self.multi_embedding
         if not self.reads_history(data):
             return bags
-        # per block: two norms, q k v, attention out, projection, 4s hidden twice, two residuals
-        blocks = self.multi_embedding * self.sequence_depth * 16 * self.sequence_width
-        return bags + self.sequence_length * (self.embedding_dim + blocks)
+        # per block: two norms, q k v, attention out, projection, 4s hidden twice, two residuals;
+        # of HSTU see recscale.families.hstu
+        block = {"decoder": 16, "hstu": 18}[self.sequence_encoder] * self.sequence_width
+        if self.sequence_encoder == "hstu":
+            block += 3 * self.events * history_heads(self.sequence_width)
+        blocks = self.multi_embedding * self.sequence_depth * block
+        return bags + self.events * (self.embedding_dim + blocks)
 
     def input_name(self) -> str:
         """Dimension, sets if there are several, and rows."""
@@ -188,7 +234,14 @@ class ClickConfig(ModelConfig):
         return f"{self.family}-d{self.embedding_dim}{sets}-r{self.embedding_rows or 'all'}"
 
     def sequence_name(self) -> str:
-        return f"-s{self.sequence_depth}" if self.sequence_length else ""
+        kind = "h" if self.sequence_encoder == "hstu" else ""
+        target = "t" if self.sequence_target else ""
+        return f"-s{self.sequence_depth}{kind}{target}" if self.sequence_length else ""
+
+
+def history_heads(width: int) -> int:
+    """Attention heads of a history encoder of this width."""
+    return width // HEAD_WIDTH if width % HEAD_WIDTH == 0 else 1
 
 
 def rarer_rates(usual: Rates, data: Manifest, fraction: float) -> Rates:

@@ -4,23 +4,42 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from recscale.families.sequence import SequenceConfig, SequenceSpec
+from recscale.families.sequence import (
+    RelativeBias,
+    SequenceConfig,
+    SequenceSpec,
+    relative_params,
+)
 from recscale.manifest import Manifest
-
-TIME_BUCKETS = 32  # of the relative time bias: one for every doubling of the seconds between
 
 
 class HSTUSpec(SequenceSpec):
     """HSTU (2402.17152): pointwise attention with a bias of places and times between events."""
 
     family: Literal["hstu"]
+    relative_bias: RelativeBias = "both"
+    """Added to the attention's scores by the distance in positions and in time, in positions alone,
+    or not at all: what decides, with `residual`, whether depth pays (2412.00714)."""
+    residual: bool = True
+    """Whether a block's input is added to its output."""
+    norm: Literal["pre", "post"] = "pre"
+    """LayerNorm before each block or after it."""
 
     def resolve(self, values: dict[str, Any], data: Manifest) -> HSTUConfig:
-        return HSTUConfig(family="hstu", **self.shape(values))
+        return HSTUConfig(
+            family="hstu",
+            relative_bias=self.relative_bias,
+            residual=self.residual,
+            norm=self.norm,
+            **self.shape(values),
+        )
 
 
 class HSTUConfig(SequenceConfig):
     family: Literal["hstu"]
+    relative_bias: RelativeBias = "both"
+    residual: bool = True
+    norm: Literal["pre", "post"] = "pre"
 
     def block_params(self) -> int:
         """7 d^2: one projection to U, V, Q, K, and one from [U, A, U * A]."""
@@ -28,7 +47,8 @@ class HSTUConfig(SequenceConfig):
 
     def dense_params(self, data: Manifest) -> int:
         d, length = self.sequence_width, self.sequence_length
-        block = self.block_params() + 5 * d + length + TIME_BUCKETS  # bias d, two norms 4d
+        block = self.block_params() + 5 * d  # bias d, two norms 4d
+        block += relative_params(self.relative_bias, length)
         return self.sequence_depth * block + length * d + 2 * d
 
     def attention_macs(self, keys: float) -> float:

@@ -17,6 +17,8 @@ from recscale.manifest import Manifest
 from recscale.values import CountAxis, PartsAxis, Probability, RowsAxis
 
 ITEM = "item"  # the model's one table, in the inputs and, when tied, in the output layer
+TIME_BUCKETS = 32  # of a bias by elapsed time: one for every doubling of the seconds between
+RelativeBias = Literal["none", "position", "both"]
 MOST_HEADS = 1024
 HEAD_WIDTH = 32  # of one attention head, where the sweep does not say how many there are
 
@@ -107,6 +109,11 @@ class SequenceSpec(ModelSpec):
             for n in self.negatives
             if n and n >= most
         ]
+
+
+def relative_params(bias: RelativeBias, length: int) -> int:
+    """Weights of a block's bias: one a distance in positions, and one a bucket of elapsed time."""
+    return {"none": 0, "position": length, "both": length + TIME_BUCKETS}[bias]
 
 
 def usual_heads(width: int) -> int:

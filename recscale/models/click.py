@@ -72,18 +72,10 @@ class ClickModel(nn.Module):
                 tables=[EmbeddingConfig(**sizes(table, HISTORY)) for table in names],
                 device=meta,
             )
-            encoders = [
-                HistoryEncoder(
-                    config.set_dim,
-                    config.sequence_width,
-                    config.sequence_depth,
-                    config.sequence_length,
-                    device,
-                )
-                for _ in range(config.multi_embedding)
-            ]
+            encoders = [HistoryEncoder(config, device) for _ in range(config.multi_embedding)]
             self.history_encoder = encoders[0] if len(encoders) == 1 else nn.ModuleList(encoders)
             self.history_places = _keys(HISTORY, names)
+            self.target = module_name(data.items.name) if config.sequence_target else None
 
     @property
     def encoders(self) -> list[HistoryEncoder]:
@@ -99,8 +91,11 @@ class ClickModel(nn.Module):
         if self.bags is not None:
             parts.append(_sets(self.bags(features.bags), self.bag_places))
         if self.history_table is not None:
-            assert features.history is not None
-            found, of, each = self.history_table(features.history), _stand(features.history), []
+            history = features.history
+            assert history is not None
+            if self.target is not None:
+                history = with_target(history, features.sparse[self.target].values())
+            found, of, each = self.history_table(history), _stand(history), []
             for place, encoder in zip(self.history_places, self.encoders, strict=True):
                 each.append(encoder(found[place].values(), of)[:, None])
             parts.append(each)
@@ -119,6 +114,26 @@ class ClickModel(nn.Module):
         raise NotImplementedError
 
 
+class Fields(nn.Module):
+    """Gives every dense column a vector of its own, the column's value times a learned one
+    (1810.11921, equation 4), so that it interacts as the embedded features do. Their norm is about
+    1 in the beginning."""
+
+    def __init__(self, config: ClickConfig, data: Manifest, device: torch.device):
+        super().__init__()
+        self.dim, self.weight = config.set_dim, None
+        if data.dense:
+            found = torch.empty(len(data.dense), config.embedding_dim, device=device)
+            self.weight = nn.Parameter(nn.init.normal_(found, std=config.set_dim**-0.5))
+
+    def forward(self, dense: torch.Tensor, sets: list[Vectors]) -> list[Vectors]:
+        """The vectors of each set, the dense columns' [B, n_dense, d] behind the embedded ones."""
+        if self.weight is None:
+            return sets
+        own = (dense[:, :, None] * self.weight).split(self.dim, dim=2)
+        return [torch.cat(both, dim=1) for both in zip(sets, own, strict=True)]
+
+
 def start_logit(data: Manifest) -> float:
     """Log-odds of a click in the training window: what an untrained model answers. Finite for a
     window of one class, which counts as half a row short of it."""
@@ -126,6 +141,24 @@ def start_logit(data: Manifest) -> float:
     least = 0.5 / max(1, data.n_train)
     rate = min(max(rate, least), 1 - least)
     return math.log(rate) - math.log1p(-rate)
+
+
+def with_target(history: KeyedJaggedTensor, target: torch.Tensor) -> KeyedJaggedTensor:
+    """Histories with one more event each, the newest: the item of the row, int64 [B]."""
+    items, lengths = history.values(), history.lengths()
+    n, rows = len(items), len(lengths)
+    row = torch.arange(rows, device=items.device).repeat_interleave(lengths, output_size=n)
+    every = items.new_empty(n + rows)
+    every = every.index_copy(0, torch.arange(n, device=items.device) + row, items)
+    every = every.index_copy(0, (lengths.long() + 1).cumsum(0) - 1, target)
+    return KeyedJaggedTensor(
+        keys=history.keys(),
+        values=every,
+        lengths=lengths + 1,
+        stride=rows,
+        length_per_key=[n + rows],
+        offset_per_key=[0, n + rows],
+    )
 
 
 def _stand(history: KeyedJaggedTensor) -> Histories:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -9,6 +12,7 @@ from torch.nn import functional as F
 from recscale.families.decoder import DecoderConfig
 from recscale.manifest import Manifest
 from recscale.models.dropout import Dropout
+from recscale.models.relative import bias_weights, relative_bias
 from recscale.models.sequences import Sequences, packed, padded
 from recscale.models.stack import INIT_SD, SequenceModel
 
@@ -20,6 +24,9 @@ class DecoderBlock(nn.Module):
         super().__init__()
         d = config.sequence_width
         self.heads, self.pre = config.heads, config.norm == "pre"
+        self.residual = config.residual
+        bias = bias_weights(config.relative_bias, config.sequence_length, device)
+        self.position_bias, self.time_bias = bias
         self.drop = nn.ModuleList([Dropout(dropout), Dropout(dropout)])
         self.attention_norm = nn.LayerNorm(d, device=device)
         self.qkv = nn.Linear(d, 3 * d, device=device)
@@ -36,11 +43,22 @@ class DecoderBlock(nn.Module):
 
     def forward(self, x: torch.Tensor, s: Sequences) -> torch.Tensor:
         """[T, d] -> [T, d]"""
-        if self.pre:
-            x = x + self.drop[0](self.attention(self.attention_norm(x), s), s.key)
-            return x + self.drop[1](self.feed_forward(self.ffn_norm(x)), s.key)
-        x = self.attention_norm(x + self.drop[0](self.attention(x, s), s.key))
-        return self.ffn_norm(x + self.drop[1](self.feed_forward(x), s.key))
+        attend = partial(self.attention, s=s)
+        x = self._sub_layer(attend, x, self.attention_norm, self.drop[0], s.key)
+        return self._sub_layer(self.feed_forward, x, self.ffn_norm, self.drop[1], s.key)
+
+    def _sub_layer(
+        self,
+        layer: Callable[[torch.Tensor], torch.Tensor],
+        x: torch.Tensor,
+        norm: nn.Module,
+        drop: nn.Module,
+        key: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """A layer with its norm, its dropout and the residual."""
+        y = drop(layer(norm(x) if self.pre else x), key)
+        y = x + y if self.residual else y
+        return y if self.pre else norm(y)
 
     def attention(self, x: torch.Tensor, s: Sequences) -> torch.Tensor:
         width = x.shape[1]
@@ -49,7 +67,13 @@ class DecoderBlock(nn.Module):
         for bucket in s.buckets:
             q, k, v = padded(qkv, bucket).permute(2, 0, 3, 1, 4)
             # padding stands behind a window's positions: the causal mask hides it from all
-            out = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+            bias = relative_bias((self.position_bias, self.time_bias), s.time, bucket)
+            if bias is None:
+                out = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+            else:
+                future = torch.ones_like(bias, dtype=torch.bool).triu(1)
+                mask = bias.masked_fill(future, -torch.inf).to(q.dtype)
+                out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
             mixed.append(packed(out.transpose(1, 2), bucket))
         return self.out(torch.cat(mixed).reshape(-1, width))
 

@@ -1,4 +1,5 @@
-"""The history encoder of the click models: a small causal transformer over a user's last items."""
+"""The history encoder of the click models: a small causal transformer over a user's last items, or
+HSTU's blocks."""
 
 from __future__ import annotations
 
@@ -9,9 +10,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from recscale.families.click import ClickConfig, history_heads
+from recscale.families.sequence import RelativeBias
+from recscale.models.hstu import HSTUBlock
 from recscale.models.sequences import Bucket, buckets, packed, padded
-
-HEAD_WIDTH = 16  # width of one attention head; narrower models have a single head
 
 
 class Block(nn.Module):
@@ -19,7 +21,7 @@ class Block(nn.Module):
 
     def __init__(self, width: int, device: torch.device):
         super().__init__()
-        self.heads = width // HEAD_WIDTH if width % HEAD_WIDTH == 0 else 1
+        self.heads = history_heads(width)
         self.attention_norm = nn.LayerNorm(width, device=device)
         self.qkv = nn.Linear(width, 3 * width, device=device)
         self.out = nn.Linear(width, width, device=device)
@@ -42,6 +44,29 @@ class Block(nn.Module):
         return x + self.down(F.gelu(self.up(self.ffn_norm(x))))
 
 
+class PointwiseShape(NamedTuple):
+    """Of an HSTU block over histories, whose times are not known."""
+
+    sequence_width: int
+    sequence_depth: int
+    sequence_length: int
+    heads: int
+    norm: str = "pre"
+    residual: bool = True
+    relative_bias: RelativeBias = "position"
+
+
+class Pointwise(HSTUBlock):
+    """HSTU's block over histories."""
+
+    def forward(self, x: torch.Tensor, within: tuple[Bucket, ...]) -> torch.Tensor:  # type: ignore[override]
+        """[T, width] -> [T, width]"""
+        out = self.over(x, within)
+        if within or self.position_bias is None:
+            return out
+        return out + 0 * self.position_bias.sum()  # unread, and has its gradient of zero
+
+
 class Histories(NamedTuple):
     """Where the T items of B histories stand, one history after another."""
 
@@ -53,6 +78,9 @@ class Histories(NamedTuple):
     """int64 [T], the items with the shortest histories first, in which `buckets` lie"""
     age: torch.Tensor
     """int64 [T], in that order: 0 for the newest item"""
+    newest: torch.Tensor
+    """int64 [B], the place of each history's newest item in that order; of histories that have one
+    each"""
     buckets: tuple[Bucket, ...]
 
     @classmethod
@@ -63,12 +91,15 @@ class Histories(NamedTuple):
         tall = sizes[order]
         ends, begins = np.cumsum(tall), np.cumsum(sizes) - sizes
         within = np.arange(tall.sum()) - np.repeat(ends - tall, tall)
+        newest = np.zeros(len(sizes), np.int64)
+        newest[order] = ends - 1
         share = ((sizes > 0) / np.maximum(sizes, 1)).astype(np.float32)[:, None]
         return cls(
             sample=torch.from_numpy(np.repeat(np.arange(len(sizes)), sizes)).to(device),
             share=torch.from_numpy(share).to(device),
             order=torch.from_numpy(np.repeat(begins[order], tall) + within).to(device),
             age=torch.from_numpy(np.repeat(tall, tall) - 1 - within).to(device),
+            newest=torch.from_numpy(newest).to(device),
             buckets=buckets(tall, ends - tall, device) if len(tall) else (),
         )
 
@@ -79,24 +110,31 @@ class Histories(NamedTuple):
         meta, length = torch.device("meta"), items // histories
         each = torch.empty(items, dtype=torch.long, device=meta)
         share = torch.empty(histories, 1, device=meta)
-        return cls(each, share, each, each, (Bucket(0, items, histories, length, None),))
+        newest = torch.empty(histories, dtype=torch.long, device=meta)
+        return cls(each, share, each, each, newest, (Bucket(0, items, histories, length, None),))
 
 
 class HistoryEncoder(nn.Module):
     """Pools embedded items into one vector: their mean at depth 0, else the mean output of
-    `depth` causal blocks with learned positions.
+    `depth` causal blocks with learned positions, or with `sequence_target` that of the newest item.
 
     Positions count back from the newest item. Only attention pads, histories of like length
     together.
     """
 
-    def __init__(self, dim: int, width: int, depth: int, length: int, device: torch.device):
+    def __init__(self, config: ClickConfig, device: torch.device):
         super().__init__()
-        self.depth = depth
-        if depth:
+        dim, width, length = config.set_dim, config.sequence_width, config.events
+        self.depth, self.target = config.sequence_depth, config.sequence_target
+        if self.depth:
             self.enter = nn.Linear(dim, width, device=device)
             self.position = nn.Parameter(torch.empty(length, width, device=device))
-            self.blocks = nn.ModuleList(Block(width, device) for _ in range(depth))
+            if config.sequence_encoder == "hstu":
+                shape = PointwiseShape(width, self.depth, length, history_heads(width))
+                blocks = [Pointwise(shape, 0.0, device) for _ in range(self.depth)]
+            else:
+                blocks = [Block(width, device) for _ in range(self.depth)]
+            self.blocks = nn.ModuleList(blocks)
             self.norm = nn.LayerNorm(width, device=device)
             self.leave = nn.Linear(width, dim, device=device)
             nn.init.normal_(self.position, std=0.02)
@@ -108,6 +146,8 @@ class HistoryEncoder(nn.Module):
         x = self.enter(items).index_select(0, of.order) + self.position[of.age]
         for block in self.blocks:
             x = block(x, of.buckets)
+        if self.target:
+            return self.leave(self.norm(x.index_select(0, of.newest)))
         pooled = self.leave(_means(self.norm(x), of.sample[of.order], of.share))
         return pooled * (of.share > 0)
 

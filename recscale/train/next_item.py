@@ -18,7 +18,7 @@ from recscale.families.sequence import SequenceConfig
 from recscale.models.sequences import sequences
 from recscale.run import RunConfig
 from recscale.train.probes import Probe
-from recscale.train.ranking import COVERAGE_AT, ranking_metrics, ranks
+from recscale.train.ranking import COVERAGE_AT, Places, places, ranking_metrics
 from recscale.train.task import Evaluated, Part, gathered
 
 EVAL_POSITIONS = 4096  # of one evaluation batch of a worker
@@ -102,11 +102,11 @@ class NextItemTask:
             hidden, candidates = model(sequences(batch, self.catalogue, self.device))
             if not padded:
                 kept += self._score(batch, hidden, candidates, shown)
-        mine = torch.cat(kept, dim=1) if kept else torch.empty(2, 0, dtype=torch.float64)
+        mine = torch.cat(kept, dim=1) if kept else torch.empty(3, 0, dtype=torch.float64)
         model.train()
-        loss, rank = gathered(mine, self.world)
+        loss, first, tied = gathered(mine, self.world)
         coverage = gathered(shown.T, self.world).any(1)
-        metrics = ranking_metrics(rank)
+        metrics = ranking_metrics(Places(first.long(), tied.long()))
         metrics[f"eval_coverage{COVERAGE_AT}"] = float(coverage.double().mean())
         return Evaluated(float(loss.mean()), metrics)
 
@@ -132,7 +132,7 @@ class NextItemTask:
     def _score(
         self, batch: Positions, hidden: torch.Tensor, candidates: torch.Tensor, shown: torch.Tensor
     ) -> list[torch.Tensor]:
-        """[2, n] loss and rank of each target in the catalogue; marks the items recommended."""
+        """[3, n] loss and place of each target in the catalogue; marks the items recommended."""
         found = []
         target = batch.target[batch.scored]
         known = np.flatnonzero(target < len(self.catalogue))
@@ -143,11 +143,11 @@ class NextItemTask:
             truth = torch.from_numpy(target[some]).to(self.device)
             loss = F.cross_entropy(scores, truth, reduction="none")
             seen = self._seen(batch, batch.scored[some]) if self.model.filter_seen else None
-            place = ranks(scores, truth, seen)
+            place = places(scores, truth, seen)
             offered = scores if seen is None else scores.masked_fill(seen, -torch.inf)
             best = offered.topk(min(COVERAGE_AT, scores.shape[1])).indices
             shown[0, best.flatten().cpu()] = True
-            found.append(torch.stack([loss.double(), place.double()]).cpu())
+            found.append(torch.stack([loss.double(), *(p.double() for p in place)]).cpu())
         return found
 
     def _seen(self, batch: Positions, which: np.ndarray) -> torch.Tensor:

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from recscale.data.layout import HISTORY_ITEMS, HISTORY_TIMES
 from recscale.data.sequences import Positions
 from recscale.data.store import Store
-from recscale.train.ranking import ranks
+from recscale.train.ranking import Places, gain, hit, places
 
 TARGETS = 1000  # sampled, for the probes that change what is read
 BATCH = 128  # contexts at once
@@ -70,11 +70,11 @@ class Probe:
     def long_tail(self) -> Found:
         """Targets by the popularity of their item in training: group 1 the hottest."""
         contexts = self._sampled(self.length, 4 * TARGETS)
-        loss, rank = self._measure(contexts)
+        loss, where = self._measure(contexts)
         group = popularity_groups(self.share)[contexts.target]
         found: Found = {}
         for g in range(GROUPS):
-            found |= _metrics(f"tail{g + 1}", loss[group == g], rank[group == g])
+            found |= _metrics(f"tail{g + 1}", loss[group == g], where[group == g])
         return found
 
     def cold_start(self) -> Found:
@@ -128,14 +128,14 @@ class Probe:
         new to the user (outside)."""
         domains = self.store.arrays["history_domains"]
         contexts = self._sampled(self.length, 4 * TARGETS)
-        loss, rank = self._measure(contexts)
+        loss, where = self._measure(contexts)
         met = np.array(
             [domains[e] in domains[u:e] for u, e in zip(contexts.user, contexts.event, strict=True)]
         )
         inside, outside = met.astype(bool), ~met.astype(bool)
         return {
-            **_metrics("inside", loss[inside], rank[inside]),
-            **_metrics("outside", loss[outside], rank[outside]),
+            **_metrics("inside", loss[inside], where[inside]),
+            **_metrics("outside", loss[outside], where[outside]),
         }
 
     def _sampled(self, keep: int, count: int = TARGETS) -> Contexts:
@@ -214,17 +214,18 @@ def _some(which: np.ndarray, count: int) -> np.ndarray:
 
 
 def _of(scores: torch.Tensor, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Losses [n] and `Places` [n, 2]."""
     truth = torch.from_numpy(target)
     loss = F.cross_entropy(scores, truth, reduction="none")
-    return loss.numpy(), ranks(scores, truth, None).numpy()
+    return loss.numpy(), torch.stack(places(scores, truth, None), dim=1).numpy()
 
 
-def _metrics(name: str, loss: np.ndarray, rank: np.ndarray) -> Found:
-    if not len(rank):
+def _metrics(name: str, loss: np.ndarray, where: np.ndarray) -> Found:
+    if not len(where):
         return {f"{name}_{m}": None for m in ("loss", "hr10", "ndcg10")}
-    hit = rank <= 10
+    at = Places(*torch.from_numpy(where).unbind(1))
     return {
         f"{name}_loss": float(loss.mean(dtype=float)),
-        f"{name}_hr10": float(hit.mean()),
-        f"{name}_ndcg10": float((hit / np.log2(rank + 1.0)).mean()),
+        f"{name}_hr10": float(hit(at, 10).mean()),
+        f"{name}_ndcg10": float(gain(at, 10).mean()),
     }

@@ -73,7 +73,8 @@ from recscale.spec import DataSpec, LearningRate, TrainSpec
 from recscale.train.host import PlainHost
 from recscale.train.loop import _Training
 
-CLICK, NEXT = ("dlrm", "dcnv2", "wukong"), ("decoder", "hstu")
+CLICK = ("dlrm", "dcnv2", "wukong", "deepfm", "autoint", "rankmixer", "adrec")
+NEXT = ("decoder", "hstu", "fuxi")
 
 
 def main() -> None:
