@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import io
 import json
 from functools import cache
+from html import unescape
 from typing import Any
 
 import jinja2
@@ -23,14 +26,13 @@ from recscale.report import collapse, figures, schemes, tables
 from recscale.report.checklist import checklist
 from recscale.report.findings import Findings, find
 from recscale.report.first import ahead, first
+from recscale.report.runs import runs_data
 from recscale.report.search import search_view
 from recscale.report.sentences import findings, held_out, noise_sentence
 from recscale.report.spreadsheet import csv_of
 from recscale.storage import filesystem, guarded, write
 from recscale.study import Study
 from recscale.words import quantity
-
-OPEN_ROWS = 60  # a longer table of runs starts folded
 
 
 def write_report(study: Study, run_dir: str) -> list[str]:
@@ -72,17 +74,18 @@ def render(study: Study, name: str = "") -> str:
     several = len(study.spec.models) > 1
     template = templates().get_template("architectures.html.j2" if several else "page.html.j2")
     words = _compared(study) if several else _words(study)
-    plots = {k: script_json(v) for k, v in words.pop("plots").items()}
+    plots = words.pop("plots")
+    words["runs"] = script_json(words["runs"])
     return template.render(
         name=name or study.spec.name,
         summary=_summary(study),
-        plots=plots,
+        plots=drawn(plots),
         failures=tables.failures(study.attempts),
         diverged=[r.run_id for r in study.records if r.status == "diverged"],
         orphaned=[(r.run_id, r.status, r.reason) for r in study.orphaned],
         missing=tables.missing(study),
         baselines=tables.baselines(study),
-        plotly=Markup(_plotly()),
+        plotly=packed_plotly(),
         **words,
     )
 
@@ -98,10 +101,11 @@ def family(part: Study) -> str:
 
 
 @cache
-def _plotly() -> str:
+def packed_plotly() -> str:
+    """plotly.js, gzip in base 64, which a browser unpacks: 1.9 MB for 4.8."""
     from plotly.offline import get_plotlyjs
 
-    return get_plotlyjs()
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
 
 
 def _words(study: Study) -> dict[str, Any]:
@@ -115,7 +119,6 @@ def _words(study: Study) -> dict[str, Any]:
     plots |= ranked["plots"] if ranked else {}
     collapsed = collapse.section(study)
     plots |= collapsed["plots"] if collapsed else {}
-    columns = tables.run_columns(f.frame, swept(study.spec))
     return dict(
         plots=plots,
         loss=f.loss,
@@ -138,9 +141,7 @@ def _words(study: Study) -> dict[str, Any]:
         law_words=f.law_words,
         stamp=_stamp(f),
         curve_words=curve_words,
-        columns=columns,
-        runs=tables.run_rows(f.frame, columns),
-        folded=len(f.frame) > OPEN_ROWS,
+        runs=runs_data(f.frame, swept(study.spec), f.loss),
         left_out=tables.left_out(f.frame),
         checklist=checklist(f, held),
     )
@@ -151,7 +152,6 @@ def _compared(study: Study) -> dict[str, Any]:
     from recscale.report import architectures
 
     frame, found = study.frame(), compare_pairs(study)
-    columns = tables.run_columns(frame, ["family", "data_fraction", "forward_flop"])
     return dict(
         plots=architectures.plots(study, frame, found),
         loss=study.spec.law_loss,
@@ -159,9 +159,7 @@ def _compared(study: Study) -> dict[str, Any]:
         comparisons=architectures.pair_rows(found),
         laws=architectures.law_rows(study),
         families=[(family(p), own_page(p)) for p in study.parts()],
-        columns=columns,
-        runs=tables.run_rows(frame, columns),
-        folded=len(frame) > OPEN_ROWS,
+        runs=runs_data(frame, ["family", "data_fraction", "forward_flop"], study.spec.law_loss),
         left_out=tables.left_out(frame),
     )
 
@@ -186,7 +184,23 @@ def _plots(f: Findings) -> tuple[dict[str, figures.Figure], str]:
     return plots, words
 
 
-def script_json(figure: figures.Figure) -> Markup:
+def drawn(plots: dict[str, figures.Figure]) -> dict[str, dict[str, Any]]:
+    """What the templates need of each figure: its JSON, its height, and its name for those who do
+    not see it."""
+    return {
+        key: {"json": script_json(f), "height": f["layout"]["height"], "name": _named(f)}
+        for key, f in plots.items()
+    }
+
+
+def _named(figure: figures.Figure) -> str:
+    """`eval_ne against training FLOP of the run: runs, law: best mix`."""
+    x, y = (figure["layout"][a]["title"]["text"] for a in ("xaxis", "yaxis"))
+    names = dict.fromkeys(t["name"] for t in figure["data"] if t.get("name"))
+    return unescape(f"{y} against {x}" + (f": {', '.join(names)}" if names else ""))
+
+
+def script_json(figure: dict[str, Any]) -> Markup:
     """JSON that is safe between <script> tags."""
     text = json.dumps(figure, allow_nan=False, separators=(",", ":"))
     for sign in "<>&":
