@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from recscale.families.door import home, search_below
@@ -144,6 +145,10 @@ class Study:
 
     def frame(self) -> pd.DataFrame:
         """The planned runs' records; see `recscale.frame.records_frame`."""
+        return self._frame.copy()
+
+    @cached_property  # of thousands of runs it takes a second, and a page asks for it ten times
+    def _frame(self) -> pd.DataFrame:
         from recscale.frame import records_frame
 
         asked = self.spec.law.below_baseline
@@ -151,6 +156,10 @@ class Study:
 
     def left_out(self) -> dict[str, str]:
         """run id -> why it does not enter the law; see `recscale.frame.left_out`."""
+        return dict(self._left_out)
+
+    @cached_property
+    def _left_out(self) -> dict[str, str]:
         from recscale.frame import left_out
 
         return left_out(self.records, self.spec.law.below_baseline)
@@ -183,6 +192,10 @@ class Study:
         """The laws of the runs, the best supported first: over the axes that were swept, each
         apart, and over the family's groups, such as all dense parameters; only the latter where
         the sweep states variables or a form. Raises LawError as `law` does."""
+        return list(self._laws)
+
+    @cached_property
+    def _laws(self) -> list[Contender]:
         from recscale.laws import LawError
         from recscale.laws.choice import contest
         from recscale.laws.points import check
