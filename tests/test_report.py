@@ -58,7 +58,6 @@ class Page(HTMLParser):
                 if "id" in outer:
                     self.by_id[outer["id"]] = self.by_id.get(outer["id"], "") + data
 
-
     def keep(self, name: str, found: dict):
         if name == "runs-data":
             self.runs = {

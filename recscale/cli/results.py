@@ -15,16 +15,21 @@ if TYPE_CHECKING:
 
 @click.command(cls=Verb)
 @click.argument("rundir")
+@click.option("--page", is_flag=True, help="Write report.html too; it follows a sweep that runs.")
 @as_json
-def status(rundir: str, as_json: bool) -> None:
+def status(rundir: str, page: bool, as_json: bool) -> None:
     """Show how far a sweep is, from its ledger alone.
 
     Example: recscale status runs/demo
     """
     study = open_study(rundir)
-    from recscale.engine.driven import driven
+    from recscale.engine.driven import LIVES, driven
 
     state = driven(study, rundir)
+    if page:
+        from recscale.report.live import write_page
+
+        click.echo(write_page(study, rundir, state.startswith(LIVES)), err=as_json)
     if as_json:
         click.echo(json.dumps({**study.facts(), "driver": state}, indent=1))
         return

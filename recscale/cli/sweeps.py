@@ -175,11 +175,22 @@ def run(sweep: str, extend: bool) -> None:
     if extend:
         _check_extension(ready, sweep)
     stay_on_loopback()
+    from recscale.engine.sweep import dashboard
     from recscale.engine.sweep import run as run_sweep
     from recscale.planner import PlanError
+    from recscale.report.live import LivePage
     from recscale.report.terminal import Watcher, damage_lines, progress_line
     from recscale.specfile import SpecError
 
+    page = LivePage(ready.run_dir, lambda words: click.echo(words, err=True))
+    url = dashboard(ready)
+    places = f"{ready.run_dir}; page: {page.path}" + (f"; dashboard: {url}" if url else "")
+    if ready.problem is None:
+        what = f"{len(ready.planned)} runs planned"
+    else:
+        n, target = len(ready.problem.points), ready.problem.target.words
+        what = f"a search over {n} candidates for {target}"
+    click.echo(f"{what} in {places}")
     for said in ready.remarks:
         click.echo(f"warning: {with_lines(sweep, said)}")
     if changed := other_data(ready):
@@ -188,20 +199,21 @@ def run(sweep: str, extend: bool) -> None:
     for ids, what in ((fresh, "new"), (orphaned, "orphaned: kept, but outside this sweep's law")):
         if ids:
             click.echo(f"{len(ids)} {what}: {', '.join(ids[:3])}{' ...' if len(ids) > 3 else ''}")
-    if ready.problem is None:
-        click.echo(f"{len(ready.planned)} runs planned in {ready.run_dir}")
-    else:
-        what = f"a search over {len(ready.problem.points)} candidates"
-        click.echo(f"{what} for {ready.problem.target.words}, in {ready.run_dir}")
     try:
-        with Watcher() as watcher:
-            ended = run_sweep(ready, watcher, extend)
+        with Watcher() as watcher, page:
+
+            def changed_to(study: Study) -> None:
+                watcher(study)
+                page.update(study)
+
+            ended = run_sweep(ready, changed_to, extend)
     except (PlanError, SpecError) as error:
         refuse(with_lines(sweep, str(error)))
     click.echo("\n".join([progress_line(ended.study), *damage_lines(ended.study)]))
     if ended.interrupted:
         click.echo(f"stopped; the same command goes on: recscale run {sweep}")
         sys.exit(INTERRUPTED)
+    page.finish(ended.study)
     from recscale.advice.headlines import headlines
 
     click.echo("\n".join(headlines(ended.study)))

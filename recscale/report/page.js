@@ -54,13 +54,15 @@ async function draw(div) {
   await Plotly.newPlot(div, f.data, f.layout, {responsive: true, displaylogo: false,
     modeBarButtons: [["toImage", "resetScale2d"]]});
   let last = "";
-  const again = () => {
+  const again = (seen) => {
+    if (seen && "xaxis.range[0]" in seen) div.zoom = seen;
+    if (seen && seen["xaxis.autorange"]) div.zoom = null;
     const change = relabelled(div), now = JSON.stringify(change);
     if (now !== last && now !== "{}") { last = now; Plotly.relayout(div, change); }
   };
   again();
   div.on("plotly_relayout", again);
-  div.on("plotly_autosize", again);
+  div.on("plotly_autosize", () => again());
   numbers(div, f);
 }
 
@@ -123,7 +125,8 @@ async function start() {
   document.addEventListener("layout", hints);
   addEventListener("resize", hints);
   document.addEventListener("toggle", hints, true);
-  const plots = [...document.querySelectorAll(".plot")];
+  const plots = [...document.querySelectorAll(".plot")], was = kept();
+  follow();
   hints();
   if (plots.length) await unpacked();
   for (const div of plots) await draw(div);
@@ -139,5 +142,6 @@ async function start() {
     document.body.classList.remove("paper");
     fit();
   });
+  restore(was);
   document.body.dataset.drawn = String(plots.length);
 }

@@ -6,6 +6,7 @@ import base64
 import gzip
 import io
 import json
+import os
 from functools import cache
 from html import unescape
 from typing import Any
@@ -13,7 +14,6 @@ from typing import Any
 import jinja2
 import numpy as np
 import pandas as pd
-import pyarrow.fs as pafs
 from markupsafe import Markup
 
 from recscale.advice.agreement import beside
@@ -30,9 +30,11 @@ from recscale.report.runs import runs_data
 from recscale.report.search import search_view
 from recscale.report.sentences import findings, held_out, noise_sentence
 from recscale.report.spreadsheet import csv_of
-from recscale.storage import filesystem, guarded, write
+from recscale.storage import filesystem, guarded, is_uri, write
 from recscale.study import Study
 from recscale.words import quantity
+
+MAIN = "report.html"
 
 
 def write_report(study: Study, run_dir: str) -> list[str]:
@@ -46,13 +48,9 @@ def write_report(study: Study, run_dir: str) -> list[str]:
     Raises:
         StorageError: `run_dir` has a scheme that no filesystem here knows, or cannot be written.
     """
-    fs, root = filesystem(run_dir)
     frame, curves = study.frame(), curves_frame(study.records)
-    parts = study.parts()
-    own = parts if len(parts) > 1 else ()
     contents = {
-        "report.html": render(study).encode(),
-        **{own_page(p): render(p, f"{study.spec.name}: {family(p)}").encode() for p in own},
+        **{name: page.encode() for name, page in pages(study).items()},
         "runs.csv": csv_of(frame),
         "runs.parquet": _parquet(frame),
         "curves.parquet": _parquet(curves),
@@ -60,13 +58,47 @@ def write_report(study: Study, run_dir: str) -> list[str]:
     spectra = tables_frame(study.records)
     if len(spectra):
         contents["tables.parquet"] = _parquet(spectra)
-    paths = []
+    return write_all(contents, run_dir)
+
+
+def write_all(contents: dict[str, bytes], run_dir: str) -> list[str]:
+    """Writes the files of those names into `run_dir`, each whole or not at all; returns their
+    paths. Raises StorageError."""
+    fs, root = filesystem(run_dir)
     for name, content in contents.items():
-        path = f"{root.rstrip('/')}/{name}"
         with guarded(run_dir):
-            write(fs, path, content)
-        paths.append(path if isinstance(fs, pafs.LocalFileSystem) else f"{run_dir}/{name}")
-    return paths
+            write(fs, f"{root.rstrip('/')}/{name}", content)
+    return [path_of(name, run_dir) for name in contents]
+
+
+def path_of(name: str, run_dir: str) -> str:
+    """Where that file of a run directory is found."""
+    return (
+        f"{run_dir.rstrip('/')}/{name}" if is_uri(run_dir) else os.path.abspath(f"{run_dir}/{name}")
+    )
+
+
+def pages(study: Study) -> dict[str, str]:
+    """File name -> page: the report, and of several families a page of its own for each."""
+    parts = study.parts()
+    own = parts if len(parts) > 1 else ()
+    named = {own_page(p): render(p, f"{study.spec.name}: {family(p)}") for p in own}
+    return {MAIN: render(study), **named}
+
+
+def living(page: str, heard_at: float, every_s: int) -> bytes:
+    """The page as it stands while its sweep runs: it loads itself anew every `every_s` seconds.
+    heard_at: unix seconds of the last sign of life."""
+    return _marked(page, f'data-live="{every_s}" data-heard="{heard_at:.0f}"')
+
+
+def halted(page: str, heard_at: float) -> bytes:
+    """The page as it stands when its sweep was stopped at `heard_at` (unix seconds)."""
+    return _marked(page, f'data-stopped="1" data-heard="{heard_at:.0f}"')
+
+
+def _marked(page: str, marks: str) -> bytes:
+    return page.replace("<body>", f"<body {marks}>", 1).encode()
 
 
 def render(study: Study, name: str = "") -> str:
