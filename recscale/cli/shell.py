@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -111,6 +112,22 @@ def bar() -> Iterator[Callable[[int, int | None], None]]:
         yield progress
     finally:
         bar.stop()
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the command with a sentence, where nothing is under way yet."""
+
+    def leave(number: int, frame: object) -> NoReturn:
+        click.echo("stopped before its first run; the same command goes on")
+        sys.exit(INTERRUPTED)
+
+    before = {n: signal.signal(n, leave) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def refuse(sentence: str) -> NoReturn:

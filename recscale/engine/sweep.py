@@ -56,17 +56,27 @@ class Ended:
     exhausted: bool = False
 
 
-def run(sweep: Sweep, on_change: Callable[[Study], None], extend: bool = False) -> Ended:
+def run(
+    sweep: Sweep,
+    on_change: Callable[[Study], None],
+    extend: bool = False,
+    on_leave: Callable[[], None] = lambda: None,
+) -> Ended:
     """Runs what the ledger lacks. `on_change` hears of the study about once a second while it
-    runs. A search that has ended stays ended unless `extend` lets it go on. Raises PlanError when
-    a run asks for more than this machine has, and StorageError when the run directory or the store
-    cannot be used, here or on a worker."""
+    runs, `on_leave` where a signal took Ray with it and this process ends at once. A search that
+    has ended stays ended unless `extend` lets it go on. Raises PlanError when a run asks for more
+    than this machine has, and StorageError when the run directory or the store cannot be used, here
+    or on a worker."""
     with Presence(sweep.run_dir) as presence:
-        return _run(sweep, presence, on_change, extend)
+        return _run(sweep, presence, on_change, extend, on_leave)
 
 
 def _run(
-    sweep: Sweep, presence: Presence, on_change: Callable[[Study], None], extend: bool
+    sweep: Sweep,
+    presence: Presence,
+    on_change: Callable[[Study], None],
+    extend: bool,
+    on_leave: Callable[[], None],
 ) -> Ended:
     ledger = Ledger(sweep.run_dir)
     if sweep.problem and not extend and ended(ledger.entries()):
@@ -90,7 +100,12 @@ def _run(
     searcher.flying.clear()
     ledger.append("session", pid=os.getpid())
     on_change(Study.of(ledger))  # Ray takes its time to start
-    interrupted = _tune(sweep, searcher, ledger, presence, on_change)
+    with Signals(ledger, presence, on_leave) as signals:
+        if not ray.is_initialized():
+            needs = sweep.spec.resources
+            _connect(needs.least_workers * needs.cpus_per_worker, code_of(sweep.spec))
+        signals.hears()
+        interrupted = _tune(sweep, searcher, ledger, presence, on_change, signals)
     if not interrupted:
         ledger.append("end", interrupted=False)
     return _ended(ledger, searcher, interrupted)
@@ -131,11 +146,10 @@ def _tune(
     ledger: Ledger,
     presence: Presence,
     on_change: Callable[[Study], None],
+    signals: Signals,
 ) -> bool:
     """Runs Tune to its end; says whether a signal ended it."""
     resources = sweep.spec.resources
-    if not ray.is_initialized():
-        _connect(resources.least_workers * resources.cpus_per_worker, code_of(sweep.spec))
     pool = None
     session = time.strftime("%Y%m%dT%H%M%S")
     most = len(sweep.problem.points) if sweep.problem else len(sweep.planned)
@@ -176,21 +190,20 @@ def _tune(
             verbose=0,
         ),
     )
-    with Signals(ledger, presence) as signals:
-        try:
-            with guarded(sweep.run_dir), _silent("ray.tune", "ray.train"):
-                tuner.fit()
-            if pool and not (signals.caught or allowance.spent_up):
-                pool.close()
-            return signals.caught
-        except (tune.TuneError, ValueError) as error:  # the latter where its own files are gone
-            if trouble := watch.trouble or _of_no_run(str(error)):
-                raise trouble from error
-            presence.check_now()
-            _check_state(sweep.run_dir, session)
-            raise
-        finally:
-            ray.shutdown()
+    try:
+        with guarded(sweep.run_dir), _silent("ray.tune", "ray.train"):
+            tuner.fit()
+        if pool and not (signals.caught or allowance.spent_up):
+            pool.close()
+        return signals.caught
+    except (tune.TuneError, ValueError) as error:  # the latter where its own files are gone
+        if trouble := watch.trouble or _of_no_run(str(error)):
+            raise trouble from error
+        presence.check_now()
+        _check_state(sweep.run_dir, session)
+        raise
+    finally:
+        ray.shutdown()
 
 
 def _check_state(run_dir: str, session: str) -> None:

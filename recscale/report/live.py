@@ -50,6 +50,9 @@ class LivePage:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
         """The sweep runs no more: the last page says so."""
         self.closed = True
         if self.lock.acquire(timeout=PATIENCE_S):
