@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -88,6 +89,22 @@ def open_study(rundir: str) -> Study:
         return Study.open(rundir)
     except (SpecError, StudyError) as error:
         refuse(str(error))
+
+
+def folder_of(report: str | None) -> None:
+    """Refuses a page that would lie in a folder that is not there."""
+    if report and not Path(report).absolute().parent.is_dir():
+        refuse(f"--report {report}: no such folder; make it first")
+
+
+def write_page(report: str, page: str) -> None:
+    """Writes a page where `--report` asks for it, or refuses."""
+    from recscale.storage import filesystem, write
+
+    try:
+        write(*filesystem(report), page.encode())
+    except OSError as error:
+        refuse(f"--report {report} cannot be written: {error.strerror}")
 
 
 @contextmanager

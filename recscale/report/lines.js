@@ -26,7 +26,7 @@ class Lines {
       const v = c.at(i);
       if (v !== null) { low = Math.min(low, v); high = Math.max(high, v); }
     }
-    const log = low > 0 && high > 8 * low, f = log ? Math.log : (v) => v;
+    const log = low > 0 && high >= 8 * low, f = log ? Math.log : (v) => v;
     const [from, to] = [f(low), f(high)];
     return {
       name: c.name, column: c, low, high,
@@ -136,24 +136,24 @@ class Lines {
   /** A drag along an axis sets the filter of its column; a click there takes it away. */
   press(event) {
     if (event.pointerType === "touch") return;  // which scrolls
-    const box = this.canvas.getBoundingClientRect(), x = event.clientX - box.left;
+    const box = () => this.canvas.getBoundingClientRect(), x = event.clientX - box().left;
     const k = this.axes.findIndex((_, k) => Math.abs(this.x(k) - x) < 24);
     if (k < 0) return;
     event.preventDefault();
-    const a = this.axes[k], first = event.clientY - box.top;
+    const a = this.axes[k], first = event.clientY - box().top;
     const share = (y) => Math.min(1, Math.max(0, (this.y(0) - y) / (this.y(0) - this.y(1))));
     const filter = (text) => {
       this.runs.set({filters: {...this.runs.state.filters, [a.name]: text}, most: STEP});
     };
     const move = (e) => {
-      const ends = [share(first), share(e.clientY - box.top)].sort((p, q) => p - q);
+      const ends = [share(first), share(e.clientY - box().top)].sort((p, q) => p - q);
       const [low, high] = ends.map((s) => s === 0 ? a.low : s === 1 ? a.high : a.value(s));
       filter(`${short(low, a.low)}..${short(high, a.high)}`);
     };
     const up = (e) => {
       removeEventListener("pointermove", move);
       removeEventListener("pointerup", up);
-      if (Math.abs(e.clientY - box.top - first) < 4) filter("");
+      if (Math.abs(e.clientY - box().top - first) < 4) filter("");
     };
     addEventListener("pointermove", move);
     addEventListener("pointerup", up);

@@ -111,7 +111,7 @@ class LivePage:
             self.say(words)
 
 
-def write_page(study: Study, run_dir: str, lives: bool) -> str:
+def write_once(study: Study, run_dir: str, lives: bool) -> str:
     """Writes the page once, and returns its path; it follows a sweep that `lives`, whose driver
     writes it anew. Raises StorageError."""
     made = pages(study)

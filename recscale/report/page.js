@@ -133,14 +133,13 @@ async function start() {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     plots.forEach((div) => Plotly.relayout(div, {"font.color": colours().soft}));
   });
-  const fit = () => plots.forEach((div) => Plotly.Plots.resize(div));
   addEventListener("beforeprint", () => {
     document.body.classList.add("paper");
-    fit();
+    plots.forEach((div) => Plotly.relayout(div, {width: div.parentElement.clientWidth}));
   });
   addEventListener("afterprint", () => {
     document.body.classList.remove("paper");
-    fit();
+    plots.forEach((div) => Plotly.relayout(div, {width: null, autosize: true}));
   });
   restore(was);
   document.body.dataset.drawn = String(plots.length);
