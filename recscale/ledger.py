@@ -216,12 +216,12 @@ class Ledger:
         if entries:  # of many hours of beats only what they note of other files is kept
             told = [e for e in entries if e["kind"] != BEAT or "seen" in e]
             file.entries[-len(entries) :] = told
-        file.attempts += [(at, r) for at, r in records if r.config.is_run(r.run_id)]
-        file.damage += [
-            f" is damaged: its record of {r.run_id} holds the configuration of {r.config.run_id}"
-            for _, r in records
-            if not r.config.is_run(r.run_id)
-        ]
+        for at, r in records:
+            if r.config.is_run(r.run_id):
+                file.attempts.append((at, r))
+            else:
+                whose = f"holds the configuration of {r.config.run_id}"
+                file.damage.append(f" is damaged: its record of {r.run_id} {whose}")
 
     def damage(self) -> list[tuple[str, str]]:
         """What is not as it was written: the file, and `:line` where it can be named with what is

@@ -80,9 +80,7 @@ class RunConfig(Frozen):
     def run_id(self) -> str:
         """Readable name and eight digits of the fingerprint, such as
         `dlrm-d16-rall-w64-s2-f0.1-x1-seed0-1f0c9a3e`."""
-        t = self.train
-        passes = f"-e{t.epochs}" if t.epochs > 1 else ""
-        return self._named(f"{passes}-f{t.data_fraction:g}")
+        return f"{self._name(self._point)}-{self.fingerprint[:8]}"
 
     @property
     def place(self) -> Place:
@@ -90,20 +88,24 @@ class RunConfig(Frozen):
         if t.schedule == "decayed":
             return Place(self.run_id, self.run_id, t.epochs)
         at = {"data_fraction": 1.0, "epochs": 1}
-        trunk = self.model_copy(update={"train": t.model_copy(update=at)})._named("")
+        whole = self.model_copy(update={"train": t.model_copy(update=at)})
+        trunk = f"{whole._name('')}-{whole.fingerprint[:8]}"
         own = trunk if t.epochs == 1 else f"{trunk}-f{t.data_fraction:g}"
         return Place(own, trunk, t.epochs)
 
-    def _named(self, point: str) -> str:
+    @property
+    def _point(self) -> str:
         t = self.train
-        ends = f"-x{t.rate_factor:g}-seed{t.seed}-{self.fingerprint[:8]}"
-        return f"{self.model.name}{point}{ends}"
+        passes = f"-e{t.epochs}" if t.epochs > 1 else ""
+        return f"{passes}-f{t.data_fraction:g}"
+
+    def _name(self, point: str) -> str:
+        return f"{self.model.name}{point}-x{self.train.rate_factor:g}-seed{self.train.seed}"
 
     def is_run(self, run_id: str) -> bool:
         """Whether the id is this config's, by this version or an earlier one."""
         name, _, digits = run_id.rpartition("-")
-        ends = {f[:8] for f in self._fingerprints()}
-        return name == self.run_id.rpartition("-")[0] and digits in ends
+        return name == self._name(self._point) and digits in {f[:8] for f in self._fingerprints()}
 
     def _fingerprints(self) -> list[str]:
         """Today's, and those that earlier versions gave to the same literals."""

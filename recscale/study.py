@@ -5,8 +5,9 @@ Everything here is recomputed at each call, on any machine that can read the led
 
 from __future__ import annotations
 
+import operator
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,8 @@ class Study:
     """Runs that were planned and are not trained, as their learning-rate factor lost: why."""
     interrupted: bool = False
     """Whether the last driver was stopped by a signal and ended cleanly."""
+    _known: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What was worked out from the rest, kept because it takes long."""
 
     @classmethod
     def open(cls, run_dir: str) -> Study:
@@ -73,7 +76,9 @@ class Study:
         return cls.of(ledger, run_dir)
 
     @classmethod
-    def of(cls, ledger: Ledger, where: str = "ledger") -> Study:
+    def of(cls, ledger: Ledger, where: str = "ledger", before: Study | None = None) -> Study:
+        """Raises StudyError before a sweep was started. before: an earlier one of the same ledger,
+        whose law is kept where no run has ended since."""
         entries = ledger.entries()
         plans = [e for e in entries if e["kind"] == "plan"]
         if not plans:
@@ -93,7 +98,7 @@ class Study:
         last = [e for e in entries if e["kind"] in ("session", "end")][-1:]
         attempts = tuple(ledger.attempts())
         raced = beaten(planned, attempts)
-        return cls(
+        study = cls(
             spec=spec,
             data=data,
             planned=tuple(p for p in planned if p.run_id not in raced),
@@ -108,11 +113,25 @@ class Study:
             heard_at=max(float(e["at"]) for e in entries),
             interrupted=any(e["kind"] == "end" and e["interrupted"] for e in last),
         )
+        if before and before.spec == spec and _same(before.records, study.records):
+            study._known.update({k: v for k, v in before._known.items() if k != "parts"})
+            for part, old in zip(study.parts(), before.parts(), strict=True):
+                part._known.update(old._known)
+        return study
+
+    def _once(self, name: str, work_out: Callable[[], Any]) -> Any:
+        """Threads may both work it out; they come to the same."""
+        if name not in self._known:
+            self._known[name] = work_out()
+        return self._known[name]
 
     def parts(self) -> tuple[Study, ...]:
         """One study a family, each with its own law; a study of one family is its only part."""
         if len(self.spec.models) == 1:
             return (self,)
+        return self._once("parts", self._split)
+
+    def _split(self) -> tuple[Study, ...]:
         known: dict[str, set[str]] = {model.family: set() for model in self.spec.models}
         for run in (*self.planned, *self.attempts):
             known.setdefault(run.config.model.family, set()).add(run.run_id)
@@ -152,14 +171,16 @@ class Study:
         """The planned runs' records; see `recscale.frame.records_frame`."""
         from recscale.frame import records_frame
 
-        asked = self.spec.law.below_baseline
-        return records_frame(self.records, self.spec.models[0].losses, asked)
+        asked, losses = self.spec.law.below_baseline, self.spec.models[0].losses
+        # of thousands of runs it takes a second, and a page asks for it ten times
+        return self._once("frame", lambda: records_frame(self.records, losses, asked)).copy()
 
     def left_out(self) -> dict[str, str]:
         """run id -> why it does not enter the law; see `recscale.frame.left_out`."""
         from recscale.frame import left_out
 
-        return left_out(self.records, self.spec.law.below_baseline)
+        asked = self.spec.law.below_baseline
+        return dict(self._once("left out", lambda: left_out(self.records, asked)))
 
     def below(self) -> list[RunRecord]:
         """The runs that are done and no better than a baseline, whether or not they enter."""
@@ -189,6 +210,9 @@ class Study:
         """The laws of the runs, the best supported first: over the axes that were swept, each
         apart, and over the family's groups, such as all dense parameters; only the latter where
         the sweep states variables or a form. Raises LawError as `law` does."""
+        return list(self._once("laws", self._fitted))
+
+    def _fitted(self) -> list[Contender]:
         from recscale.frame import trainings
         from recscale.laws import LawError
         from recscale.laws.choice import contest
@@ -264,6 +288,11 @@ class Study:
             "ended": stop,
             **{k: last[k] for k in ("target", "expected", "half", "optimum") if k in last},
         }
+
+
+def _same(some: Sequence[RunRecord], others: Sequence[RunRecord]) -> bool:
+    """Whether they are the very records: a ledger reads each once."""
+    return len(some) == len(others) and all(map(operator.is_, some, others))
 
 
 def _of(config: RunConfig, spec: SweepSpec) -> bool:

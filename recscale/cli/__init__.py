@@ -14,7 +14,7 @@ import click
 from recscale.cli.check import check
 from recscale.cli.help import explain
 from recscale.cli.new import new
-from recscale.cli.results import ask, report, status
+from recscale.cli.results import ask, compare, report, status
 from recscale.cli.shell import refuse
 from recscale.cli.sweeps import plan, prepare, run
 from recscale.cli.tables import fit, replay
@@ -54,5 +54,5 @@ def main(context: click.Context) -> None:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
-for verb in (new, prepare, plan, run, status, ask, report, check, fit, replay, explain):
+for verb in (new, prepare, plan, run, status, ask, report, compare, check, fit, replay, explain):
     main.add_command(verb)

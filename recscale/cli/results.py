@@ -1,4 +1,4 @@
-"""The verbs of a run directory: status, ask, report."""
+"""The verbs of a run directory: status, ask, report, compare."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from recscale.cli.shell import Verb, as_json, open_study, refuse
+from recscale.cli.shell import Verb, as_json, folder_of, open_study, refuse, write_page
 
 if TYPE_CHECKING:
     from recscale.study import Study
@@ -15,16 +15,21 @@ if TYPE_CHECKING:
 
 @click.command(cls=Verb)
 @click.argument("rundir")
+@click.option("--page", is_flag=True, help="Write report.html too; it follows a sweep that runs.")
 @as_json
-def status(rundir: str, as_json: bool) -> None:
+def status(rundir: str, page: bool, as_json: bool) -> None:
     """Show how far a sweep is, from its ledger alone.
 
     Example: recscale status runs/demo
     """
     study = open_study(rundir)
-    from recscale.engine.driven import driven
+    from recscale.engine.driven import LIVES, driven
 
     state = driven(study, rundir)
+    if page:
+        from recscale.report.live import write_once
+
+        click.echo(write_once(study, rundir, state.startswith(LIVES)), err=as_json)
     if as_json:
         click.echo(json.dumps({**study.facts(), "driver": state}, indent=1))
         return
@@ -108,3 +113,40 @@ def report(rundir: str) -> None:
 
     for path in write_report(open_study(rundir), rundir):
         click.echo(path)
+
+
+@click.command(cls=Verb)
+@click.argument("rundirs", nargs=-1, required=True, metavar="RUNDIR RUNDIR...")
+@click.option("--report", type=click.Path(dir_okay=False), help="Also write one page of HTML.")
+@as_json
+def compare(rundirs: tuple[str, ...], report: str | None, as_json: bool) -> None:
+    """Set sweeps side by side, or one before and after a change.
+
+    Example: recscale compare runs/before runs/after --report compare.html
+    """
+    if len(rundirs) < 2:
+        refuse("compare needs two run directories or more, such as runs/before runs/after")
+    folder_of(report)
+    studies = [open_study(place) for place in rundirs]
+    from recscale.report.across import Incomparable, across, compare_page
+
+    try:
+        found = across(studies, rundirs)
+    except Incomparable as error:
+        refuse(str(error))
+    if report:
+        write_page(report, compare_page(found))
+    if as_json:
+        click.echo(json.dumps(found.facts(), indent=1))
+        return
+    from rich.console import Console
+
+    from recscale.report.terminal import compare_table
+
+    console = Console()
+    console = console if console.is_terminal else Console(width=200)
+    console.print(compare_table(found.heads(), found.rows()))
+    for name, said in found.expected():
+        click.echo(f"{name}: {said}")
+    if report:
+        click.echo(f"{report} written")

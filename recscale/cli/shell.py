@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -89,6 +91,22 @@ def open_study(rundir: str) -> Study:
         refuse(str(error))
 
 
+def folder_of(report: str | None) -> None:
+    """Refuses a page that would lie in a folder that is not there."""
+    if report and not Path(report).absolute().parent.is_dir():
+        refuse(f"--report {report}: no such folder; make it first")
+
+
+def write_page(report: str, page: str) -> None:
+    """Writes a page where `--report` asks for it, or refuses."""
+    from recscale.storage import filesystem, write
+
+    try:
+        write(*filesystem(report), page.encode())
+    except OSError as error:
+        refuse(f"--report {report} cannot be written: {error.strerror}")
+
+
 @contextmanager
 def bar() -> Iterator[Callable[[int, int | None], None]]:
     """A progress bar on stderr that appears with the first row."""
@@ -111,6 +129,22 @@ def bar() -> Iterator[Callable[[int, int | None], None]]:
         yield progress
     finally:
         bar.stop()
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the command with a sentence, where nothing is under way yet."""
+
+    def leave(number: int, frame: object) -> NoReturn:
+        click.echo("stopped before its first run; the same command goes on")
+        sys.exit(INTERRUPTED)
+
+    before = {n: signal.signal(n, leave) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def refuse(sentence: str) -> NoReturn:

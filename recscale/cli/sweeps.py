@@ -17,6 +17,7 @@ from recscale.cli.shell import (
     load,
     open_sweep,
     refuse,
+    stoppable,
 )
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from recscale.engine.ready import Sweep
     from recscale.manifest import Manifest
+    from recscale.report.live import LivePage
     from recscale.spec import TrainSpec
     from recscale.study import Study
 
@@ -164,24 +166,21 @@ def run(sweep: str, extend: bool) -> None:
 
     Example: recscale run sweeps/demo.yaml
     """
-    spec = load(sweep)
-    from recscale.engine.ready import changes, other_data, stay_on_loopback
-    from recscale.engine.tracking import require_trackers
-    from recscale.specfile import SpecError, with_lines
-
-    try:
-        require_trackers(spec)
-    except SpecError as error:
-        refuse(with_lines(sweep, str(error)))
-    ready = open_sweep(spec, sweep)
-    if extend:
-        _check_extension(ready, sweep)
-    stay_on_loopback()
+    with stoppable():
+        ready, page, url = _opened(sweep, extend)
+    from recscale.engine.ready import changes, other_data
     from recscale.engine.sweep import run as run_sweep
     from recscale.planner import PlanError
     from recscale.report.terminal import Watcher, damage_lines, progress_line
-    from recscale.specfile import SpecError
+    from recscale.specfile import SpecError, with_lines
 
+    if ready.problem is None:
+        what = f"{len(ready.planned)} runs planned"
+    else:
+        n, target = len(ready.problem.points), ready.problem.target.words
+        what = f"a search over {n} candidates for {target}"
+    places = f"{ready.run_dir}; page: {page.path}" + (f"; dashboard: {url}" if url else "")
+    click.echo(f"{what} in {places}")
     for said in ready.remarks:
         click.echo(f"warning: {with_lines(sweep, said)}")
     if changed := other_data(ready):
@@ -190,20 +189,21 @@ def run(sweep: str, extend: bool) -> None:
     for ids, what in ((fresh, "new"), (orphaned, "orphaned: kept, but outside this sweep's law")):
         if ids:
             click.echo(f"{len(ids)} {what}: {', '.join(ids[:3])}{' ...' if len(ids) > 3 else ''}")
-    if ready.problem is None:
-        click.echo(f"{len(ready.planned)} runs planned in {ready.run_dir}")
-    else:
-        what = f"a search over {len(ready.problem.points)} candidates"
-        click.echo(f"{what} for {ready.problem.target.words}, in {ready.run_dir}")
     try:
-        with Watcher() as watcher:
-            ended = run_sweep(ready, watcher, extend)
+        with Watcher() as watcher, page:
+
+            def changed_to(study: Study) -> None:
+                watcher(study)
+                page.update(study)
+
+            ended = run_sweep(ready, changed_to, extend, page.stop)
     except (PlanError, SpecError) as error:
         refuse(with_lines(sweep, str(error)))
     click.echo("\n".join([progress_line(ended.study), *damage_lines(ended.study)]))
     if ended.interrupted:
         click.echo(f"stopped; the same command goes on: recscale run {sweep}")
         sys.exit(INTERRUPTED)
+    page.finish(ended.study)
     from recscale.advice.headlines import headlines
 
     click.echo("\n".join(headlines(ended.study)))
@@ -223,6 +223,28 @@ def run(sweep: str, extend: bool) -> None:
             under = f"; {cut} were stopped under way and go on when it is raised" if cut else ""
             click.echo(f"the budget is used up before every run has ended{under}")
         sys.exit(0 if law_facts(ended.study)["status"] == "converged" else EXHAUSTED)
+
+
+def _opened(sweep: str, extend: bool) -> tuple[Sweep, LivePage, str]:
+    """The sweep ready to run, its page, and the address of the cluster's dashboard, if any."""
+    spec = load(sweep)
+    from recscale.engine.ready import stay_on_loopback
+    from recscale.engine.tracking import require_trackers
+    from recscale.specfile import SpecError, with_lines
+
+    try:
+        require_trackers(spec)
+    except SpecError as error:
+        refuse(with_lines(sweep, str(error)))
+    ready = open_sweep(spec, sweep)
+    if extend:
+        _check_extension(ready, sweep)
+    stay_on_loopback()
+    from recscale.engine.sweep import dashboard
+    from recscale.report.live import LivePage
+
+    page = LivePage(ready.run_dir, lambda words: click.echo(words, err=True))
+    return ready, page, dashboard(ready)
 
 
 def _check_extension(ready: Sweep, sweep: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from recscale.cli.shell import Verb, as_json, refuse
+from recscale.cli.shell import Verb, as_json, folder_of, refuse, write_page
 
 
 @click.command(cls=Verb)
@@ -32,20 +32,15 @@ def fit(table: str, variables: str, report: str | None, as_json: bool, **options
     from recscale.laws.table import open_fit
 
     names = [v.strip() for v in variables.split(",") if v.strip()]
-    if report and not Path(report).absolute().parent.is_dir():
-        refuse(f"--report {report}: no such folder; make it first")
+    folder_of(report)
     try:
         fitted = open_fit(table, variables=names, **options)
     except LawError as error:
         refuse(str(error))
     if report:
         from recscale.report.law_page import law_page
-        from recscale.storage import filesystem, write
 
-        try:
-            write(*filesystem(report), law_page(fitted, Path(table).name).encode())
-        except OSError as error:
-            refuse(f"--report {report} cannot be written: {error.strerror}")
+        write_page(report, law_page(fitted, Path(table).name))
     if as_json:
         click.echo(to_json(fitted.facts))
         return

@@ -14,6 +14,8 @@ from recscale.words import time as time_words
 SILENT_S = 3 * 60.0
 """Without a sign of life for so long a driver on another host is taken for dead: it signs every
 minute."""
+LIVES = "driven by "
+"""Begins what is said of a sweep whose driver lives."""
 
 
 def driven(study: Study, run_dir: str) -> str:
@@ -25,7 +27,7 @@ def driven(study: Study, run_dir: str) -> str:
         if dead is None:
             dead = time.time() - max(study.heard_at, driver.since) > SILENT_S
         if not dead:
-            return f"driven by {driver.words()}"
+            return f"{LIVES}{driver.words()}"
         words = f"its driver is dead: {driver.words()}, {heard}"
         return f"{words}; the command that started it goes on"
     if study.complete:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -13,36 +15,92 @@ from recscale.ledger import Ledger
 
 INTERRUPTED = 130
 LOOK_S = 0.2
+DEAF_S = 3.0
+"""Seconds after which the main thread, which hears of signals between two lines of Python, is taken
+to wait inside Ray for processes that the signal has ended too."""
+END = (signal.SIGINT, signal.SIGTERM)
 
 
 class Signals:
-    """While Tune runs. A second signal ends the sweep at once. Tune stops cleanly on SIGUSR1, and
-    its own handling of SIGINT is turned off so that one place decides. The ledger hears of it
+    """From before Ray starts until Tune has ended. A second signal ends the sweep at once. Tune
+    stops cleanly on SIGUSR1, and its own handling of SIGINT is turned off so that one place
+    decides; before it runs there is nothing to stop, and the process ends. The ledger hears of it
     first: `ray job stop` waits three seconds only, unless the head is told otherwise, before it
     kills."""
 
-    def __init__(self, ledger: Ledger, presence: Presence) -> None:
-        self.ledger, self.presence = ledger, presence
+    def __init__(
+        self, ledger: Ledger, presence: Presence, on_leave: Callable[[], None] = lambda: None
+    ) -> None:
+        """`on_leave` is called where the process ends without a return."""
+        self.ledger, self.presence, self.on_leave = ledger, presence, on_leave
         self.caught = False
         self.over = threading.Event()
+        self.leaving = threading.Lock()
 
     def __enter__(self) -> Signals:
         os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
-        self._before = {s: signal.signal(s, self._stop) for s in (signal.SIGINT, signal.SIGTERM)}
+        self._before = {s: signal.getsignal(s) for s in (*END, signal.SIGUSR1)}
+        self.hears()
+        signal.signal(signal.SIGUSR1, lambda *_: self._leave("before its first run"))
+        mine, system = socket.socketpair()
+        system.setblocking(False)
+        signal.set_wakeup_fd(system.fileno(), warn_on_full_buffer=False)
+        self._ends = mine, system
+        threading.Thread(target=self._hear, args=(mine,), name="signals", daemon=True).start()
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def hears(self) -> None:
+        """Takes the signals; once more after `ray.init`, which takes them for itself."""
+        for number in END:
+            signal.signal(number, self._stop)
+
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        if kind is SystemExit and not self.caught:  # of the handler that a Ray that starts has set
+            self._leave("while Ray started")
         self.over.set()
+        signal.set_wakeup_fd(-1)
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        for end in self._ends:
+            end.close()
 
     def _stop(self, number: int, frame: object) -> None:
+        from ray._private import worker  # nothing public silences it
+
+        worker._worker_logs_enabled = False  # of how its own processes end, where they get it too
         self.caught = True
-        for other, handler in self._before.items():
-            signal.signal(other, handler)
+        for other in END:
+            signal.signal(other, self._before[other])
         threading.Thread(target=self._leave_with_ray, daemon=True).start()
         os.kill(os.getpid(), signal.SIGUSR1)
         self.ledger.append("end", interrupted=True)
+
+    def _hear(self, mine: socket.socket) -> None:
+        """Ends the process where the main thread is deaf, or a Ray that starts has taken the
+        signals for itself."""
+        with suppress(OSError):
+            while heard := mine.recv(1):
+                if heard[0] not in END:
+                    continue
+                if signal.getsignal(heard[0]) == self._stop:
+                    self.over.wait(DEAF_S)
+                if not (self.caught or self.over.is_set()):
+                    self._leave("while Ray started")
+
+    def _leave(self, when: str) -> None:
+        """The process ends now, whatever it meets."""
+        if not self.leaving.acquire(timeout=DEAF_S):  # of two threads the first says so
+            os._exit(INTERRUPTED)
+        with suppress(Exception):
+            self.ledger.append("end", interrupted=True)
+        self._exit(f"stopped {when}; the same command goes on")
+
+    def _exit(self, words: str) -> None:
+        with suppress(Exception):
+            self.presence.leave()
+            self.on_leave()
+        print(words, flush=True)
+        os._exit(INTERRUPTED)
 
     def _leave_with_ray(self) -> None:
         """A signal to the process group ends the Ray of our own with us, and without it Tune would
@@ -54,9 +112,7 @@ class Signals:
         while node and node.is_head() and not self.over.wait(LOOK_S):
             dead = bool(node.dead_processes())  # the first at once, others in ten seconds
             if dead and before:  # not in the moment in which Ray itself has just ended it
-                with suppress(Exception):  # whatever it meets, this process ends now
+                with suppress(Exception):
                     node.kill_all_processes(check_alive=False, allow_graceful=False)
-                self.presence.leave()
-                print("stopped with the Ray of this sweep; the same command goes on", flush=True)
-                os._exit(INTERRUPTED)
+                self._exit("stopped with the Ray of this sweep; the same command goes on")
             before = dead

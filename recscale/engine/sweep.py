@@ -56,17 +56,27 @@ class Ended:
     exhausted: bool = False
 
 
-def run(sweep: Sweep, on_change: Callable[[Study], None], extend: bool = False) -> Ended:
+def run(
+    sweep: Sweep,
+    on_change: Callable[[Study], None],
+    extend: bool = False,
+    on_leave: Callable[[], None] = lambda: None,
+) -> Ended:
     """Runs what the ledger lacks. `on_change` hears of the study about once a second while it
-    runs. A search that has ended stays ended unless `extend` lets it go on. Raises PlanError when
-    a run asks for more than this machine has, and StorageError when the run directory or the store
-    cannot be used, here or on a worker."""
+    runs, `on_leave` where a signal took Ray with it and this process ends at once. A search that
+    has ended stays ended unless `extend` lets it go on. Raises PlanError when a run asks for more
+    than this machine has, and StorageError when the run directory or the store cannot be used, here
+    or on a worker."""
     with Presence(sweep.run_dir) as presence:
-        return _run(sweep, presence, on_change, extend)
+        return _run(sweep, presence, on_change, extend, on_leave)
 
 
 def _run(
-    sweep: Sweep, presence: Presence, on_change: Callable[[Study], None], extend: bool
+    sweep: Sweep,
+    presence: Presence,
+    on_change: Callable[[Study], None],
+    extend: bool,
+    on_leave: Callable[[], None],
 ) -> Ended:
     ledger = Ledger(sweep.run_dir)
     if sweep.problem and not extend and ended(ledger.entries()):
@@ -89,7 +99,13 @@ def _run(
         return _ended(ledger, searcher)
     searcher.flying.clear()
     ledger.append("session", pid=os.getpid())
-    interrupted = _tune(sweep, searcher, ledger, presence, on_change)
+    on_change(Study.of(ledger))  # Ray takes its time to start
+    with Signals(ledger, presence, on_leave) as signals:
+        if not ray.is_initialized():
+            needs = sweep.spec.resources
+            _connect(needs.least_workers * needs.cpus_per_worker, code_of(sweep.spec))
+        signals.hears()
+        interrupted = _tune(sweep, searcher, ledger, presence, on_change, signals)
     if not interrupted:
         ledger.append("end", interrupted=False)
     return _ended(ledger, searcher, interrupted)
@@ -130,10 +146,10 @@ def _tune(
     ledger: Ledger,
     presence: Presence,
     on_change: Callable[[Study], None],
+    signals: Signals,
 ) -> bool:
     """Runs Tune to its end; says whether a signal ended it."""
     resources = sweep.spec.resources
-    _connect(resources.least_workers * resources.cpus_per_worker, code_of(sweep.spec))
     pool = None
     session = time.strftime("%Y%m%dT%H%M%S")
     most = len(sweep.problem.points) if sweep.problem else len(sweep.planned)
@@ -174,21 +190,20 @@ def _tune(
             verbose=0,
         ),
     )
-    with Signals(ledger, presence) as signals:
-        try:
-            with guarded(sweep.run_dir), _silent("ray.tune", "ray.train"):
-                tuner.fit()
-            if pool and not (signals.caught or allowance.spent_up):
-                pool.close()
-            return signals.caught
-        except (tune.TuneError, ValueError) as error:  # the latter where its own files are gone
-            if trouble := watch.trouble or _of_no_run(str(error)):
-                raise trouble from error
-            presence.check_now()
-            _check_state(sweep.run_dir, session)
-            raise
-        finally:
-            ray.shutdown()
+    try:
+        with guarded(sweep.run_dir), _silent("ray.tune", "ray.train"):
+            tuner.fit()
+        if pool and not (signals.caught or allowance.spent_up):
+            pool.close()
+        return signals.caught
+    except (tune.TuneError, ValueError) as error:  # the latter where its own files are gone
+        if trouble := watch.trouble or _of_no_run(str(error)):
+            raise trouble from error
+        presence.check_now()
+        _check_state(sweep.run_dir, session)
+        raise
+    finally:
+        ray.shutdown()
 
 
 def _check_state(run_dir: str, session: str) -> None:
@@ -236,16 +251,25 @@ def _run_id(trial: Any) -> str:
     return trial.config["job"]["run_id"]
 
 
-def _connect(cpus: int, code: dict[str, Any]) -> None:
+def dashboard(sweep: Sweep) -> str:
+    """Connects to the cluster of RAY_ADDRESS, where that is set; the address of its dashboard, if
+    there is one."""
+    if "RAY_ADDRESS" not in os.environ:
+        return ""
+    return _connect(0, code_of(sweep.spec))
+
+
+def _connect(cpus: int, code: dict[str, Any]) -> str:
     """The cluster of RAY_ADDRESS (`ray job submit` sets it), else a Ray of our own, without a
     dashboard: that starts in half the time and listens to nobody. `ray start --head` has one.
-    code: what the workers of a cluster are sent."""
+    code: what the workers of a cluster are sent. Returns the address of the dashboard, if any."""
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # only Tune's older output can be silenced
     os.environ["TUNE_PRINT_ALL_TRIAL_ERRORS"] = "0"  # the ledger has them
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # the sweep names its trackers
     if "RAY_ADDRESS" in os.environ:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, runtime_env=code or None)
-        return
+        there = ray.init(log_to_driver=False, logging_level=logging.ERROR, runtime_env=code or None)
+        url = there.dashboard_url or ""
+        return f"http://{url}" if url and "://" not in url else url
     try:
         ray.init(
             address="local",
@@ -268,6 +292,7 @@ def _connect(cpus: int, code: dict[str, Any]) -> None:
             f"resources: a run asks for {cpus} CPUs (workers x cpus_per_worker) and this machine "
             f"has {here}; ask for fewer, or submit to a cluster"
         )
+    return ""
 
 
 class _Watch(tune.Callback):
@@ -285,6 +310,7 @@ class _Watch(tune.Callback):
         self.monitor = SweepMonitor(searcher.spec.name)
         self.trouble: StorageError | PlanError | None = None
         """What ended the sweep; Tune passes on the words of an exception, not the exception."""
+        self.study: Study | None = None
         self.alive_at = self.looked_at = time.monotonic()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -301,7 +327,7 @@ class _Watch(tune.Callback):
             self.ledger.append("alive")
             self.alive_at = time.monotonic()
         if time.monotonic() - self.looked_at > LOOK_S:
-            study = Study.of(self.ledger)
+            study = self.study = Study.of(self.ledger, before=self.study)
             self.on_change(study)
             self.monitor.update(study, self.searcher.expected)
             self.looked_at = time.monotonic()

@@ -190,7 +190,8 @@ def curves_figure(curves: pd.DataFrame, frame: pd.DataFrame, loss: str) -> tuple
         at = np.linspace(0, len(runs) - 1, MOST_CURVES).round().astype(int)
         words = f"{MOST_CURVES} of {len(runs)} runs, evenly spaced by final loss, best and worst in"
         runs = runs.iloc[at]
-    groups = dict(tuple(curves.groupby("run_id"))) if len(curves) else {}
+    shown = curves.loc[curves["run_id"].isin(runs["run_id"])] if len(curves) else curves
+    groups = dict(tuple(shown.groupby("run_id"))) if len(shown) else {}
     logs = np.log(runs["samples"].to_numpy(float))
     span = max(float(np.ptp(logs)), 1e-9) if len(logs) else 1.0
     data = []

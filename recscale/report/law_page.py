@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 
 from recscale.laws import ScalingLaw, Status
 from recscale.laws.table import TableFit
 from recscale.report import plot
-from recscale.report.page import script_json, templates
+from recscale.report.page import drawn, packed_plotly, templates
 from recscale.report.plot import ACCENT, INK, LAW, Figure
 from recscale.words import number, quantity, span
 
@@ -30,12 +29,10 @@ STAMPS = {
 
 def law_page(fitted: TableFit, name: str) -> str:
     """The page as text; no clock, no paths, no network. `name` is what the table is called."""
-    from plotly.offline import get_plotlyjs
-
     law, facts = fitted.law, fitted.facts
-    drawn = law.status is Status.CONVERGED
+    sound = law.status is Status.CONVERGED
     figures = {f"along-{i}": _along(law, i) for i in range(len(law.variables))}
-    if drawn:
+    if sound:
         figures |= {"fit": _fitted(law), "residuals": _residuals(law, fitted.cost is not None)}
     return (
         templates()
@@ -45,18 +42,19 @@ def law_page(fitted: TableFit, name: str) -> str:
             loss=law.points.loss,
             law=law,
             facts=facts,
-            drawn=drawn,
+            drawn=sound,
             stamp=STAMPS[law.status],
             constants=_constants(facts),
-            ahead=_ahead(law) if drawn else [],
+            ahead=_ahead(law) if sound else [],
             frontier=_frontier(law, facts["frontier"]),
-            slopes=[(r["variable"], _span(r, "slope")) for r in facts["slopes"]] if drawn else [],
+            slopes=[(r["variable"], _span(r, "slope")) for r in facts["slopes"]] if sound else [],
             choice=facts["choice"] or [],
             held=_held(facts),
             dropped=_dropped(facts["dropped"]),
             diagnostics=_diagnostics(law, facts),
-            plots={k: script_json(v) for k, v in figures.items()},
-            plotly=Markup(get_plotlyjs()),
+            plots=drawn(figures),
+            plotly=packed_plotly(),
+            runs=None,
         )
     )
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import io
 import json
+import os
 from functools import cache
+from html import unescape
 from typing import Any
 
 import jinja2
 import numpy as np
 import pandas as pd
-import pyarrow.fs as pafs
 from markupsafe import Markup
 
 from recscale.advice.agreement import beside
@@ -23,14 +26,15 @@ from recscale.report import collapse, figures, schemes, tables, trainings
 from recscale.report.checklist import checklist
 from recscale.report.findings import Findings, find
 from recscale.report.first import ahead, first
+from recscale.report.runs import runs_data
 from recscale.report.search import search_view
 from recscale.report.sentences import findings, held_out, noise_sentence
 from recscale.report.spreadsheet import csv_of
-from recscale.storage import filesystem, guarded, write
+from recscale.storage import filesystem, guarded, is_uri, write
 from recscale.study import Study
 from recscale.words import quantity
 
-OPEN_ROWS = 60  # a longer table of runs starts folded
+MAIN = "report.html"
 
 
 def write_report(study: Study, run_dir: str) -> list[str]:
@@ -44,13 +48,9 @@ def write_report(study: Study, run_dir: str) -> list[str]:
     Raises:
         StorageError: `run_dir` has a scheme that no filesystem here knows, or cannot be written.
     """
-    fs, root = filesystem(run_dir)
     frame, curves = study.frame(), curves_frame(study.records)
-    parts = study.parts()
-    own = parts if len(parts) > 1 else ()
     contents = {
-        "report.html": render(study).encode(),
-        **{own_page(p): render(p, f"{study.spec.name}: {family(p)}").encode() for p in own},
+        **{name: page.encode() for name, page in pages(study).items()},
         "runs.csv": csv_of(frame),
         "runs.parquet": _parquet(frame),
         "curves.parquet": _parquet(curves),
@@ -58,13 +58,47 @@ def write_report(study: Study, run_dir: str) -> list[str]:
     spectra = tables_frame(study.records)
     if len(spectra):
         contents["tables.parquet"] = _parquet(spectra)
-    paths = []
+    return write_all(contents, run_dir)
+
+
+def write_all(contents: dict[str, bytes], run_dir: str) -> list[str]:
+    """Writes the files of those names into `run_dir`, each whole or not at all; returns their
+    paths. Raises StorageError."""
+    fs, root = filesystem(run_dir)
     for name, content in contents.items():
-        path = f"{root.rstrip('/')}/{name}"
         with guarded(run_dir):
-            write(fs, path, content)
-        paths.append(path if isinstance(fs, pafs.LocalFileSystem) else f"{run_dir}/{name}")
-    return paths
+            write(fs, f"{root.rstrip('/')}/{name}", content)
+    return [path_of(name, run_dir) for name in contents]
+
+
+def path_of(name: str, run_dir: str) -> str:
+    """Where that file of a run directory is found."""
+    return (
+        f"{run_dir.rstrip('/')}/{name}" if is_uri(run_dir) else os.path.abspath(f"{run_dir}/{name}")
+    )
+
+
+def pages(study: Study) -> dict[str, str]:
+    """File name -> page: the report, and of several families a page of its own for each."""
+    parts = study.parts()
+    own = parts if len(parts) > 1 else ()
+    named = {own_page(p): render(p, f"{study.spec.name}: {family(p)}") for p in own}
+    return {MAIN: render(study), **named}
+
+
+def living(page: str, heard_at: float, every_s: int) -> bytes:
+    """The page as it stands while its sweep runs: it loads itself anew every `every_s` seconds.
+    heard_at: unix seconds of the last sign of life."""
+    return _marked(page, f'data-live="{every_s}" data-heard="{heard_at:.0f}"')
+
+
+def halted(page: str, heard_at: float) -> bytes:
+    """The page as it stands when its sweep was stopped at `heard_at` (unix seconds)."""
+    return _marked(page, f'data-stopped="1" data-heard="{heard_at:.0f}"')
+
+
+def _marked(page: str, marks: str) -> bytes:
+    return page.replace("<body>", f"<body {marks}>", 1).encode()
 
 
 def render(study: Study, name: str = "") -> str:
@@ -72,17 +106,18 @@ def render(study: Study, name: str = "") -> str:
     several = len(study.spec.models) > 1
     template = templates().get_template("architectures.html.j2" if several else "page.html.j2")
     words = _compared(study) if several else _words(study)
-    plots = {k: script_json(v) for k, v in words.pop("plots").items()}
+    plots = words.pop("plots")
+    words["runs"] = script_json(words["runs"])
     return template.render(
         name=name or study.spec.name,
         summary=_summary(study),
-        plots=plots,
+        plots=drawn(plots),
         failures=tables.failures(study.attempts),
         diverged=[r.run_id for r in study.records if r.status == "diverged"],
         orphaned=[(r.run_id, r.status, r.reason) for r in study.orphaned],
         missing=tables.missing(study),
         baselines=tables.baselines(study),
-        plotly=Markup(_plotly()),
+        plotly=packed_plotly(),
         **words,
     )
 
@@ -98,10 +133,11 @@ def family(part: Study) -> str:
 
 
 @cache
-def _plotly() -> str:
+def packed_plotly() -> str:
+    """plotly.js, gzip in base 64, which a browser unpacks: 1.9 MB for 4.8."""
     from plotly.offline import get_plotlyjs
 
-    return get_plotlyjs()
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
 
 
 def _words(study: Study) -> dict[str, Any]:
@@ -117,7 +153,6 @@ def _words(study: Study) -> dict[str, Any]:
     plots |= together["plots"] if together else {}
     collapsed = collapse.section(study)
     plots |= collapsed["plots"] if collapsed else {}
-    columns = tables.run_columns(f.frame, swept(study.spec))
     return dict(
         plots=plots,
         loss=f.loss,
@@ -141,9 +176,7 @@ def _words(study: Study) -> dict[str, Any]:
         law_words=f.law_words,
         stamp=_stamp(f),
         curve_words=curve_words,
-        columns=columns,
-        runs=tables.run_rows(f.frame, columns),
-        folded=len(f.frame) > OPEN_ROWS,
+        runs=runs_data(f.frame, swept(study.spec), f.loss),
         left_out=tables.left_out(f.frame),
         checklist=checklist(f, held),
     )
@@ -154,7 +187,6 @@ def _compared(study: Study) -> dict[str, Any]:
     from recscale.report import architectures
 
     frame, found = study.frame(), compare_pairs(study)
-    columns = tables.run_columns(frame, ["family", "data_fraction", "forward_flop"])
     return dict(
         plots=architectures.plots(study, frame, found),
         loss=study.spec.law_loss,
@@ -162,9 +194,7 @@ def _compared(study: Study) -> dict[str, Any]:
         comparisons=architectures.pair_rows(found),
         laws=architectures.law_rows(study),
         families=[(family(p), own_page(p)) for p in study.parts()],
-        columns=columns,
-        runs=tables.run_rows(frame, columns),
-        folded=len(frame) > OPEN_ROWS,
+        runs=runs_data(frame, ["family", "data_fraction", "forward_flop"], study.spec.law_loss),
         left_out=tables.left_out(frame),
     )
 
@@ -189,7 +219,23 @@ def _plots(f: Findings) -> tuple[dict[str, figures.Figure], str]:
     return plots, words
 
 
-def script_json(figure: figures.Figure) -> Markup:
+def drawn(plots: dict[str, figures.Figure]) -> dict[str, dict[str, Any]]:
+    """What the templates need of each figure: its JSON, its height, and its name for those who do
+    not see it."""
+    return {
+        key: {"json": script_json(f), "height": f["layout"]["height"], "name": _named(f)}
+        for key, f in plots.items()
+    }
+
+
+def _named(figure: figures.Figure) -> str:
+    """`eval_ne against training FLOP of the run: runs, law: best mix`."""
+    x, y = (figure["layout"][a]["title"]["text"] for a in ("xaxis", "yaxis"))
+    names = dict.fromkeys(t["name"] for t in figure["data"] if t.get("name"))
+    return unescape(f"{y} against {x}" + (f": {', '.join(names)}" if names else ""))
+
+
+def script_json(figure: dict[str, Any]) -> Markup:
     """JSON that is safe between <script> tags."""
     text = json.dumps(figure, allow_nan=False, separators=(",", ":"))
     for sign in "<>&":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,10 +18,7 @@ from recscale.report.findings import Findings
 from recscale.report.sentences import loose
 from recscale.run import RunRecord
 from recscale.study import Study
-from recscale.words import ends, more, number, quantity, span, time
-
-CORE = ("eval_ne", "eval_loss", "eval_auc", "best_eval_loss", "samples", "train_flop",
-        "table_params", "dense_params", "time_s", "usd")  # fmt: skip
+from recscale.words import ends, more, number, quantity, span
 
 Cell = tuple[str, str, str]
 """A number, its interval, and a remark; what is not there is empty."""
@@ -151,44 +147,6 @@ def beside_rows(found: list[Beside]) -> tuple[list[str], list[list[str]]]:
         slopes = [span(s.change, s.low, s.high) for s in b.slopes] or ["–"] * len(variables)
         rows.append([b.metric, number(b.largest), *signs, *slopes])
     return variables, rows
-
-
-def run_columns(frame: pd.DataFrame, axes: list[str]) -> list[str]:
-    """Axes that differ between runs, and the core figures."""
-    named = [*axes, "rate_factor", "seed"]
-    measured = [c for c in CORE if c in frame]
-    return [c for c in named if c in frame and len(set(map(str, frame[c]))) > 1] + measured
-
-
-def run_rows(frame: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
-    """Cells as (sort key, text), cheapest run first."""
-    rows = []
-    for r in frame.sort_values(["train_flop", "run_id"]).to_dict("records"):
-        cells = [(_key(r[c]), _cell(c, r[c])) for c in columns]
-        state = "left out" if r["status"] == "done" and not bool(r["enters_law"]) else r["status"]
-        rows.append({"run_id": r["run_id"], "state": state, "cells": cells})
-    return rows
-
-
-def _key(value: Any) -> str:
-    """What a column is sorted by."""
-    if isinstance(value, str):
-        return value
-    return "" if value is None or pd.isna(value) else f"{float(value):.9g}"
-
-
-def _cell(column: str, value: Any) -> str:
-    if value is None or pd.isna(value):
-        return "all" if column == "embedding_rows" else "–"
-    if isinstance(value, str):
-        return value
-    if column not in CORE:
-        return quantity(value) if column.endswith("flop") else f"{value:g}"
-    if column == "time_s":
-        return time(value)
-    if column == "usd":
-        return f"{value:.4f}"
-    return number(value) if "eval" in column else quantity(value)
 
 
 def failures(attempts: Iterable[RunRecord]) -> list[dict[str, str]]:

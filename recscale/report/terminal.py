@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from recscale.frame import below_words
 from recscale.laws import LawError, Role
@@ -267,6 +268,17 @@ def replay_table(facts: dict[str, Any]) -> None:
     for name, v in lines.items():
         table.add_row(name, f"{100 * v['error']:.2f} %", f"{v['r2']:.3f}")
     Console().print(table)
+
+
+def compare_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Sweeps side by side, one a column: what `recscale.report.across` found."""
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    table.add_column("")
+    for row in rows:
+        table.add_column(Text(row[0]))
+    for head, *cells in list(zip(heads, *rows, strict=True))[1:]:
+        table.add_row(Text(head), *map(Text, cells))
+    return table
 
 
 class Watcher:
