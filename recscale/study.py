@@ -129,6 +129,11 @@ class Study:
         )
 
     @property
+    def rows(self) -> int:
+        """Training rows at hand: of the log, or with a trainer the most that its sweep takes."""
+        return max(self.spec.models[0].amounts, default=self.data.n_train)
+
+    @property
     def complete(self) -> bool:
         """Whether nothing is left to run: every planned run has ended, or the search has."""
         if self.decisions:

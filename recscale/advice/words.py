@@ -88,13 +88,15 @@ def to_know(step: Step | None) -> list[str]:
 
 
 def _cost(answer: Answer) -> str:
-    cost = answer.option.cost
+    cost, own = answer.option.cost, answer.option.model.task == "trainer"
     head = f", {quantity(cost.head_params)} head" if cost.head_params else ""
     return (
         f"It costs {quantity(cost.train_flop)} FLOP, about {time(answer.time_s)}, "
-        f"{answer.gpu_hours:.3g} GPU-hours and ${answer.usd:.2f}; parameters: "
-        f"{quantity(cost.table_params)} table, {quantity(cost.dense_params)} dense{head}."
-    )
+        f"{answer.gpu_hours:.3g} GPU-hours and ${answer.usd:.2f}"
+        + ("" if own else f"; parameters: {quantity(cost.table_params)} table, "
+           f"{quantity(cost.dense_params)} dense{head}")
+        + "."
+    )  # fmt: skip
 
 
 def reach(answer: Answer) -> str:
@@ -129,7 +131,9 @@ def described(answer: Answer, axes: tuple[str, ...]) -> str:
             sizes.append(f"{axis} {'all' if value is None else value}")
     with_sizes = f" with {', '.join(sizes)}" if sizes else ""
     passes = f" in {epochs} pass{'es' * (epochs > 1)}" if "epochs" in axes else ""
-    return f"{model.family}{with_sizes} on {quantity(answer.option.cost.samples)} samples{passes}"
+    seen = quantity(answer.option.cost.samples)
+    data = f" on {seen} samples" if getattr(model, "data_axis", "samples") else ""
+    return f"{model.family}{with_sizes}{data}{passes}"
 
 
 def _rate_lines(advice: Advice) -> list[str]:

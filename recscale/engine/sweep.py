@@ -34,7 +34,6 @@ from recscale.engine.signals import Signals
 from recscale.engine.tracking import tracker_callbacks
 from recscale.engine.worker import leased_trial, tune_trial
 from recscale.ledger import Ledger, finished
-from recscale.manifest import load_manifest
 from recscale.planner import PlanError
 from recscale.planner.journal import decided, ended
 from recscale.spec import ResourcesSpec
@@ -71,7 +70,7 @@ def _run(
     ledger = Ledger(sweep.run_dir)
     if sweep.problem and not extend and ended(ledger.entries()):
         return Ended(Study.of(ledger))
-    data = load_manifest(sweep.store)
+    data = sweep.data
     known = warm(sweep)
     entry = plan_entry(sweep.spec, data, sweep.planned)
     plans = [e for e in ledger.entries() if e["kind"] == "plan"]

@@ -16,11 +16,12 @@ from pydantic import (
     model_validator,
 )
 
-from recscale.families import AnyModelSpec
+from recscale.families import AnyModelSpec, TrainerSpec
 from recscale.spec.data import DataSpec
 from recscale.spec.search import FACTORS, LawSpec, SearchSpec
 from recscale.spec.sizes import too_many
 from recscale.spec.train import BudgetSpec, ResourcesSpec, TrainSpec
+from recscale.spec.trainer import PENDING, Axis, is_trained, settled, unasked
 from recscale.values import (
     Frozen,
     no_repeats,
@@ -63,10 +64,37 @@ class SweepSpec(Frozen):
     name: Annotated[str, AfterValidator(sweep_name)]
     """Of the sweep and of its folder under `storage`: letters, digits, `_`, `-` and dots, at most
     100."""
-    data: DataSpec
-    """Which log, and how it becomes a task."""
+    data: DataSpec | None
+    """Which log, and how it becomes a task. Left out with a trainer of one's own, which brings its
+    own data."""
     models: Annotated[tuple[AnyModelSpec, ...], BeforeValidator(_several), Field(alias="model")]
     """`model` in the file: one family, or a list of families to compare."""
+    trainer: str | None = None
+    """In place of data and model: a function of your own, `my_pkg.train:train`, which trains one
+    point of `axes`: train(config, report, checkpoint_dir). README.md, "Your own trainer"."""
+    command: tuple[str, ...] | None = None
+    """Likewise: a program and its arguments, such as [python, train.py, --hidden, "{hidden}"], in
+    which names in braces stand for the values of a run: axes, `seed`, `epochs`, `rate_factor` and
+    `checkpoint_dir`. No shell reads it. It prints JSON lines that hold `samples` and the loss.
+    `python` is the one that runs recscale."""
+    declared: Annotated[dict[str, Axis], Field(alias="axes")] = {}
+    """Of a trainer: name -> the values of one run or, as a list, of the sweep. Whole numbers are
+    grown by doublings by searches and `ask`; a text or true is one value for all runs."""
+    cost: str | None = None
+    """Of a trainer: training FLOPs of one run (or any unit), an expression over the axes such as
+    6 * hidden * samples."""
+    samples: str | None = None
+    """Of a trainer: the axis that is the number of samples of a run, to which its cost is in
+    proportion; left out, the axis `samples` if there is one. Searches and `ask` take any number of
+    them; without such an axis the data of all runs is the same."""
+    variables: tuple[str, ...] | None = None
+    """Of a trainer: the axes that its law is over; left out, up to four that the sweep varies."""
+    loss: str | None = None
+    """Of a trainer: which reported number is the loss; left out, `loss`. Tables call it
+    `eval_loss`."""
+    metrics: str | None = None
+    """Of a command: a file of JSON lines that it writes, such as "{checkpoint_dir}/log.jsonl", in
+    place of its output."""
     train: TrainSpec = TrainSpec()
     """How every run is trained; data and passes are axes too."""
     probes: Annotated[tuple[Probe, ...], AfterValidator(no_repeats)] = ()
@@ -89,6 +117,25 @@ class SweepSpec(Frozen):
     ] = ()
     """Trackers that hear of every evaluation, through Ray Tune's own callbacks. Addresses and keys
     stay in the environment: MLFLOW_TRACKING_URI, WANDB_API_KEY."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _trainer_stands_for_both(cls, values: Any) -> Any:
+        return {"data": None, "model": PENDING, **values} if is_trained(values) else values
+
+    @model_validator(mode="after")
+    def _trainer_settled(self) -> SweepSpec:
+        trained = any(isinstance(m, TrainerSpec) for m in self.models)
+        if self.trainer or self.command:
+            read = trained and self.models != (PENDING,)  # from a ledger
+            return self if read else self.model_copy(update={"models": (settled(self),)})
+        if trained:
+            raise ValueError("model.task: trainer is no task of a model; give trainer or command")
+        if self.data is None:
+            raise ValueError("data: missing; this key is required")
+        if wrong := unasked(self):
+            raise ValueError(wrong)
+        return self
 
     @property
     def model(self) -> AnyModelSpec:
@@ -120,14 +167,15 @@ class SweepSpec(Frozen):
         """The sweep with what it leaves to the log settled: the batch."""
         if self.train.batch_size:
             return self
-        batch = self.train.usual_batch(n_train, self.resources.most_workers)
+        usual = self.train.usual_batch(n_train, self.resources.most_workers)
+        batch = 1 if self.data is None else usual
         train = self.train.model_copy(update={"batch_size": batch})
         return self.model_copy(update={"train": train})
 
     def axes(self) -> dict[str, tuple[Any, ...]]:
         """Every architecture axis, passes and the data fraction, in the file's order of meaning."""
-        train = self.train
-        return {**self.model.axes(), "epochs": train.epochs, "data_fraction": train.data_fraction}
+        amounts = self.model.amounts or self.train.data_fraction
+        return {**self.model.axes(), "epochs": self.train.epochs, "data_fraction": amounts}
 
     def tried(self) -> dict[str, tuple[Any, ...]]:
         """Every axis with the values that the sweep gives it, those of scaling schemes too."""
@@ -251,14 +299,14 @@ class SweepSpec(Frozen):
     @model_validator(mode="after")
     def _consistent(self) -> SweepSpec:
         most = self.resources.most_workers
-        if self.train.batch_size and self.train.batch_size < most:
+        if self.data and self.train.batch_size and self.train.batch_size < most:
             raise ValueError(
                 f"train.batch_size {self.train.batch_size} is smaller than the {most} workers that "
                 "share it (resources.workers, resources.elastic); raise the batch or take fewer"
             )
         for model in self.models:
             needed = "click" if model.task == "custom" else model.task
-            if self.data.task != needed:
+            if self.data and self.data.task != needed:
                 raise ValueError(
                     f"model.family {model.family} needs data.task {needed}, not {self.data.task}"
                 )
