@@ -134,15 +134,19 @@ def _as_stated(samples: int, flop: float, machine: Machine, resources: Resources
     workers = resources.most_workers
     time_s = machine.start_s + flop / (machine.flop_per_s * workers)
     gpu_hours, usd = priced(time_s * workers, resources)
+    return stated_cost(samples, flop, time_s, gpu_hours, usd)
+
+
+def stated_cost(samples: int, flop: float, time_s: float, gpu_hours: float, usd: float) -> Cost:
+    """A cost of which no more is known."""
     each = flop / (TRAIN_OVER_FORWARD * samples)
-    forward = Flop(body=each, attention=0, interaction=0, head=0)
     nothing = dict.fromkeys(
         ("table_params", "dense_params", "head_params", "non_embedding_params", "table_rows",
          "eval_flop", "lookup_bytes", "optimizer_bytes", "peak_bytes"), 0
     )  # fmt: skip
     return Cost(
-        **nothing, forward=forward, samples=samples, train_flop=flop, time_s=time_s,
-        gpu_hours=gpu_hours, usd=usd,
+        **nothing, forward=Flop(body=each, attention=0, interaction=0, head=0), samples=samples,
+        train_flop=flop, time_s=time_s, gpu_hours=gpu_hours, usd=usd,
     )  # fmt: skip
 
 

@@ -251,7 +251,7 @@ def _laws(study: Study) -> tuple[list[Contender], str]:
 def _tuning(study: Study, best: Answer | None) -> float | None:
     """FLOPs of one round of RATES at the advised configuration, where one factor was tried."""
     tuned = len(study.spec.train.learning_rate.tune) > 1
-    if best is None or tuned or study.spec.data is None:
+    if best is None or tuned or study.spec.log is None:
         return None
     return len(RATES) * best.option.cost.train_flop
 

@@ -62,7 +62,7 @@ def ready(spec: SweepSpec, progress: Callable[[int, int | None], None] | None = 
                 "Ray deletes; give an absolute path that every node sees, or s3:// or gs://"
             ]
         )
-    data, path, warm_from = spec.data, None, spec.search.warm_start
+    data, path, warm_from = spec.log, None, spec.search.warm_start
     if data is not None and data.source != "synthetic":
         path = expand(data.path, "data.path")
         data = data.model_copy(update={"path": path})

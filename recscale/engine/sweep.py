@@ -40,6 +40,7 @@ from recscale.spec import ResourcesSpec
 from recscale.spend import BEAT
 from recscale.storage import StorageError, check_room, filesystem, guarded
 from recscale.study import Study, plan_entry
+from recscale.trainers.trial import complaint
 
 ALIVE_S = 60  # seconds between the driver's signs of life in the ledger
 LOOK_S = 1  # seconds between looks at the ledger for the screen
@@ -87,11 +88,31 @@ def _run(
     if searcher.suggest("is there anything to do") == "FINISHED":
         return _ended(ledger, searcher)
     searcher.flying.clear()
+    _try_trainer(sweep, ledger)
     ledger.append("session", pid=os.getpid())
     interrupted = _tune(sweep, searcher, ledger, presence, on_change)
     if not interrupted:
         ledger.append("end", interrupted=False)
     return _ended(ledger, searcher, interrupted)
+
+
+def _try_trainer(sweep: Sweep, ledger: Ledger) -> None:
+    """Raises PlanError where a trainer of one's own goes wrong before its first report, unless runs
+    of the same source have ended well, or where it may be for want of a worker's GPU or files."""
+    if sweep.spec.log is not None:
+        return
+    runs = [*sweep.planned, *(p for p in decided(ledger.entries()))]
+    if not runs:
+        return
+    first = min(runs, key=lambda p: p.cost.train_flop).config
+    ended = (r.config.model for r in ledger.records() if r.settled)
+    if any(getattr(m, "code", "") == sweep.spec.model.code for m in ended):
+        return
+    wrong, always = complaint(first)
+    elsewhere = "RAY_ADDRESS" in os.environ or sweep.spec.resources.gpus_per_worker > 0
+    if wrong and (always or not elsewhere):
+        key = "command" if sweep.spec.command else "trainer"
+        raise PlanError(f"{key}: tried at {first.run_id} before any budget is spent: it {wrong}")
 
 
 def _put_right(ledger: Ledger, sweep: Sweep) -> None:

@@ -51,7 +51,7 @@ def program(command: Sequence[str]) -> str:
     else:
         found = shutil.which(first)
     if found is None:
-        where = ", ".join(_folders()) if os.sep in first else "PATH"
+        where = ", ".join(_own_folders()) if os.sep in first else "PATH"
         raise FamilyError(
             f"there is no program {first!r} in {where}; install it, make it executable, or write "
             "its whole path"
@@ -80,7 +80,8 @@ def check_script(command: Sequence[str]) -> None:
     named = next((w for w in command[1:] if w.endswith(".py")), None)
     if command[0] in PYTHON and named and "-m" not in command and script(command) is None:
         raise FamilyError(
-            f"there is no file {named!r} in {', '.join(_folders())}; put it beside the sweep file"
+            f"there is no file {named!r} in {', '.join(_own_folders())}; put it beside the sweep "
+            "file"
         )
 
 
@@ -132,8 +133,12 @@ def _imported(file: str) -> Iterator[str]:
 def _folders() -> list[str]:
     """Where a user's own files are: beside the sweep file, in the current folder, and on a cluster
     where Ray has put them."""
-    here = searched() or [os.path.abspath("")]
-    return list(dict.fromkeys([*here, *(f for f in sys.path if f and "site-packages" not in f)]))
+    beside = (f for f in sys.path if f and "site-packages" not in f)
+    return list(dict.fromkeys([*_own_folders(), *beside]))
+
+
+def _own_folders() -> list[str]:
+    return searched() or [os.path.abspath("")]
 
 
 def _places_of(name: str) -> list[str]:

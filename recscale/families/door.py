@@ -124,8 +124,8 @@ def _no_trainer(function: Any) -> str:
         return "does not say which parameters it takes"
     try:
         takes.bind(**dict.fromkeys(TRAINER))
-    except TypeError as error:
-        return f"takes {takes} and is called with {', '.join(TRAINER)}: {error}"
+    except TypeError:
+        return f"takes {takes} and is called with {', '.join(TRAINER)}, by these names"
     return ""
 
 

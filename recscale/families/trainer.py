@@ -190,6 +190,12 @@ def cost_at(text: str, values: dict[str, Any]) -> float:
     from recscale.laws import LawError
     from recscale.laws.expressions import parse
 
+    if not text:
+        raise FamilyError(
+            "cost: the runs were recorded with numbers of their own, and what another would cost "
+            "is not known; record them with an expression over the axes, such as "
+            "6 * hidden * samples"
+        )
     numbers = {k: v for k, v in values.items() if isinstance(v, int | float)}
     try:
         cost = float(parse(text).numbers({k: float(v) for k, v in numbers.items()}))
@@ -202,6 +208,16 @@ def cost_at(text: str, values: dict[str, Any]) -> float:
         at = ", ".join(f"{k} {v:g}" for k, v in numbers.items())
         raise FamilyError(f"cost: {text!r} is {cost:g} at {at}; what a run costs is above 0")
     return cost
+
+
+def check_proportion(text: str, values: dict[str, Any], data_axis: str) -> None:
+    """Raises FamilyError where a cost does not grow in proportion to the samples of a run."""
+    one, more = (cost_at(text, {**values, data_axis: n}) for n in (1, 1000))
+    if abs(more / one / 1000 - 1) > 1e-6:
+        raise FamilyError(
+            f"cost: {text!r} does not grow in proportion to {data_axis}, the samples of a run: "
+            "write it as so much a sample; or where it cannot be, give that axis another name"
+        )
 
 
 def source(family: str, command: tuple[str, ...]) -> str:

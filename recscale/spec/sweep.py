@@ -21,7 +21,7 @@ from recscale.spec.data import DataSpec
 from recscale.spec.search import FACTORS, LawSpec, SearchSpec
 from recscale.spec.sizes import too_many
 from recscale.spec.train import BudgetSpec, ResourcesSpec, TrainSpec
-from recscale.spec.trainer import PENDING, Axis, is_trained, settled, unasked
+from recscale.spec.trainer import PENDING, Axis, Expression, is_trained, settled, unasked
 from recscale.values import (
     Frozen,
     no_repeats,
@@ -64,7 +64,7 @@ class SweepSpec(Frozen):
     name: Annotated[str, AfterValidator(sweep_name)]
     """Of the sweep and of its folder under `storage`: letters, digits, `_`, `-` and dots, at most
     100."""
-    data: DataSpec | None
+    log: Annotated[DataSpec | None, Field(alias="data")]
     """Which log, and how it becomes a task. Left out with a trainer of one's own, which brings its
     own data."""
     models: Annotated[tuple[AnyModelSpec, ...], BeforeValidator(_several), Field(alias="model")]
@@ -80,7 +80,7 @@ class SweepSpec(Frozen):
     declared: Annotated[dict[str, Axis], Field(alias="axes")] = {}
     """Of a trainer: name -> the values of one run or, as a list, of the sweep. Whole numbers are
     grown by doublings by searches and `ask`; a text or true is one value for all runs."""
-    cost: str | None = None
+    cost: Expression | None = None
     """Of a trainer: training FLOPs of one run (or any unit), an expression over the axes such as
     6 * hidden * samples."""
     samples: str | None = None
@@ -126,16 +126,22 @@ class SweepSpec(Frozen):
     @model_validator(mode="after")
     def _trainer_settled(self) -> SweepSpec:
         trained = any(isinstance(m, TrainerSpec) for m in self.models)
-        if self.trainer or self.command:
+        if self.trainer is not None or self.command is not None:
             read = trained and self.models != (PENDING,)  # from a ledger
             return self if read else self.model_copy(update={"models": (settled(self),)})
         if trained:
             raise ValueError("model.task: trainer is no task of a model; give trainer or command")
-        if self.data is None:
+        if self.log is None:
             raise ValueError("data: missing; this key is required")
         if wrong := unasked(self):
             raise ValueError(wrong)
         return self
+
+    @property
+    def data(self) -> DataSpec:
+        """The log of a sweep that has one: all but those with a trainer."""
+        assert self.log is not None
+        return self.log
 
     @property
     def model(self) -> AnyModelSpec:
@@ -168,7 +174,7 @@ class SweepSpec(Frozen):
         if self.train.batch_size:
             return self
         usual = self.train.usual_batch(n_train, self.resources.most_workers)
-        batch = 1 if self.data is None else usual
+        batch = 1 if self.log is None else usual
         train = self.train.model_copy(update={"batch_size": batch})
         return self.model_copy(update={"train": train})
 
@@ -299,16 +305,16 @@ class SweepSpec(Frozen):
     @model_validator(mode="after")
     def _consistent(self) -> SweepSpec:
         most = self.resources.most_workers
-        if self.data and self.train.batch_size and self.train.batch_size < most:
+        if self.log and self.train.batch_size and self.train.batch_size < most:
             raise ValueError(
                 f"train.batch_size {self.train.batch_size} is smaller than the {most} workers that "
                 "share it (resources.workers, resources.elastic); raise the batch or take fewer"
             )
         for model in self.models:
             needed = "click" if model.task == "custom" else model.task
-            if self.data and self.data.task != needed:
+            if self.log and self.log.task != needed:
                 raise ValueError(
-                    f"model.family {model.family} needs data.task {needed}, not {self.data.task}"
+                    f"model.family {model.family} needs data.task {needed}, not {self.log.task}"
                 )
             if self.probes and model.task != "next_item":
                 raise ValueError("probes belong to models of task next_item; leave them out")
@@ -322,7 +328,7 @@ class SweepSpec(Frozen):
                     f"law.loss: {self.law_loss!r} is no loss of family {model.family}; "
                     f"allowed: {', '.join(model.losses)}"
                 )
-        if "transfer" in self.probes and not getattr(self.data, "domain", None):
+        if "transfer" in self.probes and not getattr(self.log, "domain", None):
             raise ValueError(
                 "probes: transfer needs data.columns.domain, the column that says which domain an "
                 "event belongs to"

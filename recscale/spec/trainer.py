@@ -15,6 +15,7 @@ from recscale.families.trainer import (
     SAMPLES,
     TrainerSpec,
     axis,
+    check_proportion,
     cost_at,
     named,
     source,
@@ -37,19 +38,29 @@ OF_TRAIN = {"epochs": "epochs", "rate_factor": "learning_rate.tune", "seed": "se
 OWN_TRAINING = "the training is the trainer's own; make it an axis, or leave it out"
 METRIC = r"[^\W\d][\w/. -]{0,99}"
 
+
+def _as_text(value: Any) -> Any:
+    """A cost that is one number is written as one."""
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{value!r}" if plain else value
+
+
+Expression = Annotated[str, BeforeValidator(_as_text)]
 Axis = Annotated[tuple[int | float, ...] | str | bool, BeforeValidator(axis)]
 
 
 def is_trained(values: Any) -> bool:
     """Whether the mapping of a sweep file has a trainer."""
-    return isinstance(values, dict) and any(values.get(k) for k in ("trainer", "command"))
+    return isinstance(values, dict) and any(
+        values.get(k) is not None for k in ("trainer", "command")
+    )
 
 
 def settled(spec: SweepSpec) -> TrainerSpec:
     """The trainer of a sweep. Raises ValueError with what is wrong."""
     for wrong in _wrong(spec):
         raise ValueError(wrong)
-    command, key = spec.command or (), "command" if spec.command else "trainer"
+    command, key = spec.command or (), "trainer" if spec.command is None else "command"
     try:
         code = source(spec.trainer or "", command)
     except FamilyError as error:
@@ -79,11 +90,11 @@ def _data(spec: SweepSpec) -> str:
 
 
 def _wrong(spec: SweepSpec) -> Iterator[str]:
-    if spec.trainer and spec.command:
+    if spec.trainer is not None and spec.command is not None:
         yield "command: a sweep has a trainer or a command; leave one of them out"
     if spec.models != (PENDING,):
         yield "model: the model is the trainer's own; leave model or the trainer out"
-    if spec.data is not None:
+    if spec.log is not None:
         yield (
             "data: the data is the trainer's own; leave it out, and say by an axis how much of "
             "it a run takes, such as axes: {samples: [1e6, 1e7]}"
@@ -111,16 +122,19 @@ def _wrong(spec: SweepSpec) -> Iterator[str]:
     rate = spec.train.learning_rate
     if rate.dense or rate.sparse or rate.width:
         yield "train.learning_rate: the rates are the trainer's own; it is told tune's factors"
-    if spec.command:
-        yield from _wrong_command(spec)
+    if spec.command is not None:
+        yield from _wrong_command(spec, spec.command)
     elif spec.metrics:
         yield "metrics: belongs to command; a function reports by report(...)"
 
 
-def _wrong_command(spec: SweepSpec) -> Iterator[str]:
-    command = spec.command or ()
+def _wrong_command(spec: SweepSpec, command: tuple[str, ...]) -> Iterator[str]:
     if not command or not command[0].strip():
         yield "command: names no program; write a list such as [python, train.py]"
+    try:
+        source("", command)
+    except FamilyError as error:
+        yield f"command: {error}"
     texts = [*command, spec.metrics or ""]
     allowed, there = {*spec.declared, *GIVEN}, places(texts)
     for name in sorted(there - allowed):
@@ -144,13 +158,7 @@ def _check_cost(spec: SweepSpec, trainer: TrainerSpec) -> None:
     FamilyError."""
     at: dict[str, Any] = {k: v[0] for k, v in trainer.axes().items()}
     at["epochs"] = spec.train.epochs[0]
-    if not trainer.data_axis:
+    if trainer.data_axis:
+        check_proportion(trainer.cost, at, trainer.data_axis)
+    else:
         cost_at(trainer.cost, at)
-        return
-    one, more = (cost_at(trainer.cost, {**at, trainer.data_axis: n}) for n in (1, 1000))
-    if abs(more / one / 1000 - 1) > 1e-6:
-        raise FamilyError(
-            f"cost: {trainer.cost!r} does not grow in proportion to {trainer.data_axis}, the "
-            "samples of a run: write it as so much a sample; or where it cannot be, give that axis "
-            "another name"
-        )

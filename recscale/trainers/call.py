@@ -48,6 +48,7 @@ def call(config: TrainerConfig, train: TrainConfig, checkpoints: str, hear: Hear
         """After `samples` training samples in all; numbers of the evaluation by name."""
         hear({"samples": samples, **numbers})
 
+    report.__qualname__ = "report"  # as errors of a wrong call have it
     with contextlib.nullcontext() if found.installed else _inside(os.path.dirname(found.top)):
         try:
             found.cls(config=given, report=report, checkpoint_dir=checkpoints)

@@ -78,10 +78,10 @@ class Heard:
     def _hear(self, numbers: Mapping[str, Any], time_s: float) -> Point:
         samples = self._samples(numbers.get(SAMPLES))
         if self.loss not in numbers:
-            given = ", ".join(numbers)
+            given = ", ".join(k for k in numbers if k != SAMPLES) or "nothing else"
             raise TrainerError(
-                f"reported no {self.loss} at {samples:,} samples, but {given}; the sweep's loss "
-                f"names what it is called"
+                f"reported no {self.loss} at {samples:,} samples, but {given}; the key loss of the "
+                "sweep file says what it is called"
             )
         loss = number(numbers[self.loss])
         if loss is None:
