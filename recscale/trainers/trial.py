@@ -51,7 +51,8 @@ def complaint(run: RunConfig, seconds: float = TRY_S) -> tuple[str, bool]:
         return verdict["wrong"], verdict["always"]
 
 
-def _try(run: RunConfig, folder: str) -> tuple[str, bool]:
+def tried(run: RunConfig, folder: str) -> tuple[str, bool]:
+    """`complaint`, in this process and for as long as it takes."""
     model = run.model
     assert isinstance(model, TrainerConfig)
     heard = Heard(model.loss)
@@ -79,7 +80,7 @@ def _try(run: RunConfig, folder: str) -> tuple[str, bool]:
 
 if __name__ == "__main__":
     place = sys.argv[1]
-    wrong, always = _try(RunConfig.model_validate_json(sys.stdin.read()), place)
+    wrong, always = tried(RunConfig.model_validate_json(sys.stdin.read()), place)
     with open(os.path.join(place, "verdict"), "w") as file:
         json.dump({"wrong": wrong, "always": always}, file)
     os._exit(0)  # threads of the trainer's may still run
