@@ -136,13 +136,19 @@ def described(answer: Answer, axes: tuple[str, ...]) -> str:
     return f"{model.family}{with_sizes}{data}{passes}"
 
 
+def _called(advice: Advice, axis: str) -> str:
+    """An axis as the sweep file calls it: with a trainer, the data has a name of its own."""
+    model = advice.best and advice.best.option.model
+    return getattr(model, "data_axis", "") or axis if axis == "data_fraction" else axis
+
+
 def _rate_lines(advice: Advice) -> list[str]:
     bottleneck = advice.bottleneck
     out = []
     if bottleneck:
         out.append(
-            f"Bottleneck at the largest run: {bottleneck.axis}. What one doubling changes in "
-            f"{advice.loss_name} there, by the law:"
+            f"Bottleneck at the largest run: {_called(advice, bottleneck.axis)}. What one doubling "
+            f"changes in {advice.loss_name} there, by the law:"
         )
     elif advice.rates:
         out.append("No axis surely pays at the largest run. By the law one doubling changes there:")
@@ -150,7 +156,7 @@ def _rate_lines(advice: Advice) -> list[str]:
         paid = rate.per_flop_doubling()
         through = f", {span(*paid)} per doubling of compute put there" if paid else ""
         out.append(
-            f"  {rate.axis}: {span(rate.change, rate.low, rate.high)} for "
+            f"  {_called(advice, rate.axis)}: {span(rate.change, rate.low, rate.high)} for "
             f"{more(rate.flop_ratio)} FLOP{through}"
         )
     return out

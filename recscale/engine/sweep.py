@@ -97,8 +97,8 @@ def _run(
 
 
 def _try_trainer(sweep: Sweep, ledger: Ledger) -> None:
-    """Raises PlanError where a trainer of one's own goes wrong before its first report, unless runs
-    of the same source have ended well, or where it may be for want of a worker's GPU or files."""
+    """Raises PlanError where a trainer of one's own goes wrong in its first reports, unless runs of
+    the same source have ended well, or it may be for want of a worker's GPU, files or peers."""
     if sweep.spec.log is not None:
         return
     runs = [*sweep.planned, *(p for p in decided(ledger.entries()))]
@@ -109,7 +109,8 @@ def _try_trainer(sweep: Sweep, ledger: Ledger) -> None:
     if any(getattr(m, "code", "") == sweep.spec.model.code for m in ended):
         return
     wrong, always = complaint(first)
-    elsewhere = "RAY_ADDRESS" in os.environ or sweep.spec.resources.gpus_per_worker > 0
+    needs = sweep.spec.resources
+    elsewhere = "RAY_ADDRESS" in os.environ or needs.gpus_per_worker > 0 or needs.most_workers > 1
     if wrong and (always or not elsewhere):
         key = "command" if sweep.spec.command else "trainer"
         raise PlanError(f"{key}: tried at {first.run_id} before any budget is spent: it {wrong}")
