@@ -6,6 +6,7 @@ import json
 import math
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -503,6 +504,18 @@ def test_no_command_is_left_running(folder: Path):
         os.kill(int((folder / "pid").read_text()), 0)
 
 
+def test_what_a_command_leaves_running_holds_nothing_up(folder: Path):
+    (folder / "script.py").write_text(
+        'import subprocess\nprint(\'{"samples": 1, "val_loss": 1}\', flush=True)\n'
+        "subprocess.Popen(['sleep', '60'])\n"
+    )
+    run = runs_of(COMMAND)[0].config
+    assert isinstance(run.model, TrainerConfig)
+    begun = time.monotonic()
+    call(run.model, run.train, str(folder), lambda report: None)
+    assert time.monotonic() - begun < 30
+
+
 def test_a_loss_that_is_no_longer_finite_is_an_outcome(folder: Path):
     record = trained(runs_of(SWEEP.replace("mine:train", "mine:later_nan"))[0], folder)
     assert record.status == "diverged" and record.error == "reported loss inf at 2 samples"
@@ -590,6 +603,26 @@ def test_a_search_weighs_its_axes(folder: Path):
     still = still.replace("* samples", "* layers")
     found = problem(parse_spec(still + "search: {strategy: frontier, target: {flop: 10x}}\n"), DATA)
     assert all(5 * 6 * 1024 <= c.train_flop <= 10 * 6 * 1024 for c in found.target.costs)
+
+
+def test_the_data_axis_may_have_any_name():
+    text = SWEEP.replace("samples", "rows") + "samples: rows\nvariables: [rows, hidden]\n"
+    text += "search: {strategy: axes, base: {rows: 1e4}}\n"
+    spec, runs = parse_spec(text), runs_of(text)
+    assert spec.law_variables == ("samples", "hidden") and len(runs) == 5
+    assert parse_spec(dump_spec(spec)) == spec
+    assert {p.cost.samples for p in runs if p.config.model.hidden != 64} == {10_000}
+    model = runs[0].config.model
+    assert isinstance(model, TrainerConfig) and "rows" in model.given(runs[0].config.train)
+    assert model.row(runs[0].config.train)["rows"] == runs[0].cost.samples
+
+
+def test_too_many_runs_are_told_by_the_axis():
+    many = SWEEP.replace("[16, 64, 256]", str(list(range(1, 1000)))).replace(
+        "[1e3,", "[1, 2, 3, 4, 5, 6,"
+    )
+    with pytest.raises(SpecError, match=r"sweep:4: axes.hidden: 999 of it make this a sweep"):
+        parse_spec(many)
 
 
 def test_the_shipped_examples_are_planned(monkeypatch: pytest.MonkeyPatch):

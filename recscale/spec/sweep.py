@@ -127,8 +127,13 @@ class SweepSpec(Frozen):
     def _trainer_settled(self) -> SweepSpec:
         trained = any(isinstance(m, TrainerSpec) for m in self.models)
         if self.trainer is not None or self.command is not None:
-            read = trained and self.models != (PENDING,)  # from a ledger
-            return self if read else self.model_copy(update={"models": (settled(self),)})
+            if trained and self.models != (PENDING,):  # from a ledger
+                return self
+            model = settled(self)
+            base = {"data_fraction" if k == model.data_axis else k: v
+                    for k, v in self.search.base.items()}  # fmt: skip
+            search = self.search.model_copy(update={"base": base})
+            return self.model_copy(update={"models": (model,), "search": search})
         if trained:
             raise ValueError("model.task: trainer is no task of a model; give trainer or command")
         if self.log is None:

@@ -23,6 +23,7 @@ from recscale.trainers.heard import TrainerError, TrainerFailed, line_of
 
 Hear = Callable[[Mapping[str, Any]], None]
 LOOK_S = 0.1  # seconds between looks at a file that a command writes
+GRACE_S = 2.0  # seconds that a command's children may outlive it
 LAST = 20  # lines of a command's errors that are kept
 LONGEST = 500  # characters of one of them that an error quotes
 
@@ -84,6 +85,7 @@ def _command(config: TrainerConfig, values: Mapping[str, Any], hear: Hear) -> No
     errors, printed = deque[str](maxlen=LAST), deque[str](maxlen=LAST)
     follow = threading.Thread(target=_follow, args=(process.stderr, errors), daemon=True)
     follow.start()
+    threading.Thread(target=_end_group, args=(process,), daemon=True).start()
     told = 0
 
     def each(lines: Sequence[str]) -> int:
@@ -132,6 +134,14 @@ def _command(config: TrainerConfig, values: Mapping[str, Any], hear: Hear) -> No
 def _dies_with_us() -> None:
     """In the new process: it is killed when this one is (Linux's PR_SET_PDEATHSIG)."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def _end_group(process: subprocess.Popen[str]) -> None:
+    """Ends what a command has left running, which would hold its output open for ever."""
+    process.wait()
+    time.sleep(GRACE_S)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _follow(stream: Any, kept: deque[str]) -> None:
