@@ -97,6 +97,34 @@ for k in (1, 2, 4):
     line = json.dumps({"samples": a.samples * k // 4, "val_loss": 0.3 + 1 / a.hidden + 1 / k})
     print(line) if not a.to else open(a.to, "a").write(line + chr(10))
 """
+STUMPS = """
+import numpy as np
+
+def log_loss(f, y):
+    return float(np.mean(np.logaddexp(0, f) - y * f))
+
+def train(config, report, checkpoint_dir):
+    '''Boosted stumps (Friedman 2001) on the logistic loss.'''
+    draw = np.random.default_rng(0)
+    weights = draw.normal(size=8)
+    def rows(n):
+        x = draw.normal(size=(n, 8))
+        return x, (draw.random(n) < 1 / (1 + np.exp(-x @ weights))).astype(float)
+    (xe, ye), n = rows(5000), config["samples"]
+    x, y = rows(n)
+    f, fe = np.zeros(n), np.zeros(5000)
+    for k in range(config["stumps"]):
+        residual, best = y - 1 / (1 + np.exp(-f)), None
+        for j in range(8):
+            cut = np.median(x[:, j])
+            left, right = residual[x[:, j] <= cut].mean(), residual[x[:, j] > cut].mean()
+            if best is None or abs(left - right) > best[0]:
+                best = abs(left - right), j, cut, left, right
+        _, j, cut, left, right = best
+        f += 4 * np.where(x[:, j] <= cut, left, right)
+        fe += 4 * np.where(xe[:, j] <= cut, left, right)
+        report(samples=n * (k + 1) // config["stumps"], loss=log_loss(fe, ye))
+"""
 SWEEP = """
 name: mine
 trainer: "mine:train"
@@ -452,6 +480,19 @@ def test_checkpoints_lie_in_an_object_store_too(folder: Path):
     assert Path(again.local, "a", "weights").read_bytes() == b"22"
     again.clear()
     assert not Shelf(place).holds
+
+
+def test_a_model_of_numpy_alone_learns_and_is_recorded(folder: Path):
+    (folder / "boost.py").write_text(STUMPS)
+    text = SWEEP.replace("mine:train", "boost:train").replace("hidden", "stumps")
+    runs = runs_of(text.replace("[16, 64, 256]", "[1, 4, 16]"))
+    ends = {}
+    for run in (runs[0], runs[-1]):
+        record = trained(run, folder)
+        assert record.status == "done" and record.final and len(record.curve) > 1 or ends == {}
+        ends[run.run_id] = record.final and record.final.eval_loss
+    first, last = ends.values()
+    assert last < first < 0.72
 
 
 @pytest.mark.parametrize("file", ["", "{checkpoint_dir}/log.jsonl", "log.jsonl"])

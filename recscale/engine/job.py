@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -199,7 +200,9 @@ def versions() -> dict[str, str]:
 
 
 def hardware() -> str:
-    """The accelerator's name where there is one, else the processor's architecture."""
-    import torch
-
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
+    """The accelerator's name where torch has one, else the processor's architecture. A process that
+    did without torch did so without its accelerators."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return platform.machine()
+    return torch.cuda.get_device_name()
