@@ -1,7 +1,8 @@
 """recscale measures scaling laws of recommendation models and plans where compute should go.
 
-from recscale import Ledger
-frame = Ledger("runs/demo").frame()
+import recscale
+runs = recscale.load("mine.yaml").run()     # or recscale.open("runs/mine")
+frame, law = runs.frame(), runs.law()
 """
 
 from typing import TYPE_CHECKING
@@ -13,8 +14,10 @@ if TYPE_CHECKING:
     from recscale.models.own import Embeddings as Embeddings
     from recscale.models.own import Family as Family
     from recscale.models.own import ItemEmbeddings as ItemEmbeddings
+    from recscale.notebook import load as load
+    from recscale.notebook import open_runs as open
 
-__all__ = ["Embeddings", "Family", "ItemEmbeddings", "Ledger", "__version__", "fit"]
+__all__ = ["Embeddings", "Family", "ItemEmbeddings", "Ledger", "__version__", "fit", "load", "open"]
 
 
 def __getattr__(name: str) -> object:
@@ -31,6 +34,10 @@ def __getattr__(name: str) -> object:
         from recscale.laws import fit
 
         return fit
+    if name in ("load", "open"):
+        from recscale import notebook
+
+        return {"load": notebook.load, "open": notebook.open_runs}[name]
     if name in ("Embeddings", "Family", "ItemEmbeddings"):
         from recscale.models import own
 

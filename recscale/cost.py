@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 from pydantic import TypeAdapter
 
-from recscale.families import ModelConfig
+from recscale.families import Flop, ModelConfig
 from recscale.manifest import Manifest
 from recscale.run import Cost, TrainConfig
 from recscale.shipped import shipped
@@ -69,6 +69,8 @@ def estimate(
     """The cost of a run on the machine that the sweep names. Raises KeyError for a machine that
     is not in the price list."""
     machine = machines()[resources.machine]
+    if stated := model.whole(train):
+        return _as_stated(*stated, machine, resources)
     tables = model.tables(data)
     table, dense, head = (
         model.table_params(data),
@@ -124,6 +126,28 @@ def estimate(
         gpu_hours=gpu_hours,
         usd=usd,
     )
+
+
+def _as_stated(samples: int, flop: float, machine: Machine, resources: ResourcesSpec) -> Cost:
+    """The cost of a run of a trainer of the user's own; its time is a guess until runs have ended,
+    where its unit is not FLOPs."""
+    workers = resources.most_workers
+    time_s = machine.start_s + flop / (machine.flop_per_s * workers)
+    gpu_hours, usd = priced(time_s * workers, resources)
+    return stated_cost(samples, flop, time_s, gpu_hours, usd)
+
+
+def stated_cost(samples: int, flop: float, time_s: float, gpu_hours: float, usd: float) -> Cost:
+    """A cost of which no more is known."""
+    each = flop / (TRAIN_OVER_FORWARD * samples)
+    nothing = dict.fromkeys(
+        ("table_params", "dense_params", "head_params", "non_embedding_params", "table_rows",
+         "eval_flop", "lookup_bytes", "optimizer_bytes", "peak_bytes"), 0
+    )  # fmt: skip
+    return Cost(
+        **nothing, forward=Flop(body=each, attention=0, interaction=0, head=0), samples=samples,
+        train_flop=flop, time_s=time_s, gpu_hours=gpu_hours, usd=usd,
+    )  # fmt: skip
 
 
 def portion(cost: Cost, share: float) -> Cost:

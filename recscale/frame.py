@@ -178,13 +178,15 @@ _REST = (
     "error",
     "finished_at",
 )
+TAKEN = frozenset({*_IDENTITY, *_TRAINING, *_COSTS, *_REST, "eval_loss", "code"})
+"""Columns of every run that no metric of a trainer of one's own can be."""
 
 
 def _row(r: RunRecord, out: str | None) -> dict[str, object]:
     cost, final, best = r.trained, r.final, r.best
     row: dict[str, object] = {
-        **r.config.model.model_dump(),
         **r.config.train.model_dump(),
+        **r.config.model.row(r.config.train),
         **cost.model_dump(exclude={"forward"}),
         "forward_flop": cost.forward.total,
         "unique_samples": unique_samples(cost, r.config.train),

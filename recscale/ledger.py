@@ -91,6 +91,11 @@ class Ledger:
         self._written: bytes | None = None
         self._latest = -math.inf
 
+    @property
+    def home(self) -> str:
+        """The run directory."""
+        return self.root.removesuffix("/ledger")
+
     # -- writing ----------------------------------------------------------------------------
     def append(self, kind: str, **facts: Any) -> None:
         """Adds one entry; it is on disk (or in the object store) when this returns. Raises
@@ -110,9 +115,43 @@ class Ledger:
                 self._put_anew(path, data)
         self._noted |= {name: size for name, (size, _) in seen.items()}
 
-    def record(self, record: RunRecord) -> None:
-        """Adds the record of one attempt."""
+    def record(self, record: RunRecord | None = None, **run: Any) -> str:
+        """Adds the record of one attempt: of a run of nobody's sweep by what `record_of` in
+        `recscale.recorded` takes, such as axes={"hidden": 64}, cost="6 * hidden * samples",
+        samples=1e6, loss=0.41. `status`, `report`, `ask` and `fit` read such a ledger.
+
+        Returns the run's id. Raises RecordError for what is no run, or another result of one that
+        is recorded; and StorageError.
+        """
+        if record is None:
+            from recscale.recorded import record_of
+
+            record = record_of(**run)
+            if not self._is_new(record):
+                return record.run_id
         self.append("run", record=record.model_dump(mode="json"))
+        return record.run_id
+
+    def _is_new(self, record: RunRecord) -> bool:
+        """Whether a run of nobody's sweep is not recorded yet. Raises RecordError where it is, with
+        another result, and in the ledger of a sweep."""
+        from recscale.recorded import RecordError
+
+        if any(e["kind"] == "plan" for e in self.entries()):
+            raise RecordError(
+                f"{self.place}: this is the ledger of a sweep; record other runs in a folder of "
+                "their own"
+            )
+        known = finished(self.records()).get(record.run_id)
+        if known is None:
+            return True
+        was, now = (r.final.eval_loss if r.final else r.status for r in (known, record))
+        if was != now:
+            raise RecordError(
+                f"{record.run_id} is recorded with {was}, and now with {now}: a second run of the "
+                "same sizes needs another seed"
+            )
+        return False
 
     def _news(self) -> dict[str, tuple[int, int]]:
         """Bytes and CRC-32 of what was read of other writers' files since this one noted it."""

@@ -24,6 +24,7 @@ from pydantic.fields import FieldInfo
 
 from recscale.families.declared import sweep_of
 from recscale.families.door import load
+from recscale.families.trainer import TrainerSpec
 from recscale.spec import SweepSpec
 from recscale.specfile import TAGS, kinds_of
 from recscale.values import Frozen, as_axis, one_or_more, share
@@ -195,10 +196,16 @@ def _of_module(name: str) -> dict[str, dict[str, str]]:
 
 
 def _nodes(annotation: Any) -> list[Node]:
-    """The mappings in an annotation."""
+    """The mappings in an annotation that a file may hold."""
     if isinstance(annotation, type) and issubclass(annotation, Frozen):
         return [annotation]
-    return [node for part in get_args(annotation) for node in _nodes(part)]
+    parts = get_args(annotation)
+    return [node for part in parts if not _is_trainer(part) for node in _nodes(part)]
+
+
+def _is_trainer(annotation: Any) -> bool:
+    """Whether it stands under `model` in ledgers alone."""
+    return getattr(annotation, "__origin__", annotation) is TrainerSpec
 
 
 def _words(annotation: Any, metadata: Any = ()) -> str:
@@ -207,6 +214,7 @@ def _words(annotation: Any, metadata: Any = ()) -> str:
     if hasattr(annotation, "__metadata__"):
         return _words(annotation.__origin__, (*annotation.__metadata__, *metadata))
     parts, origin = get_args(annotation), get_origin(annotation)
+    parts = tuple(p for p in parts if not _is_trainer(p))
     if share in readers:
         return "share, such as 10% or 0.1"
     if origin is Literal:

@@ -6,6 +6,7 @@ Everything here is recomputed at each call, on any machine that can read the led
 from __future__ import annotations
 
 import operator
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -14,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from recscale.families.door import home, search_below
 from recscale.families.own import OwnSpec
+from recscale.families.trainer import DATA
 from recscale.ledger import Ledger, of_this_version
 from recscale.manifest import Manifest
 from recscale.planner import Planned, Spend, ahead, pace, spent
 from recscale.planner.journal import decided, decisions, plan_of, planned_of
 from recscale.planner.race import beaten
+from recscale.recorded import sweep_of
 from recscale.run import RunConfig, RunRecord
 from recscale.spec import SweepSpec
 from recscale.spend import Start
@@ -81,16 +84,24 @@ class Study:
         whose law is kept where no run has ended since."""
         entries = ledger.entries()
         plans = [e for e in entries if e["kind"] == "plan"]
-        if not plans:
-            raise StudyError(f"{where}: no sweep was started here; `recscale run SWEEP` starts one")
-        plan = plans[-1]
-        search_below(plan.get("code", {}).values())
-        with of_this_version(ledger.place):
-            spec, data = (
-                SweepSpec.model_validate(plan["spec"]),
-                Manifest.model_validate(plan["data"]),
+        recorded = None if plans else sweep_of(ledger.records(), os.path.basename(ledger.home))
+        if recorded is not None:
+            spec, data = recorded, DATA
+            planned = tuple(Planned(r.config, r.estimated, r.reason) for r in ledger.records())
+        elif not plans:
+            raise StudyError(
+                f"{where}: no sweep was started here, and no run recorded; `recscale run SWEEP` "
+                "starts one, `recscale log` records a run of your own"
             )
-            planned = tuple(planned_of(plan["runs"]) + decided(entries))
+        else:
+            plan = plans[-1]
+            search_below(plan.get("code", {}).values())
+            with of_this_version(ledger.place):
+                spec, data = (
+                    SweepSpec.model_validate(plan["spec"]),
+                    Manifest.model_validate(plan["data"]),
+                )
+                planned = tuple(planned_of(plan["runs"]) + decided(entries))
         if any(model.task == "custom" for model in spec.models):  # of another loss
             data = data.model_copy(update={"baselines": {}, "floor": None})
         ids = {p.run_id for p in planned}
@@ -152,6 +163,11 @@ class Study:
             )
             for spec in self.spec.parts()
         )
+
+    @property
+    def rows(self) -> int:
+        """Training rows at hand: of the log, or with a trainer the most that its sweep takes."""
+        return max(self.spec.models[0].amounts, default=self.data.n_train)
 
     @property
     def complete(self) -> bool:

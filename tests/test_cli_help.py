@@ -34,6 +34,7 @@ def test_every_kind_of_mapping_says_what_it_is():
 def test_the_walk_reaches_every_field_that_a_sweep_file_can_hold():
     """By brute force over pydantic's own schema of the file."""
     schema = SweepSpec.model_json_schema(by_alias=True)
+    schema["$defs"].pop("TrainerSpec")  # what a ledger has of a trainer, whose keys are the file's
     nodes = [schema, *schema["$defs"].values()]
     fields = {name for node in nodes for name in node.get("properties", ())}
     assert {k.path.rsplit(".", 1)[-1] for k in every_key()} == fields

@@ -125,7 +125,7 @@ def test_other_files_that_are_no_table(csv, tmp_path):
     for name, said in (
         ("cut.csv.gz", "its compressed content is cut or damaged"),
         ("runs.parquet", "its content is not what its ending says"),
-        ("folder.csv", "no such file"),
+        ("folder.csv", "the folder holds no runs that can be read"),
         ("x" * 300 + ".csv", "no such file"),
     ):
         with pytest.raises(LawError, match=said):

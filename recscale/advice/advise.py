@@ -189,7 +189,7 @@ def advise_on(known: Grounds, compute: str, beyond: int = BEYOND) -> Advice:
     reach = 0
     if law is not None:
         options = space(study, budget / largest, beyond, still, known.most)
-        rows = study.data.n_train
+        rows = study.rows
         reach = options.doublings
         best = answer(study, law, options, budget, rows)
         if best is None:
@@ -217,7 +217,7 @@ def advise_on(known: Grounds, compute: str, beyond: int = BEYOND) -> Advice:
         others=tuple(others),
         saturated=still,
         tuning_flop=_tuning(study, best),
-        rows_at_hand=study.data.n_train,
+        rows_at_hand=study.rows,
         swept=tuple(swept(study.spec)),
         best_run=run.run_id,
         best_loss=measured,
@@ -250,7 +250,8 @@ def _laws(study: Study) -> tuple[list[Contender], str]:
 
 def _tuning(study: Study, best: Answer | None) -> float | None:
     """FLOPs of one round of RATES at the advised configuration, where one factor was tried."""
-    if best is None or len(study.spec.train.learning_rate.tune) > 1:
+    tuned = len(study.spec.train.learning_rate.tune) > 1
+    if best is None or tuned or study.spec.log is None:
         return None
     return len(RATES) * best.option.cost.train_flop
 

@@ -88,13 +88,15 @@ def to_know(step: Step | None) -> list[str]:
 
 
 def _cost(answer: Answer) -> str:
-    cost = answer.option.cost
+    cost, own = answer.option.cost, answer.option.model.task == "trainer"
     head = f", {quantity(cost.head_params)} head" if cost.head_params else ""
     return (
         f"It costs {quantity(cost.train_flop)} FLOP, about {time(answer.time_s)}, "
-        f"{answer.gpu_hours:.3g} GPU-hours and ${answer.usd:.2f}; parameters: "
-        f"{quantity(cost.table_params)} table, {quantity(cost.dense_params)} dense{head}."
-    )
+        f"{answer.gpu_hours:.3g} GPU-hours and ${answer.usd:.2f}"
+        + ("" if own else f"; parameters: {quantity(cost.table_params)} table, "
+           f"{quantity(cost.dense_params)} dense{head}")
+        + "."
+    )  # fmt: skip
 
 
 def reach(answer: Answer) -> str:
@@ -129,7 +131,15 @@ def described(answer: Answer, axes: tuple[str, ...]) -> str:
             sizes.append(f"{axis} {'all' if value is None else value}")
     with_sizes = f" with {', '.join(sizes)}" if sizes else ""
     passes = f" in {epochs} pass{'es' * (epochs > 1)}" if "epochs" in axes else ""
-    return f"{model.family}{with_sizes} on {quantity(answer.option.cost.samples)} samples{passes}"
+    seen = quantity(answer.option.cost.samples)
+    data = f" on {seen} samples" if getattr(model, "data_axis", "samples") else ""
+    return f"{model.family}{with_sizes}{data}{passes}"
+
+
+def _called(advice: Advice, axis: str) -> str:
+    """An axis as the sweep file calls it: with a trainer, the data has a name of its own."""
+    model = advice.best and advice.best.option.model
+    return getattr(model, "data_axis", "") or axis if axis == "data_fraction" else axis
 
 
 def _rate_lines(advice: Advice) -> list[str]:
@@ -137,8 +147,8 @@ def _rate_lines(advice: Advice) -> list[str]:
     out = []
     if bottleneck:
         out.append(
-            f"Bottleneck at the largest run: {bottleneck.axis}. What one doubling changes in "
-            f"{advice.loss_name} there, by the law:"
+            f"Bottleneck at the largest run: {_called(advice, bottleneck.axis)}. What one doubling "
+            f"changes in {advice.loss_name} there, by the law:"
         )
     elif advice.rates:
         out.append("No axis surely pays at the largest run. By the law one doubling changes there:")
@@ -146,7 +156,7 @@ def _rate_lines(advice: Advice) -> list[str]:
         paid = rate.per_flop_doubling()
         through = f", {span(*paid)} per doubling of compute put there" if paid else ""
         out.append(
-            f"  {rate.axis}: {span(rate.change, rate.low, rate.high)} for "
+            f"  {_called(advice, rate.axis)}: {span(rate.change, rate.low, rate.high)} for "
             f"{more(rate.flop_ratio)} FLOP{through}"
         )
     return out

@@ -70,7 +70,7 @@ def open_sweep(spec: SweepSpec, sweep: str) -> Sweep:
         key = "storage: " if str(error).startswith(place) else ""
         refuse(with_lines(sweep, f"{key}{error}"))
     except MemoryError:
-        what = "data.rows" if spec.data.source == "synthetic" else "data.path"
+        what = "data.rows" if spec.log and spec.log.source == "synthetic" else "data.path"
         refuse(
             with_lines(
                 sweep,

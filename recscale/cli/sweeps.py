@@ -38,12 +38,13 @@ def prepare(sweep: str) -> None:
     Example: recscale prepare sweeps/demo.yaml
     """
     ready = open_sweep(load(sweep), sweep)
-    from recscale.manifest import load_manifest
     from recscale.report.data_text import data_lines
 
-    data = load_manifest(ready.store)
-    click.echo("\n".join([ready.store, *data_lines(data)]))
-    _warn(data.warnings)
+    if not ready.store:
+        click.echo(f"nothing to prepare: {ready.spec.model.family} has data of its own")
+        return
+    click.echo("\n".join([ready.store, *data_lines(ready.data)]))
+    _warn(ready.data.warnings)
 
 
 def _warn(warnings: Sequence[str]) -> None:
@@ -64,14 +65,13 @@ def plan(sweep: str, as_json: bool) -> None:
     """
     from recscale.engine.rests import missing, right
     from recscale.ledger import Ledger, finished
-    from recscale.manifest import load_manifest
     from recscale.planner import held, increments, spent
     from recscale.planner.race import beaten
     from recscale.specfile import with_lines
 
     spec = load(sweep)
     ready = open_sweep(spec, sweep)
-    data = load_manifest(ready.store)
+    data = ready.data
     remarks = [with_lines(sweep, said) for said in ready.remarks]
     if ready.problem is not None:
         _plan_search(ready, data, remarks, spec.train, as_json)

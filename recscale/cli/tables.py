@@ -12,26 +12,29 @@ from recscale.cli.shell import Verb, as_json, folder_of, refuse, write_page
 
 @click.command(cls=Verb)
 @click.argument("table")
-@click.option("--variables", required=True, help="Columns the law is over, such as N,D.")
+@click.option(
+    "--variables", required=True, help="Columns the law is over, such as N,D or 'N=Model Size,D'."
+)
 @click.option("--loss", default="loss", show_default=True, help="Column that the law explains.")
 @click.option("--form", default="additive", show_default=True, help="Form of the law, or auto.")
 @click.option("--where", help="Keep only rows that match, such as 'outlier5 == 0'.")
 @click.option("--predict", help="Hold rows that match out of the fit and predict them.")
 @click.option("--level", default=0.9, show_default=True, help="Of the prediction intervals.")
-@click.option("--cluster", help="Column that names the run, where a run has several rows.")
+@click.option("--cluster", help="Column that names the run, where a run has several rows; or none.")
 @click.option("--cost", help="What a run costs, such as '6*N*D': asks for the best mix.")
 @click.option("--report", type=click.Path(dir_okay=False), help="Also write one page of HTML.")
 @as_json
 def fit(table: str, variables: str, report: str | None, as_json: bool, **options: Any) -> None:
-    """Fit the law of any table of runs.
+    """Fit the law of any table of runs: CSV, Parquet, an mlflow sqlite file, a folder of runs.
 
     Example: recscale fit runs.csv --variables N,D --loss loss
     """
     from recscale.laws import LawError
     from recscale.laws.facts import to_json
+    from recscale.laws.runs import split
     from recscale.laws.table import open_fit
 
-    names = [v.strip() for v in variables.split(",") if v.strip()]
+    names = split(variables)
     folder_of(report)
     try:
         fitted = open_fit(table, variables=names, **options)
@@ -53,7 +56,9 @@ def fit(table: str, variables: str, report: str | None, as_json: bool, **options
 
 @click.command(cls=Verb)
 @click.argument("table")
-@click.option("--variables", required=True, help="Columns the law is over, such as N,D.")
+@click.option(
+    "--variables", required=True, help="Columns the law is over, such as N,D or 'N=Model Size,D'."
+)
 @click.option("--cost", required=True, help="What a row costs, such as '6*N*D'.")
 @click.option("--loss", default="loss", show_default=True, help="Column to be predicted.")
 @click.option("--budget", default="10%", show_default=True, help="Share of what all rows cost.")
@@ -69,10 +74,11 @@ def replay(table: str, variables: str, budget: str, as_json: bool, **options: An
     """
     from recscale.laws import LawError
     from recscale.laws.facts import to_json
+    from recscale.laws.runs import split
     from recscale.planner import replay as bought
     from recscale.values import share
 
-    names = [v.strip() for v in variables.split(",") if v.strip()]
+    names = split(variables)
     try:
         amount = share(budget)
         facts = bought(table, names, budget=float(amount), **options)

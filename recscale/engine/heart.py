@@ -74,8 +74,9 @@ class Heart:
     def opened(self, data: Manifest, look: int) -> None:
         """The data is there. `look` is the most samples between two calls of `looked`."""
         run = self.job.run
-        self.total = estimate(run.model, run.train, data, self.job.needs).samples
-        self.flop_per_sample = TRAIN_OVER_FORWARD * run.model.forward_flop(data).total
+        cost = estimate(run.model, run.train, data, self.job.needs)
+        self.total = cost.samples
+        self.flop_per_sample = TRAIN_OVER_FORWARD * cost.forward.total
         self.look = look
 
     def repeat(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -94,9 +95,9 @@ def finished_record(job: Job, data: Manifest, outcome: Any, starts: Sequence[Sta
         reason=job.reason,
         curve=tuple(outcome.curve),
         estimated=portion(planned, to_train(planned.samples, took_over.samples)),
-        measured=_measured(run, data, needs, planned, outcome, took_over),
+        measured=_measured(data, needs, planned, outcome, took_over),
         trajectory="" if place.trajectory == job.run_id else place.trajectory,
-        whole=_measured(run, data, needs, planned, outcome, Way()) if took_over.samples else None,
+        whole=_measured(data, needs, planned, outcome, Way()) if took_over.samples else None,
         probes=outcome.probes,
         spectra=outcome.spectra,
         worse_than={} if final is None else unbeaten(baselines, final),
@@ -166,13 +167,13 @@ def cut_record(
 
 
 def _measured(
-    run: RunConfig, data: Manifest, needs: ResourcesSpec, planned: Cost, outcome: Any, since: Way
+    data: Manifest, needs: ResourcesSpec, planned: Cost, outcome: Any, since: Way
 ) -> Cost:
     """From `since` to the end; `planned` is of the whole."""
     whole = outcome.whole
     gpu_hours, usd = priced(whole.worker_s - since.worker_s, needs)
     samples = whole.samples - since.samples
-    flop = run.model.forward_flop(data).total
+    flop = planned.forward.total
     return planned.model_copy(
         update={
             "samples": samples,
@@ -199,7 +200,9 @@ def versions() -> dict[str, str]:
 
 
 def hardware() -> str:
-    """The accelerator's name where there is one, else the processor's architecture."""
-    import torch
-
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
+    """The accelerator's name where torch has one, else the processor's architecture. A process that
+    did without torch did so without its accelerators."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return platform.machine()
+    return torch.cuda.get_device_name()

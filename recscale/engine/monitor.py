@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ray.util.metrics import Gauge
 
-from recscale.cost import TRAIN_OVER_FORWARD, machines
+from recscale.cost import TRAIN_OVER_FORWARD, estimate, machines
 from recscale.laws import LawError, Status
 
 if TYPE_CHECKING:
@@ -97,7 +97,8 @@ class RunMonitor:
 
     def __init__(self, job: Job, data: Manifest, world: int):
         self.teller = Teller(sweep=job.sweep, run=job.run.run_id)
-        self.flop = TRAIN_OVER_FORWARD * job.run.model.forward_flop(data).total
+        cost = estimate(job.run.model, job.run.train, data, job.needs)
+        self.flop = TRAIN_OVER_FORWARD * cost.forward.total
         self.sustained = machines()[job.needs.machine].flop_per_s * world
         self.since: tuple[int, float] | None = None
 

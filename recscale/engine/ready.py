@@ -9,8 +9,9 @@ from typing import Any
 
 from recscale.data.remote import prepared
 from recscale.engine.places import check_places
+from recscale.families.trainer import DATA
 from recscale.ledger import Ledger
-from recscale.manifest import load_manifest
+from recscale.manifest import Manifest, load_manifest
 from recscale.planner import (
     Planned,
     Problem,
@@ -39,6 +40,8 @@ class Sweep:
     spec: SweepSpec
     run_dir: str
     store: str
+    """The prepared data; empty with a trainer, which has its own."""
+    data: Manifest
     planned: tuple[Planned, ...]
     problem: Problem | None = None
     """Of a frontier sweep, whose runs are decided as it goes."""
@@ -59,8 +62,8 @@ def ready(spec: SweepSpec, progress: Callable[[int, int | None], None] | None = 
                 "Ray deletes; give an absolute path that every node sees, or s3:// or gs://"
             ]
         )
-    data, path, warm_from = spec.data, None, spec.search.warm_start
-    if data.source != "synthetic":
+    data, path, warm_from = spec.log, None, spec.search.warm_start
+    if data is not None and data.source != "synthetic":
         path = expand(data.path, "data.path")
         data = data.model_copy(update={"path": path})
     warm_from = warm_from and expand(warm_from, "search.warm_start")
@@ -68,9 +71,10 @@ def ready(spec: SweepSpec, progress: Callable[[int, int | None], None] | None = 
         raise SpecError(wrong)
     check_places(storage, spec.name, path, warm_from)
     root = storage.rstrip("/") if is_uri(storage) else os.path.abspath(storage)
-    store, run_dir = prepared(data, f"{root}/store", progress), f"{root}/{spec.name}"
+    store = prepared(data, f"{root}/store", progress) if data else ""
+    run_dir = f"{root}/{spec.name}"
     Ledger(run_dir).vouch()
-    manifest = load_manifest(store)
+    manifest = load_manifest(store) if data else DATA
     idle = [*idle_options(spec, manifest), *whole_tables(spec, manifest)]
     spec = spec.on(manifest.n_train)
     if spec.search.strategy == "frontier":
@@ -78,12 +82,12 @@ def ready(spec: SweepSpec, progress: Callable[[int, int | None], None] | None = 
         entries = Ledger(run_dir).entries()
         same_data(entries, manifest, run_dir)
         same_code(entries, spec, run_dir)
-        sweep = Sweep(spec, run_dir, store, (), search, (*idle, *search.remarks))
+        sweep = Sweep(spec, run_dir, store, manifest, (), search, (*idle, *search.remarks))
         decide_search(search, standing(sweep))  # refuses a budget that does not hold the start
         return sweep
     planned = planned_runs(spec, manifest)
     said = (*idle, *remarks(spec, manifest, planned))
-    return Sweep(spec, run_dir, store, tuple(planned), remarks=said)
+    return Sweep(spec, run_dir, store, manifest, tuple(planned), remarks=said)
 
 
 def standing(sweep: Sweep) -> Progress:
@@ -122,7 +126,7 @@ def changes(sweep: Sweep) -> tuple[list[str], list[str]]:
 def other_data(sweep: Sweep) -> str | None:
     """A sentence where the last plan in the ledger was made for other data than there is now."""
     plans = [e for e in Ledger(sweep.run_dir).entries() if e["kind"] == "plan"]
-    now = load_manifest(sweep.store).fingerprint
+    now = sweep.data.fingerprint
     if not plans or (before := plans[-1]["data"]["fingerprint"]) == now:
         return None
     return (

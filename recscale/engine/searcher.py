@@ -32,6 +32,7 @@ from recscale.planner.journal import decided, decisions, entry, warm_of
 from recscale.run import Cost, Status
 from recscale.spec import SweepSpec
 from recscale.spend import Flight, Resting, flight, to_train
+from recscale.trainers import verdict
 
 
 class PlanSearcher(Searcher):
@@ -158,13 +159,15 @@ class PlanSearcher(Searcher):
             self.fallen[trial_id] = job
 
     def fail(self, trial_id: str, error: str) -> None:
-        """Counts a failure, and records a run that has had its retries as failed. Tune tells a
-        searcher that a trial failed, and only its callbacks, afterwards, with what."""
+        """Counts a failure, and records a run that has had its retries as failed, or whose trainer
+        would do the same again. Tune tells a searcher that a trial failed, and only its callbacks,
+        afterwards, with what."""
         job = self.fallen.pop(trial_id)
         self.failures[job.run_id] += 1
-        if self.failures[job.run_id] > job.needs.retries:
+        words, again = verdict(error)
+        if not again or self.failures[job.run_id] > job.needs.retries:
             self.given_up.add(job.run_id)
-            self.cut(job, "failed", error)
+            self.cut(job, "failed", words)
 
     def cut(self, job: Job, status: Status, error: str) -> None:
         """Records a run that did not come to its end."""

@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from recscale.families.door import load
+from recscale.families import ModelSpec, TrainerSpec
+from recscale.families.command import script, sources
+from recscale.families.door import Loaded, load, load_function
 from recscale.families.own import OwnSpec
 from recscale.spec import SweepSpec
 
@@ -19,9 +21,20 @@ def code_of(spec: SweepSpec) -> dict[str, Any]:
     """Ray's runtime environment of the sweep's workers; empty where they need nothing."""
     modules: dict[str, None] = {}
     for model in spec.models:
-        if isinstance(model, OwnSpec) and not (found := load(model.family)).installed:
+        if isinstance(model, TrainerSpec) and model.command:
+            found = script(model.command)
+            modules |= dict.fromkeys(sources(found) if found else ())
+            continue
+        found = _found(model)
+        if found is not None and not found.installed:
             modules[found.top] = None
             # a module that stands alone takes those with it that stand beside it
             beside = (f for f in found.files if os.path.dirname(f) == os.path.dirname(found.top))
             modules |= dict.fromkeys(beside)
     return {"py_modules": list(modules)} if modules else {}
+
+
+def _found(model: ModelSpec) -> Loaded | None:
+    if isinstance(model, TrainerSpec):
+        return load_function(model.family)
+    return load(model.family) if isinstance(model, OwnSpec) else None

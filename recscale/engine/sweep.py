@@ -34,13 +34,13 @@ from recscale.engine.signals import Signals
 from recscale.engine.tracking import tracker_callbacks
 from recscale.engine.worker import leased_trial, tune_trial
 from recscale.ledger import Ledger, finished
-from recscale.manifest import load_manifest
 from recscale.planner import PlanError
 from recscale.planner.journal import decided, ended
 from recscale.spec import ResourcesSpec
 from recscale.spend import BEAT
 from recscale.storage import StorageError, check_room, filesystem, guarded
 from recscale.study import Study, plan_entry
+from recscale.trainers.trial import complaint
 
 ALIVE_S = 60  # seconds between the driver's signs of life in the ledger
 LOOK_S = 1  # seconds between looks at the ledger for the screen
@@ -81,7 +81,7 @@ def _run(
     ledger = Ledger(sweep.run_dir)
     if sweep.problem and not extend and ended(ledger.entries()):
         return Ended(Study.of(ledger))
-    data = load_manifest(sweep.store)
+    data = sweep.data
     known = warm(sweep)
     entry = plan_entry(sweep.spec, data, sweep.planned)
     plans = [e for e in ledger.entries() if e["kind"] == "plan"]
@@ -98,6 +98,7 @@ def _run(
     if searcher.suggest("is there anything to do") == "FINISHED":
         return _ended(ledger, searcher)
     searcher.flying.clear()
+    _try_trainer(sweep, ledger)
     ledger.append("session", pid=os.getpid())
     on_change(Study.of(ledger))  # Ray takes its time to start
     with Signals(ledger, presence, on_leave) as signals:
@@ -109,6 +110,26 @@ def _run(
     if not interrupted:
         ledger.append("end", interrupted=False)
     return _ended(ledger, searcher, interrupted)
+
+
+def _try_trainer(sweep: Sweep, ledger: Ledger) -> None:
+    """Raises PlanError where a trainer of one's own goes wrong in its first reports, unless runs of
+    the same source have ended well, or it may be for want of a worker's GPU, files or peers."""
+    if sweep.spec.log is not None:
+        return
+    runs = [*sweep.planned, *(p for p in decided(ledger.entries()))]
+    if not runs:
+        return
+    first = min(runs, key=lambda p: p.cost.train_flop).config
+    ended = (r.config.model for r in ledger.records() if r.settled)
+    if any(getattr(m, "code", "") == sweep.spec.model.code for m in ended):
+        return
+    wrong, always = complaint(first)
+    needs = sweep.spec.resources
+    elsewhere = "RAY_ADDRESS" in os.environ or needs.gpus_per_worker > 0 or needs.most_workers > 1
+    if wrong and (always or not elsewhere):
+        key = "command" if sweep.spec.command else "trainer"
+        raise PlanError(f"{key}: tried at {first.run_id} before any budget is spent: it {wrong}")
 
 
 def _put_right(ledger: Ledger, sweep: Sweep) -> None:

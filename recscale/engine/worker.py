@@ -22,12 +22,13 @@ from recscale.engine.drain import NodeDrain
 from recscale.engine.heart import Heart
 from recscale.engine.job import Job, check_version, finished_record
 from recscale.engine.monitor import RunMonitor
+from recscale.engine.own_training import told, train_own, write_record
 from recscale.engine.rests import folder, make_room
-from recscale.ledger import SUFFIX, Ledger, finished
+from recscale.families import TrainerConfig
+from recscale.ledger import Ledger, finished
 from recscale.manifest import StoreError
-from recscale.rescue import rescue
 from recscale.run import CurvePoint
-from recscale.spend import BEAT, Start, found
+from recscale.spend import BEAT, found
 from recscale.storage import StorageError, filesystem, guarded, remove
 
 
@@ -139,26 +140,23 @@ def run_job(job: Job, rank: int, world: int, send: Any, drain: Callable[[], floa
     """Trains the run and, on rank 0, writes its record; does nothing for a run that another
     driver has finished meanwhile. Raises OtherVersion, and StorageError when the run directory or
     the store cannot be used."""
-    import torch
-    import torch.distributed as dist
-
-    from recscale.data.store import Store
-    from recscale.train.loop import WATCH_STEPS, train
-
     check_version(job)
-    torch.set_num_threads(job.needs.cpus_per_worker)
     run, ledger = job.run, Ledger(job.run_dir, joins=True)
-    done = rank == 0 and job.run_id in finished(ledger.records())
-    if world > 1:
-        verdict = [done]
-        dist.broadcast_object_list(verdict, src=0)
-        done = verdict[0]
-    if done:
+    if _done(job, ledger, rank, world):
         return
     heart = None
     if rank == 0:
         resized = any(s.launch == job.launch for s in ledger.starts())
         heart = Heart(ledger.append, job, world, resized)
+    if isinstance(run.model, TrainerConfig):
+        train_own(job, ledger, heart, world, send)
+        return
+    import torch
+
+    from recscale.data.store import Store
+    from recscale.train.loop import WATCH_STEPS, train
+
+    torch.set_num_threads(job.needs.cpus_per_worker)
     monitor = samples = kept = None
     anytime = run.train.schedule == "anytime"
     checkpoints = folder(job.run_dir, run.place.trajectory)
@@ -183,12 +181,7 @@ def run_job(job: Job, rank: int, world: int, send: Any, drain: Callable[[], floa
         if monitor:
             monitor.ended()
     if heart:
-        record = finished_record(job, store.manifest, outcome, _starts(ledger, heart))
-        try:
-            ledger.record(record)
-        except StorageError as error:
-            kept = rescue(record, ledger.root, f"{ledger.name}{SUFFIX}")
-            raise StorageError(f"{error}; {kept}") from error
+        write_record(ledger, finished_record(job, store.manifest, outcome, told(ledger, heart)))
         if anytime:
             for trajectory in make_room(job.run_dir, job.needs.resting_bytes):
                 ledger.append(BEAT, **found(trajectory, 0))
@@ -197,12 +190,16 @@ def run_job(job: Job, rank: int, world: int, send: Any, drain: Callable[[], floa
             remove(*filesystem(checkpoints))
 
 
-def _starts(ledger: Ledger, heart: Heart) -> list[Start]:
-    """The starts of a run as far as the ledger can be read, the one of `heart` last."""
-    starts: list[Start] = []
-    with suppress(StorageError):  # of a place that is gone: it shows when the record is written
-        starts = [s for s in ledger.starts() if s.run_id == heart.job.run_id]
-    return sorted(starts, key=lambda s: s.id == heart.id) or [heart.told]
+def _done(job: Job, ledger: Ledger, rank: int, world: int) -> bool:
+    """Whether another driver has finished the run, on every rank."""
+    done = rank == 0 and job.run_id in finished(ledger.records())
+    if world > 1:
+        import torch.distributed as dist
+
+        verdict = [done]
+        dist.broadcast_object_list(verdict, src=0)
+        done = verdict[0]
+    return done
 
 
 @contextmanager

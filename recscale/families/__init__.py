@@ -21,6 +21,7 @@ from recscale.families.fuxi import FuXiConfig, FuXiSpec
 from recscale.families.hstu import HSTUConfig, HSTUSpec
 from recscale.families.own import OwnConfig, OwnSpec, keys_of
 from recscale.families.rankmixer import RankMixerConfig, RankMixerSpec
+from recscale.families.trainer import TrainerConfig, TrainerSpec
 from recscale.families.wukong import WukongConfig, WukongSpec
 
 
@@ -50,6 +51,8 @@ FAMILIES = {
 """Name -> family. A new family is entered here, and nowhere else."""
 OWN = Family(OwnSpec, OwnConfig, "recscale.models.own:network")
 """Of every family that a sweep names by a dotted path."""
+TRAINER = Family(TrainerSpec, TrainerConfig, "")
+"""Of every trainer of one's own, which builds its network itself."""
 
 
 def family_of(name: str) -> Family:
@@ -58,7 +61,10 @@ def family_of(name: str) -> Family:
 
 
 def _kind(value: Any) -> str | None:
-    name = value.get("family") if isinstance(value, dict) else getattr(value, "family", None)
+    said = value if isinstance(value, dict) else vars(value)
+    if said.get("task") == "trainer":
+        return "trainer"
+    name = said.get("family")
     return "own" if isinstance(name, str) and is_path(name) else name
 
 
@@ -66,6 +72,7 @@ def _any(part: str) -> Any:
     """One of the families, told by the key `family`."""
     each = [Annotated[getattr(f, part), Tag(name)] for name, f in FAMILIES.items()]
     each.append(Annotated[getattr(OWN, part), Tag("own")])
+    each.append(Annotated[getattr(TRAINER, part), Tag("trainer")])
     return Annotated[Union[tuple(each)], Discriminator(_kind)]  # noqa: UP007
 
 
@@ -78,5 +85,6 @@ else:
 
 __all__ = [
     "FAMILIES", "AnyModelConfig", "AnyModelSpec", "Family", "FamilyError", "Flop", "ModelConfig",
-    "ModelSpec", "Rates", "Table", "family_of", "is_path", "keys_of",
+    "ModelSpec", "Rates", "Table", "TrainerConfig", "TrainerSpec", "family_of", "is_path",
+    "keys_of",
 ]  # fmt: skip

@@ -9,12 +9,15 @@ norms, softmax, pooling, and sums and products element by element.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from recscale.manifest import Manifest
 from recscale.values import Frozen
 
-Task = Literal["click", "next_item", "custom"]
+if TYPE_CHECKING:
+    from recscale.run import TrainConfig
+
+Task = Literal["click", "next_item", "custom", "trainer"]
 
 
 class Flop(Frozen):
@@ -63,6 +66,14 @@ class ModelConfig(Frozen):
     def columns(self) -> tuple[str, ...]:
         """Names of the fields, as the columns of a table of runs."""
         return tuple(type(self).model_fields)
+
+    def row(self, train: TrainConfig) -> dict[str, Any]:
+        """The sizes and options of a run of it, by column."""
+        return self.model_dump()
+
+    def whole(self, train: TrainConfig) -> tuple[int, float] | None:
+        """Samples and training FLOPs of a run, where they are stated and not counted."""
+        return None
 
     def option(self, name: str, usual: Any) -> Any:
         """A field that not all families have, where it says how data is read."""
@@ -134,6 +145,12 @@ class ModelSpec(Frozen):
     """Scaling scheme -> the axes that it scales by one factor, all else at the base."""
     family: str
     """Which networks."""
+
+    @property
+    def amounts(self) -> tuple[int, ...]:
+        """Numbers of samples that a sweep takes, of a trainer that says so; else data fractions
+        are those of a log."""
+        return ()
 
     def axes(self) -> dict[str, tuple[Any, ...]]:
         """The family's axes with their values, in the order in which they are declared."""

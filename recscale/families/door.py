@@ -1,8 +1,8 @@
-"""The door of a user's own families: from a dotted path to the class, and its fingerprint.
+"""The door of a user's own code: from a dotted path to the class or function, and its fingerprint.
 
-`my_pkg.my_model:MyFamily` is searched in the folders of `RECSCALE_FAMILIES` (that of the sweep file
-and the current one; reading a sweep file sets it, and workers inherit it), then among what is
-installed.
+`my_pkg.my_model:MyFamily` and `my_pkg.train:train` are searched in the folders of
+`RECSCALE_FAMILIES` (that of the sweep file and the current one; reading a sweep file sets it, and
+workers inherit it), then among what is installed.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import ast
 import difflib
 import hashlib
 import importlib
+import inspect
 import os
 import re
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.machinery import PathFinder
@@ -37,10 +38,10 @@ class FamilyError(ValueError):
 
 @dataclass(frozen=True)
 class Loaded:
-    """A family's class, as it was imported."""
+    """A family's class or a trainer's function, as it was imported."""
 
     path: str
-    cls: type[Declared]
+    cls: Any
     code: str
     """Fingerprint of its source: of the files of `files`."""
     files: tuple[str, ...]
@@ -80,41 +81,93 @@ def is_path(family: str) -> bool:
 @cache
 def load(path: str) -> Loaded:
     """The class at a dotted path. Raises FamilyError."""
-    if not PATH.fullmatch(path):
-        raise FamilyError(f"{path!r} is no dotted path; write my_pkg.my_model:MyFamily")
-    name, _, cls_name = path.partition(":")
-    folders = _searched()
-    module = _imported(path, name, folders)
-    cls = getattr(module, cls_name, None)
-    if cls is None:
-        raise FamilyError(f"{path}: the module {name} has no {cls_name}{_near(module, cls_name)}")
+    cls, folders = _named(path, "my_pkg.my_model:MyFamily", _near)
     if not (isinstance(cls, type) and issubclass(cls, Declared)):
+        name = path.partition(":")[2]
         raise FamilyError(
-            f"{path}: {cls_name} is no family; let it extend recscale.Family: "
-            f"class {cls_name}(recscale.Family)"
+            f"{path}: {name} is no family; let it extend recscale.Family: "
+            f"class {name}(recscale.Family)"
         )
     try:
         cls.check_declared()
     except ValueError as error:
         raise FamilyError(f"{path}: {error}") from None
-    home = sys.modules[cls.__module__]
+    return _loaded(path, cls, sys.modules[cls.__module__], folders)
+
+
+@cache
+def load_function(path: str) -> Loaded:
+    """The function at a dotted path, which takes `TRAINER`'s parameters. Raises FamilyError."""
+    function, folders = _named(path, "my_pkg.train:train", _near_function)
+    if wrong := _no_trainer(function):
+        name = path.partition(":")[2]
+        write = f"write def {name}({', '.join(TRAINER)})"
+        raise FamilyError(f"{path}: {name} {wrong}; {write}")
+    return _loaded(path, function, sys.modules[inspect.unwrap(function).__module__], folders)
+
+
+TRAINER = ("config", "report", "checkpoint_dir")
+"""What a trainer is called with, by these names."""
+
+
+def _no_trainer(function: Any) -> str:
+    """Why it cannot be called as a trainer; empty where it can."""
+    if not callable(function) or isinstance(function, type):
+        return "is no function"
+    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+        return "does not run when it is called, being async or a generator"
+    if not hasattr(inspect.unwrap(function), "__module__"):
+        return "is no function of a module"
+    try:
+        takes = inspect.signature(function)
+    except (TypeError, ValueError):
+        return "does not say which parameters it takes"
+    try:
+        takes.bind(**dict.fromkeys(TRAINER))
+    except TypeError:
+        return f"takes {takes} and is called with {', '.join(TRAINER)}, by these names"
+    return ""
+
+
+def _named(
+    path: str, example: str, near: Callable[[ModuleType, str], str]
+) -> tuple[Any, list[str]]:
+    """What stands at a dotted path, and the folders that were searched. Raises FamilyError."""
+    if not PATH.fullmatch(path):
+        raise FamilyError(f"{path!r} is no dotted path; write {example}")
+    name, _, inner = path.partition(":")
+    folders = searched()
+    module = _imported(path, name, folders)
+    found = getattr(module, inner, None)
+    if found is None:
+        raise FamilyError(f"{path}: the module {name} has no {inner}{near(module, inner)}")
+    return found, folders
+
+
+def _loaded(path: str, found: Any, home: ModuleType, folders: list[str]) -> Loaded:
     files = dict(sorted(_sources(home)))
     if not files:
         raise FamilyError(
             f"{path}: its source is no .py file, so that nothing could tell one version of it from "
-            "another; write the class into a module"
+            "another; write it into a module"
         )
-    digest = hashlib.sha256()
-    for each, file in files.items():
-        digest.update(f"{each}\0".encode() + Path(file).read_bytes() + b"\0")
     top = sys.modules[home.__name__.partition(".")[0]]
     place = top.__file__ if not hasattr(top, "__path__") else next(iter(top.__path__))
     place = os.path.abspath(str(place))
     inside = any(place.startswith(os.path.join(f, "")) for f in folders)
-    return Loaded(path, cls, digest.hexdigest()[:DIGITS], tuple(files.values()), place, not inside)
+    return Loaded(path, found, digest(files), tuple(files.values()), place, not inside)
 
 
-def _searched() -> list[str]:
+def digest(files: Mapping[str, str]) -> str:
+    """Fingerprint of source files, by name."""
+    found = hashlib.sha256()
+    for each, file in files.items():
+        found.update(f"{each}\0".encode() + Path(file).read_bytes() + b"\0")
+    return found.hexdigest()[:DIGITS]
+
+
+def searched() -> list[str]:
+    """The folders in which a user's own code is looked for."""
     return [f for f in os.environ.get(FOLDERS, "").split(os.pathsep) if f]
 
 
@@ -204,6 +257,14 @@ def _near(module: ModuleType, name: str) -> str:
     if near:
         return f"; did you mean {near[0]!r}?"
     return f"; its families: {', '.join(families)}" if families else "; it holds no family at all"
+
+
+def _near_function(module: ModuleType, name: str) -> str:
+    own = [k for k, v in vars(module).items() if inspect.isfunction(v)]
+    near = difflib.get_close_matches(name, own, 1)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; its functions: {', '.join(own)}" if own else "; it holds no function at all"
 
 
 def _sources(module: ModuleType) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,5 @@
-"""A file of runs as a frame: CSV, tab-separated text or Parquet, each also compressed by gzip."""
+"""A file of runs as a frame: CSV, tab-separated text or Parquet, each also compressed by gzip; and
+what trackers leave, see `tracked`."""
 
 from __future__ import annotations
 
@@ -13,34 +14,67 @@ from typing import Any
 import pandas as pd
 from pandas.errors import EmptyDataError, ParserError, ParserWarning
 
+from recscale.laws import tracked
 from recscale.laws.nouns import LawError
+from recscale.storage import StorageError
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
+STORES = (".db", ".sqlite", ".sqlite3")
+KINDS = (
+    "a table is a .csv, .tsv or .parquet file, mlflow's sqlite file, or a folder of runs; convert "
+    "it to one"
+)
 
 
 def load(path: str | Path) -> pd.DataFrame:
-    """A table of runs from a .csv, .tsv or .parquet file; rows are counted from 0.
+    """A table of runs from a .csv, .tsv, .parquet or mlflow sqlite file, or a folder of runs; rows
+    are counted from 0.
 
     Raises:
         LawError: no such file, another kind of file, one that cannot be read, or one in whose
             header a name stands twice.
     """
     path = Path(path)
-    packed = path.suffix.lower() == ".gz"
-    kind = Path(path.stem).suffix.lower() if packed else path.suffix.lower()
-    if kind not in (*SEPARATORS, ".parquet") or (packed and kind == ".parquet"):
-        raise LawError(f"{path}: a table is a .csv, .tsv or .parquet file; convert it to one")
-    if not os.path.isfile(path):  # which, other than Path's, is False for a name too long
-        raise LawError(f"{path}: no such file")
     try:
-        frame = _parquet(path) if kind == ".parquet" else _text(path, SEPARATORS[kind])
+        frame = _read(path)
     except LawError as error:
         raise LawError(f"{path}: {error}") from None
+    except StorageError:
+        raise  # of a ledger: it names its files itself
     except Exception as error:  # pandas and pyarrow raise whatever their parsers meet
         raise LawError(f"{path}: cannot be read as a table: {_why(error)}") from error
     twice = frame.columns[frame.columns.duplicated()].tolist()
     if twice:
         raise LawError(f"{path}: two columns are called {twice[0]!r}; rename one")
+    return frame
+
+
+def _read(path: Path) -> pd.DataFrame:
+    if os.path.isdir(path):
+        return tracked.folder(path)
+    if not os.path.isfile(path):  # which, other than Path's, is False for a name too long
+        kinds = (*SEPARATORS, ".parquet", ".gz", *STORES)
+        if path.suffix and path.suffix.lower() not in kinds:
+            raise LawError(KINDS)
+        raise LawError("no such file")
+    packed = path.suffix.lower() == ".gz"
+    kind = Path(path.stem).suffix.lower() if packed else path.suffix.lower()
+    if kind == ".parquet" and not packed:
+        return _numbers_of_params(_parquet(path))
+    if kind in SEPARATORS:
+        return _text(path, SEPARATORS[kind])
+    if kind in STORES or tracked.is_sqlite(path):
+        return _numbers_of_params(tracked.mlflow(path))
+    raise LawError(KINDS)
+
+
+def _numbers_of_params(frame: pd.DataFrame) -> pd.DataFrame:
+    """mlflow keeps parameters as text: those that are numbers throughout are read as such."""
+    for name in [c for c in frame if str(c).startswith("params.")]:
+        numbers = pd.Series(pd.to_numeric(frame[name], errors="coerce"), dtype=float)
+        text = not pd.api.types.is_numeric_dtype(frame[name])
+        if text and (numbers.isna() == frame[name].isna()).all():
+            frame[name] = numbers
     return frame
 
 

@@ -19,6 +19,7 @@ from recscale.laws.law import ScalingLaw
 from recscale.laws.nouns import LawError, Status
 from recscale.laws.points import needed
 from recscale.laws.reading import load
+from recscale.laws.runs import aliased, clustered
 from recscale.words import listed, shown
 
 
@@ -125,8 +126,12 @@ def open_fit(
     """Fits a table and describes the law.
 
     Args:
-        table: a file (.csv, .tsv, .parquet) or a frame.
-        variables, loss, form, cluster, weights: as in `fit`.
+        table: a file (.csv, .tsv, .parquet, mlflow's sqlite), a folder of runs (a run directory,
+            Ray Tune's, TensorBoard's) or a frame.
+        variables: columns, each under its own name or as "N=Model Size" under a new one.
+        loss, form, weights: as in `fit`.
+        cluster: the column that names a row's run; left out, one that is called so where runs have
+            several rows; "none" for none.
         where: keep only the rows this condition holds for.
         predict: hold the rows this condition matches out of the fit and predict them.
         level: of the prediction intervals; coefficients have 95 % intervals.
@@ -138,6 +143,7 @@ def open_fit(
     """
     checked(level)
     frame = table if isinstance(table, pd.DataFrame) else load(table)
+    frame, variables = aliased(frame, variables)
     if where:
         frame = cast(pd.DataFrame, frame[select(frame, where, "--where").to_numpy()])
         if not len(frame):
@@ -145,6 +151,7 @@ def open_fit(
     if why := mixed_words(frame):
         raise LawError(why)
     frame = counted(frame, needed(variables, loss, weights))
+    cluster, said = clustered(frame, variables, loss, cluster)
     held = select(frame, predict, "--predict") if predict else pd.Series(False, frame.index)
     if predict and not held.any():
         raise LawError(f"--predict {shown(predict)} matches no row; loosen it")
@@ -160,7 +167,9 @@ def open_fit(
 
     law = refit(seen)
     groups = per_group(law, seen, refit)
-    out = describe(law) | {"groups": groups, "frontier": _frontier(law, spend, level)}
+    out = describe(law)
+    out["answers"] = [*out["answers"], *([said] if said else [])]
+    out |= {"groups": groups, "frontier": _frontier(law, spend, level)}
     if groups:
         mixed = "The rows are of several kinds that no one law describes; each kind on its own:"
         out["answers"] = [*out["answers"], mixed, *(g["answer"] for g in groups)]

@@ -231,7 +231,10 @@ def _target(spec: SweepSpec, data: Manifest, points: Sequence[Point], memory: fl
 
         (_, one), (_, two) = at(1.0), at(2.0)
         each = in_unit(two, unit) - in_unit(one, unit)
-        fraction = 1 + (amount - in_unit(one, unit)) / each
+        if each:
+            fraction = 1 + (amount - in_unit(one, unit)) / each
+        else:  # a trainer whose data is the same for all: what an architecture costs is settled
+            fraction = 1.0 if amount / 2 <= in_unit(one, unit) <= amount else 0.0
         if fraction * data.n_train < train.batch_size:
             continue
         train, cost = at(fraction)

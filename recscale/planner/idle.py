@@ -27,11 +27,11 @@ def idle_options(spec: SweepSpec, data: Manifest) -> Iterator[str]:
             yield from _idle("search", search, key, "it belongs to strategy schemes")
     if search.strategy != "axes":
         yield from _idle("search", search, "base", "it belongs to strategy axes")
-    if spec.data.holdout.leave_one_out:
+    if spec.log and spec.log.holdout.leave_one_out:
         why = "leave_one_out takes the last event of each user instead"
-        yield from _idle("data.holdout", spec.data.holdout, "last", why)
-    if isinstance(spec.data, EventsData | PublishedData):
-        yield from _sampling(spec.data)
+        yield from _idle("data.holdout", spec.log.holdout, "last", why)
+    if isinstance(spec.log, EventsData | PublishedData):
+        yield from _sampling(spec.log)
     for model in spec.models:
         yield from _of_family(model, data)
 

@@ -163,8 +163,9 @@ def same_code(entries: Sequence[dict[str, Any]], spec: SweepSpec, run_dir: str) 
     if plans and decisions(entries):
         before, now = plans[-1]["spec"]["model"], spec.model.model_dump()
         if before["family"] == now["family"] and before.get("code") != now.get("code"):
+            key = "model.family" if spec.log else "trainer" if spec.trainer else "command"
             raise PlanError(
-                f"model.family: {now['family']} has another source ({now.get('code')}) than the "
+                f"{key}: {now['family']} has another source ({now.get('code')}) than the "
                 f"search in {run_dir} ({before.get('code')}): a search cannot go on with it; give "
                 "the sweep another name or storage, or bring the file back as it was"
             )

@@ -25,7 +25,7 @@ LOSS = "loss of a run"
 
 def values(model: Any, train: TrainConfig, cost: Cost) -> dict[str, float]:
     """The columns of a run's row that are known before it runs; see `recscale.frame`."""
-    numbers = {**model.model_dump(), **train.model_dump(), **cost.model_dump(exclude={"forward"})}
+    numbers = {**train.model_dump(), **model.row(train), **cost.model_dump(exclude={"forward"})}
     numbers["forward_flop"] = cost.forward.total
     numbers["unique_samples"] = unique_samples(cost, train)
     return {k: float(v) for k, v in numbers.items() if isinstance(v, int | float)}

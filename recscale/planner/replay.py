@@ -16,6 +16,7 @@ from recscale.laws.inference import believe
 from recscale.laws.modes import Sample
 from recscale.laws.points import check, needed
 from recscale.laws.reading import load
+from recscale.laws.runs import aliased
 from recscale.laws.table import select
 from recscale.planner.choose import START, WIDER, Seen, choose, start_size
 from recscale.planner.value import Assessment, Goal, spread
@@ -96,7 +97,8 @@ def replay(
         raise LawError(f"no form {form!r}; use one of {', '.join(FORMS)}")
     if not 0 < budget <= 1:
         raise LawError(f"--budget {budget:g} is no share; give 10% or 0.1 of what all rows cost")
-    market, labels, seen = _market(table, variables, cost, loss, target, where, form)
+    frame, variables = aliased(table if isinstance(table, pd.DataFrame) else load(table), variables)
+    market, labels, seen = _market(frame, variables, cost, loss, target, where, form)
     total = budget * market.cost.sum()
     try:
         bought, steps, stopped = buy(market, total)
@@ -232,8 +234,7 @@ def _same(target: np.ndarray) -> Callable[[Assessment], Goal]:
     return lambda _: Goal.losses(target)
 
 
-def _market(table, variables, cost, loss, target, where, form):
-    frame = table if isinstance(table, pd.DataFrame) else load(table)
+def _market(frame, variables, cost, loss, target, where, form):
     if where:
         frame = cast(pd.DataFrame, frame[select(frame, where, "--where").to_numpy()])
     frame = counted(frame, needed(variables, loss))

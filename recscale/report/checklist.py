@@ -6,13 +6,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from recscale.families import TrainerSpec
 from recscale.families.own import OwnSpec
 from recscale.families.sequence import SequenceSpec
 from recscale.laws import Role
 from recscale.report.findings import Findings
 from recscale.report.sentences import noise_sentence
 from recscale.run import TrainConfig
-from recscale.spec import LearningRate, ResourcesSpec, TrainSpec
+from recscale.spec import LearningRate, ResourcesSpec, SweepSpec, TrainSpec
 from recscale.words import baselines, number, quantity, time
 
 Rows = list[tuple[str, str]]
@@ -25,6 +26,12 @@ PRECISION = {
 
 def checklist(f: Findings, held_out: str) -> list[tuple[str, Rows]]:
     """Sections of (question, answer); `held_out` is `sentences.held_out`'s."""
+    if isinstance(f.study.spec.models[0], TrainerSpec):
+        return [
+            ("The law", _law(f, held_out)),
+            ("A trainer of your own", trained(f.study.spec)),
+            ("Where it ran and what it cost", _spent(f)),
+        ]
     return [
         ("The law", _law(f, held_out)),
         ("How things are counted", _counts()),
@@ -71,6 +78,27 @@ def _law(f: Findings, held_out: str) -> Rows:
 
 def _error(share: float) -> str:
     return f"{100 * share:.2g} %" if share == share else "none predicted"
+
+
+def trained(spec: SweepSpec) -> Rows:
+    """What is known of runs that recscale did not train itself."""
+    model, t = spec.model, spec.train
+    assert isinstance(model, TrainerSpec)
+    called = " ".join(model.command) or model.family
+    amounts = ", ".join(quantity(n) for n in model.amounts)
+    return [
+        ("trainer", called),
+        ("source", f"fingerprint {model.code}; runs of another are apart" if model.code
+         else "not known"),
+        ("cost", f"{model.cost}, called FLOPs here" if model.cost else "as recorded of each run"),
+        ("loss", f"{model.loss} as reported, called eval_loss here; on which data is the "
+         "trainer's own"),
+        ("samples", f"{amounts}: {model.data_axis}" if model.data_axis
+         else "the same data for all runs; a run counts as one sample"),
+        ("told besides its axes", f"seed (of {t.seeds}), epochs ({', '.join(map(str, t.epochs))}), "
+         f"rate_factor ({', '.join(f'{x:g}' for x in t.learning_rate.tune)}; the best enters)"),
+        ("checkpoints in the fit", "none: only the last report of each run"),
+    ]  # fmt: skip
 
 
 def _counts() -> Rows:

@@ -125,7 +125,7 @@ def _frontier(study: Study, law: ScalingLaw, frame: pd.DataFrame):
     p = law.predict(pd.DataFrame([o.values() for _, o in rows]), LEVEL)
     table = pd.DataFrame(
         [
-            frontier_row(o, b, *map(float, ends), rows=study.data.n_train)
+            frontier_row(o, b, *map(float, ends), rows=study.rows)
             for (b, o), ends in zip(rows, p[["mean", "low", "high"]].to_numpy(), strict=True)
         ]
     )

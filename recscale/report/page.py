@@ -176,10 +176,17 @@ def _words(study: Study) -> dict[str, Any]:
         law_words=f.law_words,
         stamp=_stamp(f),
         curve_words=curve_words,
+        curve_ends=DECAYS if study.spec.log else "",
         runs=runs_data(f.frame, swept(study.spec), f.loss),
         left_out=tables.left_out(f.frame),
         checklist=checklist(f, held),
     )
+
+
+DECAYS = (
+    "; the learning rate falls to zero at the end of each run, so that only ends are comparable"
+)
+"""Of the trainings of recscale's own."""
 
 
 def _compared(study: Study) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from recscale.families import TrainerConfig
 from recscale.frame import below_words
 from recscale.laws import LawError, Role
 from recscale.planner import Decision, Planned, Problem, Spend
@@ -76,7 +77,11 @@ def plan_table(planned: Sequence[Planned], settled: set[str]) -> Table:
 
 def training_line(asked: TrainSpec, planned: Sequence[Planned]) -> str:
     """The batch and the learning rates of the planned runs, and which of them the sweep leaves to
-    the log and the family; the factors of `learning_rate.tune` come on top of the rates."""
+    the log and the family; the factors of `learning_rate.tune` come on top of the rates. Of a
+    trainer of one's own, what is known of it."""
+    own = planned[0].config.model
+    if isinstance(own, TrainerConfig):
+        return f"trainer {own.family}, source {own.code or 'unknown'}; cost {own.cost}"
     by_family: dict[str, list[TrainConfig]] = {}
     for p in planned:
         by_family.setdefault(p.config.model.family, []).append(p.config.train)

@@ -11,7 +11,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from recscale.families import is_path, keys_of
+from recscale.families import TrainerSpec, is_path, keys_of
 from recscale.spec.document import Document, Loc, dotted
 from recscale.spec.sweep import SweepSpec
 from recscale.values import Frozen
@@ -208,6 +208,8 @@ def _models_of(model: type[BaseModel], key: str) -> list[type[BaseModel]]:
 
 
 def _objects(annotation: Any) -> list[type[BaseModel]]:
+    if annotation is TrainerSpec:  # no mapping of a file
+        return []
     if isinstance(annotation, type) and issubclass(annotation, Frozen):
         return [annotation]
     return [m for part in get_args(annotation) for m in _objects(part)]

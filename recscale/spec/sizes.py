@@ -37,7 +37,10 @@ def too_many(spec: SweepSpec) -> str | None:
 def _asked(spec: SweepSpec) -> tuple[int, dict[str, int]]:
     """Runs of one family, and the values of each key that multiply them."""
     training = {"epochs": "train.epochs", "data_fraction": "train.data_fraction"}
-    axes = {training.get(k, f"model.{k}"): len(v) for k, v in spec.axes().items()}
+    if spec.log is None:
+        training["data_fraction"] = f"axes.{getattr(spec.model, 'data_axis', '')}"
+    of = "axes" if spec.log is None else "model"
+    axes = {training.get(k, f"{of}.{k}"): len(v) for k, v in spec.axes().items()}
     again = {
         "train.learning_rate.tune": len(spec.train.learning_rate.tune),
         "train.seeds": spec.train.seeds,

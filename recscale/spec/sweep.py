@@ -16,11 +16,12 @@ from pydantic import (
     model_validator,
 )
 
-from recscale.families import AnyModelSpec, ModelSpec
+from recscale.families import AnyModelSpec, ModelSpec, TrainerSpec
 from recscale.spec.data import DataSpec
 from recscale.spec.search import FACTORS, LawSpec, SearchSpec
 from recscale.spec.sizes import too_many
 from recscale.spec.train import BudgetSpec, ResourcesSpec, TrainSpec
+from recscale.spec.trainer import PENDING, Axis, Expression, is_trained, settled, unasked
 from recscale.values import (
     Frozen,
     no_repeats,
@@ -63,10 +64,37 @@ class SweepSpec(Frozen):
     name: Annotated[str, AfterValidator(sweep_name)]
     """Of the sweep and of its folder under `storage`: letters, digits, `_`, `-` and dots, at most
     100."""
-    data: DataSpec
-    """Which log, and how it becomes a task."""
+    log: Annotated[DataSpec | None, Field(alias="data")]
+    """Which log, and how it becomes a task. Left out with a trainer of one's own, which brings its
+    own data."""
     models: Annotated[tuple[AnyModelSpec, ...], BeforeValidator(_several), Field(alias="model")]
     """`model` in the file: one family, or a list of families to compare."""
+    trainer: str | None = None
+    """In place of data and model: a function of your own, `my_pkg.train:train`, which trains one
+    point of `axes`: train(config, report, checkpoint_dir). README.md, "Your own trainer"."""
+    command: tuple[str, ...] | None = None
+    """Likewise: a program and its arguments, such as [python, train.py, --hidden, "{hidden}"], in
+    which names in braces stand for the values of a run: axes, `seed`, `epochs`, `rate_factor` and
+    `checkpoint_dir`. No shell reads it. It prints JSON lines that hold `samples` and the loss.
+    `python` is the one that runs recscale."""
+    declared: Annotated[dict[str, Axis], Field(alias="axes")] = {}
+    """Of a trainer: name -> the values of one run or, as a list, of the sweep. Whole numbers are
+    grown by doublings by searches and `ask`; a text or true is one value for all runs."""
+    cost: Expression | None = None
+    """Of a trainer: training FLOPs of one run (or any unit), an expression over the axes such as
+    6 * hidden * samples."""
+    samples: str | None = None
+    """Of a trainer: the axis that is the number of samples of a run, to which its cost is in
+    proportion; left out, the axis `samples` if there is one. Searches and `ask` take any number of
+    them; without such an axis the data of all runs is the same."""
+    variables: tuple[str, ...] | None = None
+    """Of a trainer: the axes that its law is over; left out, up to four that the sweep varies."""
+    loss: str | None = None
+    """Of a trainer: which reported number is the loss; left out, `loss`. Tables call it
+    `eval_loss`."""
+    metrics: str | None = None
+    """Of a command: a file of JSON lines that it writes, such as "{checkpoint_dir}/log.jsonl", in
+    place of its output."""
     train: TrainSpec = TrainSpec()
     """How every run is trained; data and passes are axes too."""
     probes: Annotated[tuple[Probe, ...], AfterValidator(no_repeats)] = ()
@@ -89,6 +117,36 @@ class SweepSpec(Frozen):
     ] = ()
     """Trackers that hear of every evaluation, through Ray Tune's own callbacks. Addresses and keys
     stay in the environment: MLFLOW_TRACKING_URI, WANDB_API_KEY."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _trainer_stands_for_both(cls, values: Any) -> Any:
+        return {"data": None, "model": PENDING, **values} if is_trained(values) else values
+
+    @model_validator(mode="after")
+    def _trainer_settled(self) -> SweepSpec:
+        trained = any(isinstance(m, TrainerSpec) for m in self.models)
+        if self.trainer is not None or self.command is not None:
+            if trained and self.models != (PENDING,):  # from a ledger
+                return self
+            model = settled(self)
+            base = {"data_fraction" if k == model.data_axis else k: v
+                    for k, v in self.search.base.items()}  # fmt: skip
+            search = self.search.model_copy(update={"base": base})
+            return self.model_copy(update={"models": (model,), "search": search})
+        if trained:
+            raise ValueError("model.task: trainer is no task of a model; give trainer or command")
+        if self.log is None:
+            raise ValueError("data: missing; this key is required")
+        if wrong := unasked(self):
+            raise ValueError(wrong)
+        return self
+
+    @property
+    def data(self) -> DataSpec:
+        """The log of a sweep that has one: all but those with a trainer."""
+        assert self.log is not None
+        return self.log
 
     @property
     def model(self) -> AnyModelSpec:
@@ -120,7 +178,8 @@ class SweepSpec(Frozen):
         """The sweep with what it leaves to the log settled: the batch."""
         if self.train.batch_size:
             return self
-        batch = self.train.usual_batch(n_train, self.resources.most_workers)
+        usual = self.train.usual_batch(n_train, self.resources.most_workers)
+        batch = 1 if self.log is None else usual
         train = self.train.model_copy(update={"batch_size": batch})
         return self.model_copy(update={"train": train})
 
@@ -142,8 +201,8 @@ class SweepSpec(Frozen):
 
     def axes(self) -> dict[str, tuple[Any, ...]]:
         """Every architecture axis, passes and the data fraction, in the file's order of meaning."""
-        train = self.train
-        return {**self.model.axes(), "epochs": train.epochs, "data_fraction": train.data_fraction}
+        amounts = self.model.amounts or self.train.data_fraction
+        return {**self.model.axes(), "epochs": self.train.epochs, "data_fraction": amounts}
 
     def tried(self) -> dict[str, tuple[Any, ...]]:
         """Every axis with the values that the sweep gives it, those of scaling schemes too."""
@@ -267,16 +326,16 @@ class SweepSpec(Frozen):
     @model_validator(mode="after")
     def _consistent(self) -> SweepSpec:
         most = self.resources.most_workers
-        if self.train.batch_size and self.train.batch_size < most:
+        if self.log and self.train.batch_size and self.train.batch_size < most:
             raise ValueError(
                 f"train.batch_size {self.train.batch_size} is smaller than the {most} workers that "
                 "share it (resources.workers, resources.elastic); raise the batch or take fewer"
             )
         for model in self.models:
             needed = "click" if model.task == "custom" else model.task
-            if self.data.task != needed:
+            if self.log and self.log.task != needed:
                 raise ValueError(
-                    f"model.family {model.family} needs data.task {needed}, not {self.data.task}"
+                    f"model.family {model.family} needs data.task {needed}, not {self.log.task}"
                 )
             if self.probes and model.task != "next_item":
                 raise ValueError("probes belong to models of task next_item; leave them out")
@@ -286,7 +345,7 @@ class SweepSpec(Frozen):
                     "models"
                 )
             self._check_loss(model)
-        if "transfer" in self.probes and not getattr(self.data, "domain", None):
+        if "transfer" in self.probes and not getattr(self.log, "domain", None):
             raise ValueError(
                 "probes: transfer needs data.columns.domain, the column that says which domain an "
                 "event belongs to"

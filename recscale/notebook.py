@@ -1,0 +1,133 @@
+"""From a notebook or a script of one's own: a sweep file that is planned and run, and a run
+directory that is asked.
+
+import recscale
+sweep = recscale.load("mine.yaml")
+sweep.plan()                       # a frame
+runs = sweep.run()
+runs.ask("10x")
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from recscale.engine.ready import Sweep as Ready
+    from recscale.laws import ScalingLaw
+    from recscale.spec import SweepSpec
+    from recscale.study import Study
+
+
+class Sweep:
+    """A sweep file."""
+
+    def __init__(self, spec: SweepSpec, path: str):
+        self.spec, self.path = spec, path
+
+    def __repr__(self) -> str:
+        return f"<sweep {self.spec.name} of {self.path}>"
+
+    def plan(self) -> pd.DataFrame:
+        """One row a run that is asked for, the cheapest first, with what it costs; of a search
+        those that it would make next. Prepares the data unless it is prepared. Raises SpecError,
+        DataError, PlanError, StorageError."""
+        import pandas as pd
+
+        from recscale.engine.ready import standing
+        from recscale.ledger import Ledger, finished
+        from recscale.planner import Launch, decide_search
+        from recscale.planner.lawful import values
+
+        ready = self._ready()
+        planned = ready.planned
+        if ready.problem is not None:
+            decision = decide_search(ready.problem, standing(ready))
+            planned = decision.runs if isinstance(decision, Launch) else ()
+        settled = finished(Ledger(ready.run_dir).records())
+        rows = [
+            {"run_id": p.run_id, "done": p.run_id in settled, "reason": p.reason}
+            | values(p.config.model, p.config.train, p.cost)
+            for p in planned
+        ]
+        return pd.DataFrame(rows)
+
+    def run(self) -> Runs:
+        """Runs what the ledger lacks, with a progress bar; the same call goes on. Raises as
+        `plan`."""
+        from rich.progress import Progress
+
+        from recscale.engine.ready import stay_on_loopback
+
+        ready = self._ready()
+        stay_on_loopback()
+        from recscale.engine.sweep import run
+
+        with Progress() as bar:
+            task = bar.add_task(self.spec.name, total=None)
+
+            def changed(study: Study) -> None:
+                ended = sum(r.settled for r in study.records)
+                bar.update(task, completed=ended, total=len(study.planned))
+
+            run(ready, changed)
+        return open_runs(ready.run_dir)
+
+    def _ready(self) -> Ready:
+        from recscale.engine.ready import ready
+
+        return ready(self.spec)
+
+
+class Runs:
+    """A run directory: what has come of a sweep, or what was recorded."""
+
+    def __init__(self, path: str | Path):
+        self.path = str(path)
+        self._study()  # refuses what is none at once
+
+    def __repr__(self) -> str:
+        study = self._study()
+        return f"<{study.count('done')} of {len(study.planned)} runs done in {self.path}>"
+
+    def frame(self) -> pd.DataFrame:
+        """One row a run; see `recscale.frame`."""
+        return self._study().frame()
+
+    def law(self) -> ScalingLaw:
+        """The law of the runs that may enter it. Raises LawError."""
+        return self._study().law()
+
+    def ask(self, compute: str = "10x", beyond: int = 2) -> str:
+        """What to train next with more compute, in sentences: FLOPs, or times the largest run;
+        `beyond` are the most doublings of an axis. Raises LawError, ValueError."""
+        from recscale.advice import advise
+
+        return advise(self._study(), compute, beyond).sentences()
+
+    def report(self) -> list[str]:
+        """Writes report.html and the tables into the run directory, and returns their paths."""
+        from recscale.report.page import write_report
+
+        return [str(p) for p in write_report(self._study(), self.path)]
+
+    def _study(self) -> Study:
+        """As the ledger is now."""
+        from recscale.study import Study
+
+        return Study.open(self.path)
+
+
+def load(path: str | Path) -> Sweep:
+    """The sweep file at a path. Raises SpecError, FileNotFoundError."""
+    from recscale.specfile import load_spec
+
+    return Sweep(load_spec(path), str(path))
+
+
+def open_runs(path: str | Path) -> Runs:
+    """The runs in a run directory. Raises StudyError, StorageError."""
+    return Runs(path)
