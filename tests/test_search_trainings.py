@@ -139,3 +139,9 @@ def test_the_forecast_counts_what_is_passed_on_the_way(hunt, played: Play):
     promised, apart = forecast(hunt, Progress()), forecast(made("schedule: decayed"), Progress())
     assert 0.5 <= len(played.attempts) / promised.runs <= 2
     assert promised.runs > 1.3 * apart.runs
+
+
+def test_the_start_is_spread_over_trainings(played: Play):
+    runs = played.launches[0].runs
+    assert len({p.place.trunk for p in runs}) >= 8
+    assert len({p.run_id for p in runs}) == len(runs)

@@ -64,10 +64,11 @@ def _start(state: SearchState) -> Decision:
     have = len(state.loss)
     n = max(FEWEST, n - have) if have else n
     open_ = np.flatnonzero(state.open)
-    price = state.price[open_]
+    price, codes = state.price[open_], state.pool_training
+    codes = None if codes is None else codes[open_]
     chosen: list[int] = []
     for share in (START, *WIDER):
-        chosen = spread(problem.logx[open_], price, n, share)
+        chosen = spread(problem.logx[open_], price, n, share, codes)
         if len(chosen) == n:
             break
     if len(chosen) < n:

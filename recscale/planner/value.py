@@ -151,9 +151,14 @@ def _gains(posterior: Posterior, goal: Goal, pool: Rows, extra: np.ndarray, on_w
     return gain, float(np.trace(before))
 
 
-def spread(logx: np.ndarray, cost: np.ndarray, n: int, budget: float) -> list[int]:
+def spread(
+    logx: np.ndarray, cost: np.ndarray, n: int, budget: float, training: np.ndarray | None = None
+) -> list[int]:
     """Positions of n cheap runs spread over the axes, within `budget` together: of the runs that
-    cost at most a fair share of it, each next one is as far as can be from those chosen."""
+    cost at most a fair share of it, each next one is as far as can be from those chosen. Of points
+    of one training (codes, -1 of a training of one point) one is taken at most, as long as there
+    are others: it passes smaller ones on its way."""
+    codes = np.full(len(logx), -1) if training is None else training
     ranked = np.argsort(cost, kind="stable")
     fair = ranked[cost[ranked] <= budget / n]
     if len(fair) < n:
@@ -163,8 +168,10 @@ def spread(logx: np.ndarray, cost: np.ndarray, n: int, budget: float) -> list[in
     chosen: list[int] = [int(fair[0])] if len(fair) else []
     left = [int(i) for i in fair[1:]]
     while left and len(chosen) < n:
-        far = np.array([((z[i] - z[chosen]) ** 2).sum(1).min() for i in left])
-        pick = left[int(np.argmax(np.round(far, 9)))]
+        new = [i for i in left if codes[i] < 0 or codes[i] not in codes[chosen]]
+        open_ = new or left
+        far = np.array([((z[i] - z[chosen]) ** 2).sum(1).min() for i in open_])
+        pick = open_[int(np.argmax(np.round(far, 9)))]
         left.remove(pick)
         if cost[chosen].sum() + cost[pick] <= budget:
             chosen.append(pick)

@@ -47,7 +47,7 @@ def buy(logx, logy, cost, codes, target, total: float) -> tuple[list[int], float
     spent = 0.0
     start: list[int] = []
     for share in (START, *WIDER):
-        start = spread(logx, cost, start_size(p), share * total)
+        start = spread(logx, cost, start_size(p), share * total, codes)
         if len(start) == start_size(p):
             break
     for i in start:
@@ -88,7 +88,9 @@ def judged(task: str, seed: int, schedule: str, share: float, folder: Path) -> l
     rows = []
     for cluster in ("trajectory", None) if schedule == "anytime" else (None,):
         law = fit(runs.iloc[bought], "additive", variables, "loss", cluster=cluster, cost="flop")
-        told = law.predict({v: large[v] for v in variables}).iloc[0]
+        told = dict.fromkeys(("mean", "low", "high"), np.nan)
+        if law.status.determined:
+            told = law.predict({v: large[v] for v in variables}).iloc[0]
         rows.append(
             {
                 "world": f"{task}:{seed}",
