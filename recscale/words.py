@@ -77,9 +77,19 @@ def more(ratio: float) -> str:
     return f"{ratio:.3g}x" if ratio >= 1.995 else f"{100 * (ratio - 1):.2g} % more"
 
 
+def printable(text: str) -> str:
+    """A text from elsewhere as a terminal may show it: what would steer the terminal, or turn the
+    order of letters, is written as its code. Line ends and tabs stay."""
+    return "".join(c if c in "\n\t" or c.isprintable() else _code(c) for c in text)
+
+
+def _code(c: str) -> str:
+    return f"\\x{ord(c):02x}" if ord(c) < 256 else f"\\u{ord(c):04x}"
+
+
 def shortened(text: str) -> str:
     """At most SHOWN characters, and one line."""
-    text = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[: SHOWN + 1])
+    text = "".join(c if c.isprintable() else _code(c) for c in text[: SHOWN + 1])
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -52,10 +53,10 @@ def finish(*words: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def started(*words: str | Path) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        recscale(*words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+def started(*words: str | Path, group: bool = False) -> Iterator[subprocess.Popen[str]]:
+    """`group`: at the head of a process group of its own."""
+    out = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    process = subprocess.Popen(recscale(*words), text=True, start_new_session=group, **out)
     try:
         yield process
     finally:
@@ -162,6 +163,23 @@ def test_ctrl_c_stops_cleanly_and_a_second_driver_is_refused_until_then(sweep_fi
     assert len(done(ledger)) == 4
 
 
+def test_a_signal_to_the_group_while_ray_starts_ends_in_a_sentence(sweep_file, tmp_path):
+    """As of a container, Slurm or systemd: Ray's own processes get it too."""
+    sweep = sweep_file(SWEEP.replace("[4, 8, 16]", "[4, 8]"))
+    ledger = Ledger(tmp_path / "runs" / "kill")
+    with started("run", sweep, group=True) as driver:
+        until(lambda: any(e["kind"] == "session" for e in ledger.entries()), driver)
+        time.sleep(1.5)
+        began = time.monotonic()
+        os.killpg(driver.pid, signal.SIGTERM)
+        said = driver.communicate(timeout=60)[0]
+        assert time.monotonic() - began < 20
+    assert driver.returncode == 130, said
+    assert "the same command goes on" in said and "Traceback" not in said
+    assert [e["interrupted"] for e in ledger.entries() if e["kind"] == "end"] == [True]
+    assert not list((tmp_path / "runs" / "kill" / "drivers").iterdir())
+
+
 @pytest.fixture(scope="module")
 def standing() -> Iterator[str]:
     """Address of a Ray on loopback that is there before the sweep, as on a user's cluster."""
@@ -203,6 +221,10 @@ def test_failing_runs_are_recorded_and_the_sweep_goes_on(ray_stands, sweep_file,
         (run_dir / "checkpoints" / run_id).write_text("in the way")
     ended = finish("run", sweep)
     assert ended.returncode == 1, ended.stdout + ended.stderr
+    first = ended.stdout.splitlines()[0]
+    assert f"{run_dir}; page: {run_dir}/report.html" in first
+    page = (run_dir / "report.html").read_text()
+    assert "1 of 3 runs done · 2 failed" in page and "data-live" not in page
     ledger = Ledger(run_dir)
     failed = [r for r in ledger.records() if r.status == "failed"]
     assert {r.run_id for r in failed} == set(broken)
@@ -210,6 +232,10 @@ def test_failing_runs_are_recorded_and_the_sweep_goes_on(ray_stands, sweep_file,
         assert r.run_id in ended.stdout
         assert r.error and "checkpoints" in r.error
         assert starts(ledger)[r.run_id] == 2
+        shown = finish("logs", run_dir, r.run_id).stdout
+        places = re.findall(r"^\S+:(/\S*worker-\S+)$", shown, re.MULTILINE)
+        assert len(places) == 2 and "attempt 2 of 2" in shown
+        assert r.error.startswith("the worker's log: ") and places[-1] in r.error
     assert len(done(ledger)) == 1
 
     for run_id in broken:

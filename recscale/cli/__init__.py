@@ -14,6 +14,7 @@ import click
 from recscale.cli.check import check
 from recscale.cli.help import explain
 from recscale.cli.log import log
+from recscale.cli.logs import logs
 from recscale.cli.new import new
 from recscale.cli.results import ask, compare, report, status
 from recscale.cli.shell import refuse
@@ -56,7 +57,7 @@ def main(context: click.Context) -> None:
 
 
 VERBS = (
-    new, prepare, plan, run, status, ask, report, compare, log, check, fit, replay, explain,
+    new, prepare, plan, run, status, logs, ask, report, compare, log, check, fit, replay, explain,
 )  # fmt: skip
 for verb in VERBS:
     main.add_command(verb)

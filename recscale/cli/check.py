@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from recscale.cli.shell import USAGE, Verb, as_json, refuse
+from recscale.cli.shell import USAGE, Verb, as_json, refuse, say
 
 
 @click.command(cls=Verb)
@@ -40,7 +40,7 @@ def check(family: str, at: tuple[str, ...], as_json: bool) -> None:
     for finding in findings(family, **axes):
         said.append(finding)
         if not as_json:
-            click.echo(finding.line)
+            say(finding.line)
     if as_json:
-        click.echo(json.dumps([vars(f) for f in said], indent=1))
+        say(json.dumps([vars(f) for f in said], indent=1))
     sys.exit(0 if all(f.holds for f in said) else USAGE)

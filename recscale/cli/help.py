@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from recscale.cli.shell import refuse
+from recscale.cli.shell import refuse, say
 
 if TYPE_CHECKING:
     from recscale.reference import Key
@@ -34,10 +34,10 @@ def explain(context: click.Context, key: str) -> None:
     if parent and isinstance(parent.command, click.Group) and key in parent.command.commands:
         verb = parent.command.commands[key]
         with click.Context(verb, parent, info_name=key) as told:
-            click.echo(verb.get_help(told))
+            say(verb.get_help(told))
         return
     try:
-        click.echo("\n".join(_page(key)))
+        say("\n".join(_page(key)))
     except (UnknownKey, FamilyError) as error:
         refuse(str(error))
 

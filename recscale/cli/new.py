@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from recscale.cli.shell import Verb, refuse
+from recscale.cli.shell import Verb, refuse, say
 from recscale.shipped import shipped
 
 EXAMPLES = shipped("sweeps")
@@ -36,7 +36,7 @@ def new(name: str, like: str | None, log: str | None) -> None:
             _copy_families(text, target.parent)
     except OSError as error:
         refuse(f"{target} cannot be written: {error.strerror}")
-    click.echo("\n".join([*said, f"{target} written; edit it, then: recscale plan {target}"]))
+    say("\n".join([*said, f"{target} written; edit it, then: recscale plan {target}"]))
 
 
 def _target(name: str) -> Path:

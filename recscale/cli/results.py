@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from recscale.cli.shell import Verb, as_json, folder_of, open_study, refuse, write_page
+from recscale.cli.shell import Verb, as_json, folder_of, open_study, refuse, say, write_page
 
 if TYPE_CHECKING:
     from recscale.study import Study
@@ -29,15 +29,15 @@ def status(rundir: str, page: bool, as_json: bool) -> None:
     if page:
         from recscale.report.live import write_once
 
-        click.echo(write_once(study, rundir, state.startswith(LIVES)), err=as_json)
+        say(write_once(study, rundir, state.startswith(LIVES)), err=as_json)
     if as_json:
-        click.echo(json.dumps({**study.facts(), "driver": state}, indent=1))
+        say(json.dumps({**study.facts(), "driver": state}, indent=1))
         return
     from recscale.report.terminal import baseline_lines, damage_lines, progress_line
 
     lines = [progress_line(study), *([state] if state else [])]
     lines += [*baseline_lines(study), *damage_lines(study)]
-    click.echo("\n".join(lines))
+    say("\n".join(lines))
 
 
 @click.command(cls=Verb)
@@ -65,9 +65,9 @@ def ask(rundir: str, compute: str, beyond: int, as_json: bool) -> None:
     except (LawError, ValueError) as error:
         refuse(f"{error}{_way_out(study)}")
     if as_json:
-        click.echo(json.dumps(advice.facts(), indent=1))
+        say(json.dumps(advice.facts(), indent=1))
     else:
-        click.echo(advice.sentences())
+        say(advice.sentences())
 
 
 def _way_out(study: Study) -> str:
@@ -93,13 +93,13 @@ def _ask_each(study: Study, compute: str, beyond: int, as_json: bool) -> None:
     if as_json:
         families = {f: {"why": a} if isinstance(a, str) else a.facts() for f, a in each.items()}
         facts = {"families": families, "comparisons": [d.facts() for d in comparisons]}
-        click.echo(json.dumps(facts, indent=1))
+        say(json.dumps(facts, indent=1))
         return
     for family, advice in each.items():
-        click.echo(f"{family}:")
+        say(f"{family}:")
         text = advice if isinstance(advice, str) else advice.sentences()
-        click.echo("".join(f"  {line}\n" for line in text.splitlines()))
-    click.echo("\n".join(sentences(study, comparisons)))
+        say("".join(f"  {line}\n" for line in text.splitlines()))
+    say("\n".join(sentences(study, comparisons)))
 
 
 @click.command(cls=Verb)
@@ -112,7 +112,7 @@ def report(rundir: str) -> None:
     from recscale.report.page import write_report
 
     for path in write_report(open_study(rundir), rundir):
-        click.echo(path)
+        say(path)
 
 
 @click.command(cls=Verb)
@@ -137,7 +137,7 @@ def compare(rundirs: tuple[str, ...], report: str | None, as_json: bool) -> None
     if report:
         write_page(report, compare_page(found))
     if as_json:
-        click.echo(json.dumps(found.facts(), indent=1))
+        say(json.dumps(found.facts(), indent=1))
         return
     from rich.console import Console
 
@@ -147,6 +147,6 @@ def compare(rundirs: tuple[str, ...], report: str | None, as_json: bool) -> None
     console = console if console.is_terminal else Console(width=200)
     console.print(compare_table(found.heads(), found.rows()))
     for name, said in found.expected():
-        click.echo(f"{name}: {said}")
+        say(f"{name}: {said}")
     if report:
-        click.echo(f"{report} written")
+        say(f"{report} written")

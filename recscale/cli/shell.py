@@ -39,6 +39,13 @@ class Verb(click.Command):
         return super().invoke(ctx)
 
 
+def say(text: str, **how: Any) -> None:
+    """Prints a text, without what in it would steer the terminal."""
+    from recscale.words import printable
+
+    click.echo(printable(text), **how)
+
+
 def load(sweep: str) -> SweepSpec:
     from recscale.specfile import SpecError, load_spec
 
@@ -136,7 +143,7 @@ def stoppable() -> Iterator[None]:
     """Ctrl-C and SIGTERM end the command with a sentence, where nothing is under way yet."""
 
     def leave(number: int, frame: object) -> NoReturn:
-        click.echo("stopped before its first run; the same command goes on")
+        say("stopped before its first run; the same command goes on")
         sys.exit(INTERRUPTED)
 
     before = {n: signal.signal(n, leave) for n in (signal.SIGINT, signal.SIGTERM)}
@@ -149,5 +156,5 @@ def stoppable() -> Iterator[None]:
 
 def refuse(sentence: str) -> NoReturn:
     """Bad input: what is wrong and what to do, exit 2."""
-    click.echo(sentence, err=True)
+    say(sentence, err=True)
     sys.exit(USAGE)

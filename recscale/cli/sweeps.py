@@ -17,6 +17,7 @@ from recscale.cli.shell import (
     load,
     open_sweep,
     refuse,
+    say,
     stoppable,
 )
 
@@ -41,18 +42,19 @@ def prepare(sweep: str) -> None:
     from recscale.report.data_text import data_lines
 
     if not ready.store:
-        click.echo(f"nothing to prepare: {ready.spec.model.family} has data of its own")
+        say(f"nothing to prepare: {ready.spec.model.family} has data of its own")
         return
-    click.echo("\n".join([ready.store, *data_lines(ready.data)]))
+    say("\n".join([ready.store, *data_lines(ready.data)]))
     _warn(ready.data.warnings)
 
 
 def _warn(warnings: Sequence[str]) -> None:
     """Says what may spoil a result, last, where it is seen."""
     from recscale.report.data_text import warning_lines
+    from recscale.words import printable
 
     for line in warning_lines(warnings):
-        click.secho(line, fg="yellow", bold=True)
+        click.secho(printable(line), fg="yellow", bold=True)
 
 
 @click.command(cls=Verb)
@@ -94,7 +96,7 @@ def plan(sweep: str, as_json: bool) -> None:
             | {"warnings": data.warnings, "remarks": [*remarks, *gone.said]}
             for p in charged
         ]
-        click.echo(json.dumps(runs, indent=1))
+        say(json.dumps(runs, indent=1))
         return
     from rich.console import Console
 
@@ -103,11 +105,11 @@ def plan(sweep: str, as_json: bool) -> None:
     console = Console()
     console = console if console.is_terminal else Console(width=200)
     console.print(plan_table(charged, settled))
-    click.echo(training_line(spec.train, ready.planned))
+    say(training_line(spec.train, ready.planned))
     for line in trajectory_lines(ready.planned, charged):
-        click.echo(line)
+        say(line)
     used = spent(ledger.attempts(), starts)
-    click.echo(held_line(used, ready.spec.budget, len(within), len(open_runs)))
+    say(held_line(used, ready.spec.budget, len(within), len(open_runs)))
     _warn([*remarks, *gone.said, *data.warnings])
 
 
@@ -143,7 +145,7 @@ def _plan_search(
             "warnings": data.warnings,
             "remarks": remarks,
         }
-        click.echo(json.dumps(facts, indent=1))
+        say(json.dumps(facts, indent=1))
         return
     from rich.console import Console
 
@@ -151,9 +153,9 @@ def _plan_search(
     console = console if console.is_terminal else Console(width=200)
     if runs:
         console.print(plan_table(runs, set()))
-        click.echo(training_line(asked, runs))
+        say(training_line(asked, runs))
     for line in search_lines(problem, decision, ahead, n, whole):
-        click.echo(line)
+        say(line)
     _warn([*remarks, *data.warnings])
 
 
@@ -180,15 +182,15 @@ def run(sweep: str, extend: bool) -> None:
         n, target = len(ready.problem.points), ready.problem.target.words
         what = f"a search over {n} candidates for {target}"
     places = f"{ready.run_dir}; page: {page.path}" + (f"; dashboard: {url}" if url else "")
-    click.echo(f"{what} in {places}")
+    say(f"{what} in {places}")
     for said in ready.remarks:
-        click.echo(f"warning: {with_lines(sweep, said)}")
+        say(f"warning: {with_lines(sweep, said)}")
     if changed := other_data(ready):
-        click.echo(changed)
+        say(changed)
     fresh, orphaned = changes(ready)
     for ids, what in ((fresh, "new"), (orphaned, "orphaned: kept, but outside this sweep's law")):
         if ids:
-            click.echo(f"{len(ids)} {what}: {', '.join(ids[:3])}{' ...' if len(ids) > 3 else ''}")
+            say(f"{len(ids)} {what}: {', '.join(ids[:3])}{' ...' if len(ids) > 3 else ''}")
     try:
         with Watcher() as watcher, page:
 
@@ -199,21 +201,21 @@ def run(sweep: str, extend: bool) -> None:
             ended = run_sweep(ready, changed_to, extend, page.stop)
     except (PlanError, SpecError) as error:
         refuse(with_lines(sweep, str(error)))
-    click.echo("\n".join([progress_line(ended.study), *damage_lines(ended.study)]))
+    say("\n".join([progress_line(ended.study), *damage_lines(ended.study)]))
     if ended.interrupted:
-        click.echo(f"stopped; the same command goes on: recscale run {sweep}")
+        say(f"stopped; the same command goes on: recscale run {sweep}")
         sys.exit(INTERRUPTED)
     page.finish(ended.study)
     from recscale.advice.headlines import headlines
 
-    click.echo("\n".join(headlines(ended.study)))
+    say("\n".join(headlines(ended.study)))
     if ready.problem is not None and ended.study.decisions:
         _say_ended(ended.study, sweep)
     if ended.study.count("failed"):
         for record in ended.study.records:
             if record.status == "failed":
                 last = (record.error or "").strip().splitlines()[-1:]
-                click.echo(f"failed: {record.run_id}: {''.join(last)}")
+                say(f"failed: {record.run_id}: {''.join(last)}")
         sys.exit(FAILED)
     if ended.exhausted:
         from recscale.study import law_facts
@@ -221,7 +223,7 @@ def run(sweep: str, extend: bool) -> None:
         if ready.problem is None:
             cut = ended.study.count("stopped")
             under = f"; {cut} were stopped under way and go on when it is raised" if cut else ""
-            click.echo(f"the budget is used up before every run has ended{under}")
+            say(f"the budget is used up before every run has ended{under}")
         sys.exit(0 if law_facts(ended.study)["status"] == "converged" else EXHAUSTED)
 
 
@@ -243,7 +245,7 @@ def _opened(sweep: str, extend: bool) -> tuple[Sweep, LivePage, str]:
     from recscale.engine.sweep import dashboard
     from recscale.report.live import LivePage
 
-    page = LivePage(ready.run_dir, lambda words: click.echo(words, err=True))
+    page = LivePage(ready.run_dir, lambda words: say(words, err=True))
     return ready, page, dashboard(ready)
 
 
@@ -272,16 +274,16 @@ def _say_ended(study: Study, sweep: str) -> None:
     last = study.decisions[-1]
     if last["stop"] is None:
         return
-    click.echo(f"the search has ended: {last['why']}")
+    say(f"the search has ended: {last['why']}")
     if last["stop"]["exhausted"]:
-        click.echo(f"to go on, raise the budget in {sweep}, then: recscale run --extend {sweep}")
+        say(f"to go on, raise the budget in {sweep}, then: recscale run --extend {sweep}")
     elif study.spec.search.interval and last["facts"]["half"] <= study.spec.search.interval:
-        click.echo(
+        say(
             f"to go on, set a narrower search.interval in {sweep}, then: "
             f"recscale run --extend {sweep}"
         )
     else:
-        click.echo(
+        say(
             "more of these runs would tell little more, whatever the budget: to know more, write a "
             "sweep with larger values of the axes, more data, or more seeds"
         )

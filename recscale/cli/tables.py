@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from recscale.cli.shell import Verb, as_json, folder_of, refuse, write_page
+from recscale.cli.shell import Verb, as_json, folder_of, refuse, say, write_page
 
 
 @click.command(cls=Verb)
@@ -45,13 +45,13 @@ def fit(table: str, variables: str, report: str | None, as_json: bool, **options
 
         write_page(report, law_page(fitted, Path(table).name))
     if as_json:
-        click.echo(to_json(fitted.facts))
+        say(to_json(fitted.facts))
         return
     from recscale.report.law_text import law_lines
 
-    click.echo("\n".join(law_lines(fitted.facts)))
+    say("\n".join(law_lines(fitted.facts)))
     if report:
-        click.echo(f"{report} written")
+        say(f"{report} written")
 
 
 @click.command(cls=Verb)
@@ -85,7 +85,7 @@ def replay(table: str, variables: str, budget: str, as_json: bool, **options: An
     except (LawError, ValueError) as error:
         refuse(str(error))
     if as_json:
-        click.echo(to_json(facts))
+        say(to_json(facts))
         return
     from recscale.report.terminal import replay_table
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from recscale.cost import TRAIN_OVER_FORWARD, estimate, priced
 from recscale.engine.job import Job
+from recscale.engine.logs import own_log
 from recscale.manifest import Manifest
 from recscale.spend import BEAT, Start, heard
 from recscale.storage import StorageError
@@ -69,7 +70,7 @@ class Heart:
         self.trouble: StorageError | None = None
         self.told: Start
         """What it last said, or tried to."""
-        self._tell("start", pid=os.getpid(), host=socket.gethostname())
+        self._tell("start", pid=os.getpid(), host=socket.gethostname(), log=own_log())
 
     def opened(self, data: Manifest, look: int) -> None:
         """The data is there. `look` is the most samples between two calls of `looked`."""

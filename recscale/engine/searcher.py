@@ -15,6 +15,7 @@ from ray.tune.search import Searcher
 
 from recscale.cost import estimate
 from recscale.engine.job import Job, cut_record
+from recscale.engine.logs import attempts_of
 from recscale.ledger import Ledger
 from recscale.manifest import Manifest
 from recscale.planner import (
@@ -167,7 +168,10 @@ class PlanSearcher(Searcher):
         words, again = verdict(error)
         if not again or self.failures[job.run_id] > job.needs.retries:
             self.given_up.add(job.run_id)
-            self.cut(job, "failed", words)
+            tried = attempts_of(job.run_id, self.ledger.entries())
+            place = tried[-1].place if tried else ""
+            named = f"the worker's log: {place} (recscale logs {job.run_dir} {job.run_id})\n"
+            self.cut(job, "failed", f"{named if place else ''}{words}")
 
     def cut(self, job: Job, status: Status, error: str) -> None:
         """Records a run that did not come to its end."""

@@ -20,7 +20,7 @@ from recscale.planner.forecast import Forecast
 from recscale.run import TrainConfig
 from recscale.spec import BudgetSpec, TrainSpec
 from recscale.study import Study
-from recscale.words import baselines, quantity
+from recscale.words import baselines, printable, quantity
 from recscale.words import time as time_words
 
 MOST_BELOW = 10  # runs that status names one by one
@@ -280,9 +280,9 @@ def compare_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     table = Table(header_style="bold", box=None, pad_edge=False)
     table.add_column("")
     for row in rows:
-        table.add_column(Text(row[0]))
+        table.add_column(Text(printable(row[0])))
     for head, *cells in list(zip(heads, *rows, strict=True))[1:]:
-        table.add_row(Text(head), *map(Text, cells))
+        table.add_row(Text(head), *(Text(printable(c)) for c in cells))
     return table
 
 
@@ -308,8 +308,8 @@ class Watcher:
         if now - self.shown_at < (LIVE_S if self.console.is_terminal else PLAIN_S):
             return
         self.shown_at = now
-        line = progress_line(study)
+        line = printable(progress_line(study))
         if self.console.is_terminal:
-            self.live.update(line, refresh=True)
+            self.live.update(Text(line), refresh=True)
         else:
             print(line, flush=True)
