@@ -489,8 +489,8 @@ def test_a_model_of_numpy_alone_learns_and_is_recorded(folder: Path):
     ends = {}
     for run in (runs[0], runs[-1]):
         record = trained(run, folder)
-        assert record.status == "done" and record.final and len(record.curve) > 1 or ends == {}
-        ends[run.run_id] = record.final and record.final.eval_loss
+        assert record.status == "done" and record.final
+        ends[run.run_id] = record.final.eval_loss
     first, last = ends.values()
     assert last < first < 0.72
 
