@@ -388,6 +388,7 @@ def test_a_long_curve_keeps_its_last_point():
 
 def test_lines_of_reports_are_told_from_others():
     assert line_of('{"samples": 1, "loss": NaN}\n', "loss") is not None
+    assert line_of('{"samples": 1, "loss": null}', "loss") is None
     for line in ("", "loss: 3", "{", "[1]", '{"samples": 1}', '{"loss": 1}', "{'samples': 1}"):
         assert line_of(line, "loss") is None
 
