@@ -107,7 +107,7 @@ def _word(column: object) -> str:
 
 def _along(frame: pd.DataFrame, variables: Sequence[str]) -> str:
     """The variable along which rows that are equal in the others may be checkpoints of one run."""
-    for axis in variables:
+    for axis in reversed(variables):  # data stands last, as people write it
         rest = [v for v in variables if v != axis]
         if not rest or axis not in frame or not set(rest) <= set(frame.columns):
             continue
