@@ -135,7 +135,7 @@ def sweep_of(records: Sequence[RunRecord], name: str) -> SweepSpec | None:
     axes: dict[str, Any] = {k: tuple(sorted(v)) for k, v in values.items() if k not in options}
     axes |= {k: values[k][0] for k in options if len(values[k]) == 1}
     if data := any(m.data_axis for m in own):
-        each = {samples_of(r.config.model, r.config.train) for r in records}
+        each = {samples_of(m, r.config.train) for m, r in zip(own, records, strict=True)}
         axes[SAMPLES] = tuple(sorted(each))
     costs = dict.fromkeys(m.cost for m in own)
     cost = own[0].cost if len(costs) == 1 and number(own[0].cost) is None else ""

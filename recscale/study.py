@@ -254,9 +254,18 @@ class Study:
             entries["groups" if entries else "as stated"] = points, self.spec.law.form
         except LawError as error:
             why = str(error)
-        if not entries:
+        found = contest(entries, DELTA) if entries else []
+        if axes and self.spec.log is None and not (found and found[0].law.status.determined):
+            # a trainer's law is over its axes: of two values each they still have effects
+            with suppress(LawError):
+                points = check(runs, axes, loss, cost="train_flop", zeros=axes)
+                apart = contest(
+                    {"axes apart": (replace(points, harmful=HARMFUL), "effects")}, DELTA
+                )
+                found = [*apart, *found] if apart[0].law.status.determined else found
+        if not found:
             raise LawError(self.no_law(why))
-        return contest(entries, DELTA)
+        return found
 
     def eta_s(self) -> float | None:
         """Seconds to the end at the pace measured so far and as many runs at a time as now; None

@@ -19,6 +19,7 @@ FLOORS = {
     "engine": 3,
     "report": 4,
     "cli": 4,
+    "notebook": 4,
 }
 FLOOR_1 = {"planner", "study", "advice"}
 

@@ -51,6 +51,20 @@ def test_recorded_runs_are_a_study_with_law_and_advice(tmp_path: Path):
     assert set(frame["optimizer"]) == {"adam"} and all(frame["enters_law"])
 
 
+def test_two_values_of_each_axis_have_effects_and_three_a_law_as_stated(tmp_path: Path):
+    ledger = Ledger(tmp_path / "two")
+    for hidden in (64, 128):
+        for rows in (10**6, 10**7):
+            ledger.record(
+                axes={"hidden": hidden, "rows": rows}, cost="hidden * rows",
+                loss=loss(hidden, rows),
+            )  # fmt: skip
+    law = Study.open(str(tmp_path / "two")).law()
+    assert law.form == "effects" and law.status.determined
+    fill(tmp_path / "three")
+    assert Study.open(str(tmp_path / "three")).law().form == "additive"
+
+
 @pytest.mark.parametrize("verb", ["status", "ask", "report"])
 def test_each_verb_of_a_run_directory_reads_them(tmp_path: Path, verb: str):
     for i, hidden in enumerate((16, 64, 256)):

@@ -100,8 +100,13 @@ class Shelf:
             return vouched(read(self.fs, f"{self.root}/{REPORTS}")) or {}
 
     def _state(self) -> list[tuple[str, int, int]]:
-        each = (p for p in Path(self.local).rglob("*") if p.is_file())
-        return sorted((str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in each)
+        found = []
+        for path in Path(self.local).rglob("*"):
+            with suppress(FileNotFoundError):  # a part of a file that has just been put in place
+                stat = path.stat()
+                if not path.is_dir():
+                    found.append((str(path), stat.st_size, stat.st_mtime_ns))
+        return sorted(found)
 
     def _copy(self, source: str, target: str, out: bool) -> None:
         local = pafs.LocalFileSystem()
@@ -153,8 +158,7 @@ class Desk:
         self.run, self.model, self.shelf, self.heart, self.world = run, model, shelf, heart, world
         self.send = send
         self.began = time.monotonic()
-        whole = model.whole(run.train)
-        self.total, self.cost = whole
+        self.total, self.cost = model.whole(run.train)
         self.earlier = Way(*shelf.facts.get("way", Way()))
         resumes = shelf.holds and bool(shelf.facts.get("points"))
         points = shelf.facts["points"] if resumes else []

@@ -122,7 +122,7 @@ def _try_trainer(sweep: Sweep, ledger: Ledger) -> None:
         return
     first = min(runs, key=lambda p: p.cost.train_flop).config
     ended = (r.config.model for r in ledger.records() if r.settled)
-    if any(getattr(m, "code", "") == sweep.spec.model.code for m in ended):
+    if any(getattr(m, "code", "") == getattr(first.model, "code", "") for m in ended):
         return
     wrong, always = complaint(first)
     needs = sweep.spec.resources

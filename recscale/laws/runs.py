@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from recscale.laws.columns import column, present
@@ -68,16 +69,19 @@ def clustered(
     if asked is not None:
         none = asked == NONE and NONE not in map(str, frame.columns)
         return (None if none else asked), ""
-    other = [c for c in frame.columns if str(c) not in (*variables, loss)]
-    rows, named = len(frame), [c for c in other if _word(c) in RUNS]
-    if any(frame[c].nunique() == rows for c in other if _word(c) in RUNS | SINGLE):
+    rows = len(frame)
+    kinds = {
+        str(c): int(frame.iloc[:, i].nunique())
+        for i, c in enumerate(frame.columns)
+        if _word(c) in RUNS | SINGLE and str(c) not in (*variables, loss)
+    }
+    if rows in kinds.values():
         return None, ""
-    for name in named:
-        runs = frame[name].nunique()
-        if not runs:
+    for name, runs in kinds.items():
+        if _word(name) in SINGLE or not runs:
             continue
         if runs >= FEW:
-            return str(name), (
+            return name, (
                 f"Rows of one run (column {name!r}: {runs} runs, {rows} rows) are taken together "
                 f"in every interval; --cluster {NONE} takes each for a run of its own."
             )
@@ -103,11 +107,11 @@ def _word(column: object) -> str:
 
 def _along(frame: pd.DataFrame, variables: Sequence[str]) -> str:
     """The variable along which rows that are equal in the others may be checkpoints of one run."""
-    for axis in variables:
+    for axis in reversed(variables):  # data stands last, as people write it
         rest = [v for v in variables if v != axis]
         if not rest or axis not in frame or not set(rest) <= set(frame.columns):
             continue
-        sizes = frame.groupby(rest, dropna=False)[axis].nunique()
-        if len(sizes) > 1 and (sizes >= ALONG).mean() > 0.5 and sizes.sum() == len(frame):
+        sizes = np.array(frame.groupby(rest, dropna=False)[axis].nunique())
+        if len(sizes) > 1 and np.mean(sizes >= ALONG) > 0.5 and sizes.sum() == len(frame):
             return axis
     return ""

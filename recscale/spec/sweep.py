@@ -130,10 +130,13 @@ class SweepSpec(Frozen):
             if trained and self.models != (PENDING,):  # from a ledger
                 return self
             model = settled(self)
+            found = self.model_copy(update={"models": (model,)})
+            if model.data_axis not in self.search.base:
+                return found
             base = {"data_fraction" if k == model.data_axis else k: v
                     for k, v in self.search.base.items()}  # fmt: skip
             search = self.search.model_copy(update={"base": base})
-            return self.model_copy(update={"models": (model,), "search": search})
+            return found.model_copy(update={"search": search})
         if trained:
             raise ValueError("model.task: trainer is no task of a model; give trainer or command")
         if self.log is None:

@@ -46,7 +46,8 @@ def call(config: TrainerConfig, train: TrainConfig, checkpoints: str, hear: Hear
     found = load_function(config.family)
 
     def report(*, samples: float, **numbers: Any) -> None:
-        """After `samples` training samples in all; numbers of the evaluation by name."""
+        """After `samples` training samples in all; numbers of the evaluation by name, among them
+        the loss. Those that are called like a column of every run, or an axis, are left out."""
         hear({"samples": samples, **numbers})
 
     report.__qualname__ = "report"  # as errors of a wrong call have it

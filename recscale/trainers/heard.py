@@ -160,4 +160,5 @@ def line_of(text: str, loss: str) -> dict[str, Any] | None:
         found = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return found if SAMPLES in found and loss in found else None
+    told = found.get(SAMPLES) is not None and found.get(loss) is not None
+    return found if told else None
