@@ -118,9 +118,14 @@ def _plan_search(
 ) -> None:
     """The next decision of a search and what its budget should buy. asked: as the file has it."""
     from recscale.engine.ready import standing
-    from recscale.planner import Launch, decide_search
+    from recscale.planner import Launch, decide_search, increments
     from recscale.planner.forecast import forecast, grid_cost
-    from recscale.report.terminal import plan_table, search_lines, training_line
+    from recscale.report.terminal import (
+        plan_table,
+        search_lines,
+        training_line,
+        trajectory_lines,
+    )
 
     problem = ready.problem
     assert problem is not None
@@ -152,8 +157,11 @@ def _plan_search(
     console = Console()
     console = console if console.is_terminal else Console(width=200)
     if runs:
-        console.print(plan_table(runs, set()))
+        charged = increments(runs, state.starts)
+        console.print(plan_table(charged, set()))
         say(training_line(asked, runs))
+        for line in trajectory_lines(runs, charged):
+            say(line)
     for line in search_lines(problem, decision, ahead, n, whole):
         say(line)
     _warn([*remarks, *data.warnings])

@@ -204,12 +204,13 @@ def rest(run: Planned, resting: Resting) -> float:
     return to_train(run.cost.samples, resting.of(run.place, run.cost.samples))
 
 
-def increments(planned: Iterable[Planned]) -> list[Planned]:
-    """Runs that nobody has begun, in the order of `decide`, each with what it adds to the cost of
-    those before it; its samples stay those at its end. A decayed run adds all that it costs."""
+def increments(planned: Iterable[Planned], starts: Sequence[Start] = ()) -> list[Planned]:
+    """Runs in the order of `decide`, each with what it adds to the cost of those before it, or to
+    what its training has come to; its samples stay those at its end. A decayed run that nobody
+    has begun adds all that it costs."""
     return [
         replace(p, cost=portion(p.cost, share).model_copy(update={"samples": p.cost.samples}))
-        for p, share in ahead(planned)
+        for p, share in ahead(planned, starts)
     ]
 
 
