@@ -62,15 +62,16 @@ def main() -> None:
                     for name, value in truth.items():
                         held[name].append(ends["low"][name] <= value <= ends["high"][name])
                     told, loss = law.predict(new), new["loss"]
-                    held["new"].append(((told["low"] <= loss) & (loss <= told["high"])).mean())
+                    inside = (told["low"] <= loss) & (loss <= told["high"])
+                    held["new"].append(float(np.mean(inside.to_numpy())))
                 means = {k: np.mean(v) for k, v in held.items()}
                 kind = {"trainings": many, "points": points, "common": common, "own": own}
                 rows.append({**kind, "clustered": cluster is not None, **means})
     table = pd.DataFrame(rows)
     print(table.round(3).to_string(index=False))
-    print(
-        table.groupby(["clustered", "common"])[["E", "alpha_N", "alpha_D", "new"]].mean().round(3)
-    )
+    means = ["E", "alpha_N", "alpha_D", "new"]
+    by = table.pivot_table(values=means, index=["clustered", "common"])
+    print(by.round(3).to_string())
 
 
 if __name__ == "__main__":
