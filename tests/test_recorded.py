@@ -101,7 +101,7 @@ def test_failures_and_curves_are_kept(tmp_path: Path):
         ({"axes": {}}, "axes: should name the sizes"),
         ({"axes": {"epochs": 2}}, "call it passes"),
         ({"axes": {"status": 2}}, "axes.status: recscale uses this name itself"),
-        ({"axes": {"a b": 2}}, "letters, digits and _"),
+        ({"axes": {"a b": 2}}, "letters, digits and _, a letter first"),
         ({"axes": {"h": [1, 2]}}, "axes.h: "),
         ({"axes": {"h": None}}, "axes.h: "),
         ({"cost": 0}, "cost: 0: should be above 0"),

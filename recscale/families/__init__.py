@@ -61,10 +61,12 @@ def family_of(name: str) -> Family:
 
 
 def _kind(value: Any) -> str | None:
-    said = value if isinstance(value, dict) else vars(value)
-    if said.get("task") == "trainer":
+    name, task = (
+        value.get(key) if isinstance(value, dict) else getattr(value, key, None)
+        for key in ("family", "task")
+    )
+    if task == "trainer":
         return "trainer"
-    name = said.get("family")
     return "own" if isinstance(name, str) and is_path(name) else name
 
 

@@ -251,14 +251,19 @@ def axis(value: Any) -> Any:
     return tuple(float(v) for v in values)
 
 
+def _means(name: str) -> bool:
+    """Whether a name is that of something else where the values of axes stand."""
+    return hasattr(TrainerConfig, name) or hasattr(TrainerSpec, name)
+
+
 def wrong_axes(axes: dict[str, Any], data: str) -> Iterator[str]:
     """What is wrong with the declared axes' names, and with the one that is the data."""
     for name in axes:
-        if not name.isidentifier():
-            yield f"axes.{name}: an axis has a name of letters, digits and _"
+        if not name.isidentifier() or name.startswith("_"):
+            yield f"axes.{name}: the name of an axis is letters, digits and _, a letter first"
         elif name == "epochs":
             yield "axes.epochs: give train.epochs, which the trainer finds as config['epochs']"
-        elif name in (RESERVED - FREE | FIELDS) or name in GIVEN:
+        elif name in (RESERVED - FREE | FIELDS) or name in GIVEN or _means(name):
             hint = ""
             if name == "data_fraction":
                 hint = ", or the axis samples with numbers of samples"
