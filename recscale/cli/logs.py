@@ -12,7 +12,7 @@ from recscale.cli.shell import Verb, refuse, say
 
 
 @click.command(cls=Verb)
-@click.argument("names", nargs=-1, required=True, metavar="[RUNDIR] RUN_ID")
+@click.argument("names", nargs=-1, required=True, type=click.Path(), metavar="[RUNDIR] RUN_ID")
 def logs(names: tuple[str, ...]) -> None:
     """Show what the worker of a run wrote, at each attempt.
 

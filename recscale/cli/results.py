@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Verb)
-@click.argument("rundir")
+@click.argument("rundir", type=click.Path())
 @click.option("--page", is_flag=True, help="Write report.html too; it follows a sweep that runs.")
 @as_json
 def status(rundir: str, page: bool, as_json: bool) -> None:
@@ -41,7 +41,7 @@ def status(rundir: str, page: bool, as_json: bool) -> None:
 
 
 @click.command(cls=Verb)
-@click.argument("rundir")
+@click.argument("rundir", type=click.Path())
 @click.option("--compute", default="10x", show_default=True, help="FLOPs, or times the largest run")
 @click.option(
     "--beyond", default=2, show_default=True, type=click.IntRange(0, 10),
@@ -103,7 +103,7 @@ def _ask_each(study: Study, compute: str, beyond: int, as_json: bool) -> None:
 
 
 @click.command(cls=Verb)
-@click.argument("rundir")
+@click.argument("rundir", type=click.Path())
 def report(rundir: str) -> None:
     """Write report.html and the tables of a sweep.
 
@@ -116,7 +116,7 @@ def report(rundir: str) -> None:
 
 
 @click.command(cls=Verb)
-@click.argument("rundirs", nargs=-1, required=True, metavar="RUNDIR RUNDIR...")
+@click.argument("rundirs", nargs=-1, required=True, type=click.Path(), metavar="RUNDIR RUNDIR...")
 @click.option("--report", type=click.Path(dir_okay=False), help="Also write one page of HTML.")
 @as_json
 def compare(rundirs: tuple[str, ...], report: str | None, as_json: bool) -> None:
