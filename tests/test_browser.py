@@ -91,7 +91,8 @@ def test_cells_are_as_the_terminal_writes_them(desk: Browser, study: Study):
     for name, words in of.items():
         known = [(i, t) for i, t in zip(ids, column(desk, name), strict=True) if t != "–"]
         assert len(known) > 40
-        assert [t for _, t in known] == [words(float(frame[name][i])) for i, _ in known]
+        values = frame[name].to_dict()
+        assert [t for _, t in known] == [words(float(values[i])) for i, _ in known]
 
 
 @pytest.mark.parametrize("value", [0.4, 999.4, 999.6, 1234567, 1e9, 3.05e12, 1e21, 2.5e-7, 12.35])

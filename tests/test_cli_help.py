@@ -138,3 +138,20 @@ def test_defaults_are_written_as_the_file_takes_them():
     for key in every_key():
         for node, mapping in zip(key.below, mappings_of(key), strict=True):
             check(node, mapping.keys)
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [("st", "status"), ("comp", "compare"), ("status --pa", "--page"), ("fit --rep", "--report")],
+)
+def test_the_shell_completes_verbs_and_options(typed: str, offered: str):
+    found = CliRunner().invoke(
+        main,
+        prog_name="recscale",
+        env={
+            "_RECSCALE_COMPLETE": "bash_complete",
+            "COMP_WORDS": f"recscale {typed}",
+            "COMP_CWORD": str(len(typed.split())),
+        },
+    )
+    assert f"plain,{offered}" in found.output.split("\n")

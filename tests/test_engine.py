@@ -55,8 +55,13 @@ def finish(*words: str | Path) -> subprocess.CompletedProcess[str]:
 @contextmanager
 def started(*words: str | Path, group: bool = False) -> Iterator[subprocess.Popen[str]]:
     """`group`: at the head of a process group of its own."""
-    out = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    process = subprocess.Popen(recscale(*words), text=True, start_new_session=group, **out)
+    process = subprocess.Popen(
+        recscale(*words),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=group,
+    )
     try:
         yield process
     finally:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from recscale.cli.shell import Verb, refuse, say
+from recscale.cli.shell import Verb, folders, refuse, say
 
 
 @click.command(cls=Verb)
-@click.argument("names", nargs=-1, required=True, metavar="[RUNDIR] RUN_ID")
+@click.argument("names", nargs=-1, required=True, shell_complete=folders, metavar="[RUNDIR] RUN_ID")
 def logs(names: tuple[str, ...]) -> None:
     """Show what the worker of a run wrote, at each attempt.
 
@@ -28,7 +28,13 @@ def logs(names: tuple[str, ...]) -> None:
     )
     from recscale.engine.logs import attempts_of, written
     from recscale.ledger import Ledger
+    from recscale.specfile import SpecError, check_path
 
+    try:
+        for place in where:
+            check_path(place, "the run directory")
+    except SpecError as error:
+        refuse(str(error))
     ledgers = {place: Ledger(place).entries() for place in where}
     found = [(place, attempts_of(run_id, entries)) for place, entries in ledgers.items()]
     found = [(place, attempts) for place, attempts in found if attempts]

@@ -7,14 +7,23 @@ from typing import TYPE_CHECKING
 
 import click
 
-from recscale.cli.shell import Verb, as_json, folder_of, open_study, refuse, say, write_page
+from recscale.cli.shell import (
+    Verb,
+    as_json,
+    folder_of,
+    folders,
+    open_study,
+    refuse,
+    say,
+    write_page,
+)
 
 if TYPE_CHECKING:
     from recscale.study import Study
 
 
 @click.command(cls=Verb)
-@click.argument("rundir")
+@click.argument("rundir", shell_complete=folders)
 @click.option("--page", is_flag=True, help="Write report.html too; it follows a sweep that runs.")
 @as_json
 def status(rundir: str, page: bool, as_json: bool) -> None:
@@ -41,7 +50,7 @@ def status(rundir: str, page: bool, as_json: bool) -> None:
 
 
 @click.command(cls=Verb)
-@click.argument("rundir")
+@click.argument("rundir", shell_complete=folders)
 @click.option("--compute", default="10x", show_default=True, help="FLOPs, or times the largest run")
 @click.option(
     "--beyond", default=2, show_default=True, type=click.IntRange(0, 10),
@@ -103,7 +112,7 @@ def _ask_each(study: Study, compute: str, beyond: int, as_json: bool) -> None:
 
 
 @click.command(cls=Verb)
-@click.argument("rundir")
+@click.argument("rundir", shell_complete=folders)
 def report(rundir: str) -> None:
     """Write report.html and the tables of a sweep.
 
@@ -116,7 +125,9 @@ def report(rundir: str) -> None:
 
 
 @click.command(cls=Verb)
-@click.argument("rundirs", nargs=-1, required=True, metavar="RUNDIR RUNDIR...")
+@click.argument(
+    "rundirs", nargs=-1, required=True, shell_complete=folders, metavar="RUNDIR RUNDIR..."
+)
 @click.option("--report", type=click.Path(dir_okay=False), help="Also write one page of HTML.")
 @as_json
 def compare(rundirs: tuple[str, ...], report: str | None, as_json: bool) -> None:

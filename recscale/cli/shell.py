@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +45,14 @@ def say(text: str, **how: Any) -> None:
     from recscale.words import printable
 
     click.echo(printable(text), **how)
+
+
+def folders(
+    context: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Run directories as the shell completes them. A path of click's own would look at what is no
+    path here, such as s3://."""
+    return [CompletionItem(incomplete, type="dir")]
 
 
 def load(sweep: str) -> SweepSpec:

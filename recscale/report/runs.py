@@ -49,16 +49,18 @@ def run_columns(frame: pd.DataFrame, axes: list[str]) -> list[str]:
 
 
 def _column(name: str, cells: list[Any]) -> dict[str, Any]:
-    known = [c for c in cells if c is not None and not pd.isna(c)]
-    numeric = not any(isinstance(c, str | bool) for c in known)
+    none = pd.isna(np.array(cells, dtype=object))
+    numeric = not any(isinstance(c, str | bool) for c, gone in zip(cells, none, strict=True)
+                      if not gone)  # fmt: skip
     column = {
         "name": name,
         "kind": _kind(name) if numeric else "text",
         "none": "all" if name == "embedding_rows" else "–",
     }
-    values = [None if c is None or pd.isna(c) else str(c) for c in cells]
     if numeric:
         values = [int(v) if v is not None and v == int(v) else v for v in plain(cells)]
+    else:
+        values = [None if gone else str(c) for c, gone in zip(cells, none, strict=True)]
     distinct = list(dict.fromkeys(values))
     if 2 * len(distinct) > len(values):
         return {**column, "values": values}

@@ -33,24 +33,17 @@ MOST_ROWS = 400  # of a table; of thousands rich takes a minute
 
 def plan_table(planned: Sequence[Planned], settled: set[str]) -> Table:
     """Every run before it runs, of more than MOST_ROWS the cheapest and the most expensive; totals
-    last."""
+    last: of what is left to run, and below it of the whole where some are done."""
     table = Table(show_footer=True, header_style="bold", box=None, pad_edge=False)
-    total = Spend()
-    seconds = 0.0
-    for p in planned:
-        total += Spend(p.cost.train_flop, p.cost.gpu_hours, p.cost.usd)
-        seconds += p.cost.time_s
-    table.add_column("run", f"{len(planned)} runs, {len(settled)} done", no_wrap=True)
-    for name, footer in (
-        ("table", ""),
-        ("dense", ""),
-        ("samples", ""),
-        ("FLOP", quantity(total.flop)),
-        ("peak", ""),
-        ("time", time_words(seconds)),
-        ("GPU-h", f"{total.gpu_hours:.2f}"),
-        ("$", f"{total.usd:.2f}"),
-    ):
+    left = [p for p in planned if p.run_id not in settled]
+    several = [planned] if len(left) == len(planned) else [left, planned]
+    of = [f"{len(planned)} runs, 0 done"] if len(several) == 1 else [
+        f"{len(left)} runs are left", f"{len(planned)} in all, {len(settled)} done"
+    ]  # fmt: skip
+    totals = [_totals(runs) for runs in several]
+    table.add_column("run", "\n".join(of), no_wrap=True)
+    for name in ("table", "dense", "samples", "FLOP", "peak", "time", "GPU-h", "$"):
+        footer = "\n".join(total.get(name, "") for total in totals)
         table.add_column(name, footer, justify="right")
     table.add_column("reason")
     hidden = max(0, len(planned) - MOST_ROWS)
@@ -73,6 +66,17 @@ def plan_table(planned: Sequence[Planned], settled: set[str]) -> Table:
             "done" if p.run_id in settled else p.reason,
         )
     return table
+
+
+def _totals(planned: Sequence[Planned]) -> dict[str, str]:
+    """What runs cost together, by column."""
+    costs = [p.cost for p in planned]
+    return {
+        "FLOP": quantity(sum(c.train_flop for c in costs)),
+        "time": time_words(sum(c.time_s for c in costs)),
+        "GPU-h": f"{sum(c.gpu_hours for c in costs):.2f}",
+        "$": f"{sum(c.usd for c in costs):.2f}",
+    }
 
 
 def training_line(asked: TrainSpec, planned: Sequence[Planned]) -> str:
