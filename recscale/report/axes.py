@@ -37,6 +37,9 @@ LABELS = {
     "multi_embedding": "embedding sets",
     "cross_layers": "cross layers",
     "cross_rank": "cross rank",
+    "attention_layers": "attention layers",
+    "attention_width": "attention width",
+    "token_width": "token width",
     "data_fraction": "data",
 }
 # The column that measures an axis, where it is not the axis itself.
