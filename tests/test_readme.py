@@ -34,6 +34,8 @@ ELSEWHERE = {
 RUN = {
     ".venv/bin/recscale new mine --from": with_ray,
     "export RECSCALE_FAMILIES=sweeps": (),
+    ".venv/bin/recscale plan sweeps/own_trainer.yaml": (),
+    ".venv/bin/recscale log runs/notebook": (),
     "recscale fit epoch_chinchilla.csv": pytest.mark.skipif(
         not (TABLES / "epoch_chinchilla.csv").is_file(),
         reason="epoch_chinchilla.csv not found; set RECSCALE_TABLES to the published tables",

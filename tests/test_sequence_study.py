@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -109,7 +110,7 @@ def test_a_law_that_fails_beyond_its_runs_is_seen_to(study):
         else r
         for r in study.records
     )
-    found = hold_out(Study(**{**vars(study), "records": worse}))
+    found = hold_out(replace(study, records=worse))
     assert found is not None and found.inside == 0 and found.error > 0.3
 
 

@@ -93,9 +93,9 @@ def test_what_a_command_dies_of_is_in_its_record(sweep_file: Callable[..., Path]
         r.config.model.model_dump()["hidden"]: r for r in Ledger(own / "runs" / "failing").records()
     }
     assert [records[h].status for h in (1, 2, 4, 8)] == ["failed", "diverged", "done", "done"]
-    assert records[1].error == (
-        "the trainer python failing.py ended with exit status 1: the disk is on fire"
-    )
+    log, words = (records[1].error or "").splitlines()
+    assert log.startswith("the worker's log: ") and "recscale logs" in log
+    assert words == "the trainer python failing.py ended with exit status 1: the disk is on fire"
     assert records[2].error == "reported loss nan at 3 samples"
     assert "failed: failing.py-h1" in ended.stdout and "the disk is on fire" in ended.stdout
     assert starts(Ledger(own / "runs" / "failing"))[records[1].run_id] == 2

@@ -74,7 +74,7 @@ def race_of(config: RunConfig) -> str:
 
 
 def _loss(record: RunRecord) -> float:
-    return record.curve[-1].eval_loss if record.status == "done" else inf
+    return record.final.eval_loss if record.status == "done" and record.final else inf
 
 
 def _lost(runs: Sequence[Planned], losses: dict[str, float]) -> dict[float, Loss]:
