@@ -14,7 +14,7 @@ from recscale.laws.gridded import COMBINATIONS, Gridded
 from recscale.laws.inference import exact
 from recscale.laws.modes import Fitted, Sample, mode
 from recscale.laws.posterior import Joint, Posterior, Rows
-from recscale.laws.trainings import ALONG
+from recscale.laws.trainings import ALONG, EACH, MOST, thinned
 from recscale.planner.value import Goal, _gains, ways
 
 VARIABLES = ("N", "D")
@@ -128,3 +128,22 @@ def test_the_samples_that_a_size_needs_are_those_of_the_planted_law():
         assert (np.abs(np.log(value / true)) < 0.4).all()
         assert (low < true).all() and (true < high).all() and (high / low < 10).all()
     assert np.isinf(needed(law, at, 1, 1e-6, 0.9)).all()
+
+
+def test_a_table_of_many_checkpoints_is_fitted_from_some():
+    many = trainings(many=400, points=20)
+    some = thinned(many.codes)
+    assert MOST <= len(some) < MOST + EACH
+    law, all_of_some = (
+        exact("additive", VARIABLES, many),
+        exact("additive", VARIABLES, many.take(some)),
+    )
+    assert law.shared == pytest.approx(all_of_some.shared, abs=0.1)
+    assert law.noise == pytest.approx(all_of_some.noise, rel=0.2)
+    frame = pd.DataFrame(np.exp(many.logx), columns=pd.Index(VARIABLES))
+    frame = frame.assign(loss=np.exp(many.logy), run=many.codes)
+    few = fit(frame[frame["run"] < 40], "additive", VARIABLES, cluster="run")
+    ends = few.intervals(0.95).set_index("coefficient")
+    assert ends["low"]["alpha_N"] < 0.34 < ends["high"]["alpha_N"]
+    one_long = np.zeros(5000, int)
+    assert len(thinned(one_long)) == EACH

@@ -18,7 +18,7 @@ from recscale.laws.nouns import LawError
 from recscale.laws.polish import polish, residuals
 from recscale.laws.replicates import replicates
 from recscale.laws.search import Optimum
-from recscale.laws.trainings import alike, common
+from recscale.laws.trainings import along, common
 
 if TYPE_CHECKING:
     from recscale.laws.law import ScalingLaw
@@ -111,9 +111,13 @@ def covariance(law: ScalingLaw, theta: np.ndarray) -> tuple[np.ndarray, int]:
         inner = bread * (e @ e) / df
     else:
         c = common(p, r[0], jac[0][free])
-        together = alike(p.cluster, p.logx, p.cluster, p.logx)
-        cov = c.shared * together + (1 - c.shared) * np.eye(p.n)
-        inner = c.noise**2 * bread @ (j.T @ cov @ j) @ bread
+        inner = np.zeros_like(bread)
+        for code in range(p.cluster.max() + 1):  # rows of two trainings share nothing
+            own = p.cluster == code
+            apart = (1 - c.shared) * np.eye(int(own.sum()))
+            cov = c.shared * along(p.logx[own][:, None], p.logx[own][None]) + apart
+            inner += j[own].T @ cov @ j[own]
+        inner = c.noise**2 * bread @ inner @ bread
         df = max(c.runs - int(free.sum()), 1)
     out[np.ix_(free, free)] = inner
     return out, df

@@ -8,7 +8,7 @@ import numpy as np
 
 from recscale.laws.forms import Form
 from recscale.laws.polish import BELOW_ZERO, residuals
-from recscale.laws.trainings import alike, share
+from recscale.laws.trainings import alike, share, thinned
 
 SCATTER, SCATTER_DF = 0.005, 2  # prior guess of the noise of one run, and what it counts for
 OUTLIER = 3.0  # spreads beyond which a run's noise is taken as larger
@@ -151,9 +151,10 @@ def mode(form: Form, sample: Sample, start: np.ndarray | None = None) -> Fitted:
 
 def _with_trainings(law: Fitted, sample: Sample) -> Fitted:
     """The law with what points of one training have in common, and the noise that goes with it."""
-    codes, x = sample.codes, sample.logx
-    off = sample.logy - law.formula(x)
-    unit = law.units(sample) + law.extra / law.noise**2
+    some = thinned(sample.codes)
+    codes, x = sample.codes[some], sample.logx[some]
+    off = sample.logy[some] - law.formula(x)
+    unit = (law.units(sample) + law.extra / law.noise**2)[some]
     together = alike(codes, x, codes, x)
     together[np.diag_indices_from(together)] = 1.0
     shared, noise = share(together, off, law.slopes(x), unit, law.prior_sd, (SCATTER, SCATTER_DF))

@@ -17,6 +17,7 @@ from recscale.laws.kernels import DECADE
 from recscale.laws.nouns import Points
 
 ALONG = 1.0  # decades of data after which a training's own noise is alike by 1/e
+MOST, EACH = 400, 40
 SHARES = (0.0, 0.25, 0.5, 0.75, 0.9)  # of one run's variance, that its training's points share
 
 
@@ -52,14 +53,30 @@ class Common:
 def common(points: Points, off: np.ndarray, slopes: np.ndarray) -> Common:
     """Of points about a law, by their log residuals (n,) and the derivatives of these by its
     constants (k, n)."""
-    root = np.sqrt(points.weights)
-    together = alike(points.cluster, points.logx, points.cluster, points.logx)
+    some = thinned(points.cluster)
+    codes, x, root = points.cluster[some], points.logx[some], np.sqrt(points.weights[some])
     scale = np.maximum(np.linalg.norm(slopes, axis=1), 1e-300)[:, None]
     vague = np.full(len(slopes), np.inf)
     shared, noise = share(
-        together, off * root, slopes / scale * root, np.ones(points.n), vague, (0.0, 0)
-    )
+        alike(codes, x, codes, x), off[some] * root, slopes[:, some] / scale * root,
+        np.ones(len(some)), vague, (0.0, 0),
+    )  # fmt: skip
     return Common(shared, noise, round(points.runs + (points.n - points.runs) * (1 - shared)))
+
+
+def thinned(codes: np.ndarray) -> np.ndarray:
+    """Rows that tell what all of them share: of more than MOST some whole trainings, at most EACH
+    rows of one, evenly. What is estimated of them takes the cube of their number."""
+    if len(codes) <= MOST:
+        return np.arange(len(codes))
+    kept: list[np.ndarray] = []
+    for code in np.random.default_rng(0).permutation(np.unique(codes)):
+        own = np.flatnonzero(codes == code)
+        few = np.unique(np.linspace(0, len(own) - 1, min(EACH, len(own))).astype(int))
+        kept.append(own[few])
+        if sum(map(len, kept)) >= MOST:
+            break
+    return np.sort(np.concatenate(kept))
 
 
 def share(
