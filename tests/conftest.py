@@ -19,7 +19,7 @@ from recscale.specfile import parse_spec
 slow = pytest.mark.skipif(
     "RECSCALE_SLOW" not in os.environ, reason="takes minutes; set RECSCALE_SLOW=1"
 )
-with_ray = pytest.mark.xdist_group("ray")  # never two Rays beside each other
+with_ray = pytest.mark.xdist_group("ray")  # in turn, beside the group of test_engine.py alone
 
 SMALL = """
 name: small

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import slow, with_ray
+from conftest import slow
 
 from recscale.data.prepare import prepare
 from recscale.data.store import Store
@@ -27,7 +27,7 @@ from recscale.planner.fixed import planned_runs
 from recscale.run import RunRecord
 from recscale.specfile import load_spec
 
-pytestmark = with_ray
+pytestmark = pytest.mark.xdist_group("engine")
 
 SWEEP = """
 name: kill
@@ -318,18 +318,19 @@ def test_a_budget_that_ends_before_the_law_is_determined_exits_3(ray_stands, swe
 
 
 def test_a_run_that_outlasts_the_budget_is_stopped_and_goes_on_with_more(sweep_file, tmp_path):
-    """A run that hangs costs by the hour, whatever was estimated."""
+    """A run that hangs costs by the hour, whatever was estimated; on a busy machine it takes longer
+    than that before it does."""
     one = SWEEP.replace("[4, 8, 16]", "4").replace("[16, 32]", "16")
     usd = json.loads(finish("plan", sweep_file(one), "--json").stdout)[0]["usd"]
     run_dir = tmp_path / "runs" / "kill"
     ledger = Ledger(run_dir)
-    sweep = sweep_file(one.replace("flop: 1e15", f"usd: {1.1 * usd:.3e}"))
+    sweep = sweep_file(one.replace("flop: 1e15", f"usd: {2 * usd:.3e}"))
     with started("run", sweep) as driver:
         victim = until(lambda: checkpointed(run_dir, ledger), driver)
         os.kill(victim["pid"], signal.SIGSTOP)
         assert driver.wait(timeout=PATIENCE_S) == 3
     (stopped,) = ledger.attempts()
-    assert stopped.status == "stopped" and 0 < stopped.spent.usd <= 1.1 * usd
+    assert stopped.status == "stopped" and 0 < stopped.spent.usd <= 2 * usd
     assert finish("run", sweep).returncode == 3
     assert sum(starts(ledger).values()) == 1
 
