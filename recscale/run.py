@@ -25,6 +25,11 @@ MASKS = 1
 """Of how dropout's masks are drawn, likewise; of runs with dropout. 1: by sample and step."""
 
 
+MET = 1
+"""Of the items that a next-item model tells apart in training, likewise; of runs that do not see
+all training rows from their first step on. 1: those of the rows that it can have seen."""
+
+
 ANYTIME = 1
 """Of schedule `anytime`, likewise: which mean of the weights is evaluated, and in which order rows
 are learnt. 1: `recscale.train.average` and `recscale.data.sequences`."""
@@ -115,7 +120,9 @@ class RunConfig(Frozen):
         drops = any(literals["model"].get(rate) for rate in ("dropout", "dropout_top"))
         before: list[object] = [[start, literals] for start in range(START, 1, -1)]
         before.append(literals)
-        versions = [MASKS] * drops + [ANYTIME] * (self.train.schedule == "anytime")
+        anytime = self.train.schedule == "anytime"
+        part = self.model.task == "next_item" and (anytime or self.train.data_fraction < 1)
+        versions = [MASKS] * drops + [ANYTIME] * anytime + [MET] * part
         said = [[START, *versions, literals], *before] if versions else before
         digests = (hashlib.sha256(json.dumps(s, sort_keys=True).encode()) for s in said)
         return [digest.hexdigest() for digest in digests]

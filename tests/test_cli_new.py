@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 from layouts import BEGIN, CASES, Case, N, World, write
+from layouts_public import PUBLIC
 
 from recscale.cli import main
 from recscale.specfile import load_spec
@@ -32,7 +35,7 @@ def test_criteo_is_known_without_names():
     assert call("plan", "mine.yaml").exit_code == 0
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda c: c[0].__name__)
+@pytest.mark.parametrize("case", [*CASES, *PUBLIC], ids=lambda c: c[0].__name__)
 def test_what_is_guessed_of_a_layout_can_be_planned(case: Case):
     layout, task, parts, words = case
     log = layout(World())
@@ -134,9 +137,37 @@ def notes_beside() -> str:
     return "logs"
 
 
+def every_line_longer() -> str:
+    w = World()
+    lists = [f"[{i}, {i}]" for i in w.item]
+    return write("log.csv", {"user": w.user, "items": lists, "time": w.time})
+
+
+def shown_and_clicked() -> str:
+    """EB-NeRD's and Adressa's way: a row lists what was shown, and what of that was clicked."""
+    w = World()
+    shown = [w.rng.choice(90, 6, replace=False).tolist() for _ in range(N)]
+    table = {"user_id": w.user, "session_id": w.user * 7, "impression_time": w.time}
+    table |= {"article_id": [None if i % 3 else int(i) for i in w.item]}
+    table |= {"article_ids_inview": shown, "article_ids_clicked": [s[:1] for s in shown]}
+    pq.write_table(pa.table(table), "behaviors.parquet")
+    return "behaviors.parquet"
+
+
+def other_tables() -> str:
+    w = World()
+    Path("ml").mkdir()
+    write("ml/links.csv", {"movieId": w.item, "imdbId": w.item})
+    write("ml/ratings.csv", {"userId": w.user, "movieId": w.item, "timestamp": w.time})
+    return "ml/*.csv"
+
+
 @pytest.mark.parametrize(
     "content, said",
     [
+        (every_line_longer, "names 3 columns in its first line, and none of the 600 lines"),
+        (shown_and_clicked, "article_ids_clicked has lists; of lists of what was shown"),
+        (other_tables, "some of the files lack imdbId, userId, timestamp: if they are other"),
         (lambda: without("time"), "no column holds times"),
         (lambda: without("user_id"), "no column tells who acted"),
         (notes_beside, "such as logs/*.csv"),

@@ -176,3 +176,17 @@ def test_sparse_values_are_coded_alike(tmp_path):
     store = prepared(tmp_path / "out", data)
     assert store.manifest.table("hour").distinct == 24
     assert len(np.unique(column(store, "hour"))) == 24
+
+
+@pytest.mark.parametrize("second", [str.upper, lambda text: uuid.UUID(text).hex])
+def test_ids_in_two_spellings_are_told(second):
+    coder, ids = Coder(whole=True), [str(uuid.UUID(int=i << 70 | 0xABC)) for i in range(40)]
+    coder(pa.array([*ids, *map(second, ids)]))
+    (told,) = coder.settle("data.columns.user 'u'").warnings
+    assert "40 values are written in two ways" in told and second(ids[0]) in told
+
+
+def test_random_letters_that_meet_by_chance_are_no_spellings():
+    coder = Coder(whole=True)
+    coder(pa.array([f"{chr(97 + i % 26)}{i}" for i in range(400)] + ["A0", "B1"]))
+    assert not coder.settle("data.columns.user 'u'").warnings

@@ -219,3 +219,31 @@ def test_small_files_are_copies_too(tmp_path, n, step):
     (log / "copy.parquet").write_bytes((log / "b.parquet").read_bytes())
     with pytest.raises(DataError, match="b.parquet and .*copy.parquet hold the same rows"):
         prepared(tmp_path, data)
+
+
+@pytest.mark.parametrize("other", ["a row number", "a constant", "another order of columns"])
+def test_a_file_with_a_column_more_is_a_copy_too(tmp_path, other):
+    n = 40
+    columns = {"user": np.arange(n) % 7, "item": np.arange(n) % 5, "time": START + np.arange(n)}
+    columns |= {"price": np.arange(n) % 3}
+    write(tmp_path / "log" / "a.parquet", **columns)
+    more = {"a row number": {"row": np.arange(n)}, "a constant": {"version": np.ones(n, int)}}
+    turned = dict(reversed(columns.items()))
+    write(tmp_path / "log" / "b.parquet", **turned | more.get(other, {}))
+    data = events_spec(tmp_path / "log", task="next_item", refuse_above=0.9)
+    with pytest.raises(DataError, match=r"a\.parquet and .*b\.parquet hold the same rows"):
+        prepared(tmp_path, data)
+    # where a column of both tells them apart they are two logs
+    write(tmp_path / "log" / "b.parquet", **turned | {"price": np.arange(n) % 3 + 3})
+    assert not prepared(tmp_path, data).manifest.dropped
+
+
+def test_many_rows_that_differ_only_in_what_is_not_read_are_told(tmp_path):
+    n = 40
+    columns = {"user": np.arange(n) % 7, "item": np.arange(n) % 5, "time": START + np.arange(n)}
+    write(tmp_path / "log" / "a.parquet", **columns, row=np.arange(n))
+    half = {name: values[: n // 2] for name, values in columns.items()}
+    write(tmp_path / "log" / "b.parquet", **half, row=np.arange(n // 2) + 1000)
+    manifest = prepared(tmp_path, events_spec(tmp_path / "log", task="next_item")).manifest
+    told = [w for w in manifest.warnings if "differ only in columns that are not" in w]
+    assert told and told[0].startswith("20 of the 60 rows")

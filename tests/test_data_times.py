@@ -255,3 +255,14 @@ def test_moments_are_told_apart_at_the_clocks_own_resolution(tmp_path):
     lengths = store.arrays["history_end"] - store.arrays["history_begin"]
     assert lengths.tolist() == (np.arange(N) // 2).tolist()
     assert "milliseconds" in store.manifest.notes["history"]
+
+
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+def test_timestamps_of_a_wrong_unit_are_told(tmp_path, unit):
+    """pd.to_datetime(seconds) takes them for nanoseconds, fastparquet's int96 for microseconds."""
+    store = store_of(tmp_path, pa.array(NS // 10**9, pa.timestamp(unit)))
+    (told,) = (w for w in store.manifest.warnings if "first days of 1970" in w)
+    assert f"{N} of the timestamps" in told
+    (tmp_path / "right").mkdir()
+    store = store_of(tmp_path / "right", pa.array(NS // 10**9, pa.timestamp("s")))
+    assert not [w for w in store.manifest.warnings if "1970" in w]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from architectures import architecture
@@ -15,13 +17,14 @@ from built import Built
 from data_files import events_spec, prepared, sequence_log
 from torch.nn import functional as F
 
+from recscale.data.sequences import TrainStream
 from recscale.data.store import Store
 from recscale.families.sequence import SequenceConfig
 from recscale.run import RunConfig, TrainConfig
 from recscale.spec import Columns, EventsData, Holdout
 from recscale.testing.workers import spawn
 from recscale.train.host import PlainHost
-from recscale.train.loop import train
+from recscale.train.loop import _Training, train
 from recscale.train.next_item import NextItemTask
 from recscale.train.optim import Optimizers
 
@@ -263,3 +266,61 @@ def test_sgd_takes_over_from_adam(sequence_store):
     adam, sgd = step(0.4), step(0.5)
     torch.testing.assert_close(adam, torch.full_like(adam, -3e-3), rtol=1e-3, atol=0)
     torch.testing.assert_close(sgd, torch.full_like(sgd, -0.7), rtol=1e-3, atol=0)
+
+
+@pytest.fixture(scope="module")
+def late_items(tmp_path_factory) -> Store:
+    """A log whose first half has items 0 to 39 and whose second half 20 to 59 as well; a tenth of
+    its rows, the last, evaluate."""
+    folder, rng = tmp_path_factory.mktemp("late"), np.random.default_rng(0)
+    n = 6000
+    item = np.where(np.arange(n) < n // 2, rng.integers(0, 40, n), rng.integers(20, 60, n))
+    log = {"user": rng.integers(0, 60, n), "item": item, "time": 1_600_000_000 + np.arange(n)}
+    pq.write_table(pa.table(log), folder / "log.parquet")
+    return prepared(folder, events_spec(folder / "log.parquet", task="next_item"))
+
+
+HALF = dict(data_fraction=0.5, epochs=3, batch_size=32, dense_rate=1e-3, sparse_rate=0.1)
+UNIFORM = {**SAMPLED, "negatives_by": "uniform"}
+
+
+@pytest.mark.parametrize(
+    "name, sampled",
+    [("decoder", {}), ("hstu", {}), ("fuxi", {}), ("decoder", SAMPLED), ("decoder", UNIFORM)],
+)
+def test_items_that_come_later_are_not_pushed_down(name, sampled, late_items):
+    """They end where they began, so that a run on the past is no worse than a guess among all."""
+    store = late_items
+    training = _Training(run(store, name, **HALF, **sampled), store, PlainHost())
+    met = np.unique(store.arrays["ids"][: store.manifest.n_train // 2, 1])
+    later = np.setdiff1d(np.arange(store.manifest.items.rows - 1), met)
+    before = item_vectors(training)
+    outcome = training.run()
+    after = item_vectors(training)
+    assert len(later) > 15 and torch.equal(before[later], after[later])
+    assert not torch.isclose(before[met], after[met]).all(1).any()
+    assert outcome.curve[-1].eval_loss < math.log(len(met) + len(later)) + 0.02
+
+
+def item_vectors(training: _Training) -> torch.Tensor:
+    """The item table [rows, d]."""
+    state = training.model.state_dict()
+    (name,) = (n for n in state if "item" in n and "embeddings" in n)
+    found = state[name]
+    local = found.local_shards()[0].tensor if hasattr(found, "local_shards") else found
+    return local.detach().clone()
+
+
+@pytest.mark.parametrize("fraction, rows", [(0.25, 0.25), (0.3, 0.5), (1.0, 1.0)])
+def test_a_nested_run_knows_the_rows_up_to_the_next_edge(fraction, rows, late_items):
+    split = late_items.train(fraction)
+    stream = TrainStream(split, 8, 0, nested=True)
+    whole = int(rows * late_items.manifest.n_train)
+    assert stream.reach(1, 32) == whole == stream.reach(0, len(split))
+    assert TrainStream(split, 8, 0).reach(0, 32) == len(split)
+    for end in (1, 31, 700, len(split)):
+        reach, windows = stream.reach(0, end), stream.windows(0, 0, end)
+        assert end <= reach < 2 * end + 2
+        last = windows.begin + windows.length - 1
+        newest = late_items.arrays["history_times"][last].max()
+        assert newest <= late_items.arrays["time"][reach - 1]

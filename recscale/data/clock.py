@@ -46,6 +46,8 @@ _EPOCHS = {
 clock, and their order is the same; fractions of a day are no fractions of a second."""
 _DAYS = (9_131, 29_220)
 """Days since 1970 of 1995 and 2050; later ones of one count are earlier ones of another."""
+_EARLY = 40 * DAY_SECONDS
+"""Unix seconds of today lie before it when they are taken for milliseconds."""
 _FORMS = (
     "years (2019)",
     "months (201901)",
@@ -120,11 +122,12 @@ class Sizes:
         self._counts, self._plausible, self._packed = np.zeros((3, len(_UNITS)), np.int64)
         self._calendar = np.zeros(9, np.int64)
         self._examples: dict[int, tuple[Path, str]] = {}
-        self._zoned = self._unzoned = 0
+        self._zoned = self._unzoned = self._early = 0
         self._parted = False  # whether little numbers have fractions
 
     def add(self, times: Times, file: Path) -> None:
         dates = times.readable & ~times.number
+        self._early += int((dates & (times.whole >= 0) & (times.whole < _EARLY)).sum())
         self._zoned += int((dates & times.zoned).sum())
         self._unzoned += int((dates & ~times.zoned).sum())
         rows = np.flatnonzero(times.number & times.readable)
@@ -149,7 +152,7 @@ class Sizes:
     def reading(self, column: str) -> Reading:
         """column: as in data.columns.time 'ts'. Raises DataError when the numbers may mean several
         things, with the key that settles it."""
-        told = tuple(self._zone_mix(column))
+        told = (*self._zone_mix(column), *self._wrong_unit(column))
         everything = np.ones(len(_UNITS), bool)
         if self._format in TIME_UNITS:
             per_second = 1000 ** TIME_UNITS.index(self._format)
@@ -199,6 +202,14 @@ class Sizes:
         """An example of the numbers that `reading` leaves out, where there are any."""
         left = np.flatnonzero((self._counts > 0) & ~reading.sizes)
         return self._examples[int(left[0])] if len(left) else None
+
+    def _wrong_unit(self, column: str) -> Iterator[str]:
+        if self._early > _PACKED_SHARE * (self._zoned + self._unzoned):
+            yield (
+                f"{column}: {self._early:,} of the timestamps lie in the first days of 1970, as "
+                "where unix seconds were taken for milli-, micro- or nanoseconds when the log was "
+                "written; their order holds, their days and hours do not"
+            )
 
     def _zone_mix(self, column: str) -> Iterator[str]:
         if self._zoned and self._unzoned:

@@ -16,7 +16,7 @@ from recscale.data.intake import Events
 from recscale.data.layout import DataError
 from recscale.data.repeats import read_hashes, unread_digests
 from recscale.data.streams import COMPRESSED, kind_of, open_bytes, readable
-from recscale.data.tables import Log
+from recscale.data.tables import Log, whole_rows
 
 HEAD = 1 << 16
 """Unpacked bytes by which files are told apart before they are read whole."""
@@ -40,7 +40,8 @@ def refuse_copies(path: str, seen: Sequence[Content], holds_rows: Callable[[Path
 
 def refuse_same_files(data: Log, events: Events) -> None:
     """Raises DataError where two files hold the same rows, in any order and format: row by row a
-    coarse clock shows no copies, and a finer one drops them without a name."""
+    coarse clock shows no copies, and a finer one drops them without a name. Of files that differ
+    in their columns, as where one was written with its row numbers, those that both have count."""
     starts = [first for _, first in events.files]
     number = events.columns["row"]
     cuts = np.searchsorted(number, [*starts, np.iinfo(np.int64).max])
@@ -54,10 +55,16 @@ def refuse_same_files(data: Log, events: Events) -> None:
         hashes = read_hashes(events, np.arange(cuts[i], cuts[i + 1]))
         return int(lengths[i]), int(hashes.sum())
 
-    def unread(i: int) -> int:
-        return int(unread_digests(data, events, number[cuts[i] : cuts[i + 1]]).sum())
+    def names(i: int) -> set[str]:
+        row = number[cuts[i] : cuts[i] + 1] - starts[i]
+        return set(next(whole_rows(data, events.files[i][0], row)).schema.names)
 
     for near in _groups(np.flatnonzero(np.isin(lengths, sizes)).tolist(), read):
+        shared = set.intersection(*map(names, near))
+
+        def unread(i: int, shared: set[str] = shared) -> int:
+            return int(unread_digests(data, events, number[cuts[i] : cuts[i + 1]], shared).sum())
+
         for alike in _groups(near, unread):
             raise DataError(_told(data.path, [events.files[i][0] for i in alike[:3]]))
 

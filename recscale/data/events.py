@@ -42,6 +42,7 @@ from recscale.data.moments import Grouped, moment_chunks
 from recscale.data.negatives import Baskets, NegativeSampler
 from recscale.data.notes import (
     choice_notes,
+    kept_warnings,
     label_notes,
     list_notes,
     owner_notes,
@@ -176,6 +177,8 @@ def _in_time_order(data: EventsData | PublishedData, events: Events, folder: Pat
             events.warnings.extend(repeat_warnings(alike, data.refuse_above))
         else:
             repeated = copies(data, events, rows, alike)
+            kept = alike & ~repeated
+            events.warnings.extend(kept_warnings(kept, data.refuse_above))
             events.dropped.told(COPY, int(repeated.sum()))
             rows = rows[~repeated]
     bags = tuple(c for c in data.columns.sparse if f"sparse.{c}" in events.lists)

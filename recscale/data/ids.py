@@ -26,8 +26,10 @@ as they are, None where there is none."""
 _WHOLE = re.compile(r"-?(\d+)(\.0*)?|-?\d(\.\d*)?(e\+|E\+?)\d+", re.ASCII)
 """As every writer has whole numbers: 17, 17.0, pandas' 1e+11, NumPy's 1.e+11, Java's 1.0E11."""
 _NUMBER = re.compile(r"-?\d+(\.\d*)?|-?\d(\.\d*)?(e[+-]|E[+-]?)\d+", re.ASCII)
-_MISSING = {"na", "n/a", "#n/a", "nan", "null", "none", "nil", "\\n", "<na>", "nat", "undefined"}
+MISSING = {"na", "n/a", "#n/a", "nan", "null", "none", "nil", "\\n", "<na>", "nat", "undefined"}
 """Words in small letters that writers of text have for a value that is not there."""
+ALIKE = 0.05
+"""Share of the values from which on it is no chance that they differ in their capitals alone."""
 _EXACT = {16: 1 << 11, 32: 1 << 24, 64: 1 << 53}
 """Up to where a float of so many bits holds every whole number."""
 
@@ -87,7 +89,7 @@ class Coder:
             merged[code] = codes.setdefault(meant, len(codes))
         hashes = np.fromiter((hash_of(key) for key in codes), np.uint64, len(codes))
         warnings = [*_zeros(column, codes), *_padded(column, known, codes)]
-        warnings += _accents(column, codes)
+        warnings += [*_accents(column, codes), *_spellings(column, codes)]
         warnings += _points(column, codes) if not numbers else []
         warnings += _missing(column, codes) if self._whole else _written_lists(column, codes)
         return Coded(merged, hashes, tuple(warnings))
@@ -278,9 +280,32 @@ def _accents(column: str, codes: dict[Key, int]) -> list[str]:
     ]
 
 
+def _spellings(column: str, codes: dict[Key, int]) -> list[str]:
+    """A warning of values of which many differ in small and capital letters alone, or in the dashes
+    of a UUID. A few do so by chance where ids are random letters of both kinds."""
+    texts = [key for key in codes if isinstance(key, str)]
+    odd = [text for text in texts if text.lower() != text or len(text) == 36]
+    if not odd:
+        return []
+    first: dict[str, str] = {}
+    twice = [t for t in texts if first.setdefault(_folded(t), t) != t]
+    if len(twice) < max(1, ALIKE * len(texts)):
+        return []
+    return [
+        f"{column}: {len(twice):,} values are written in two ways that differ in capital letters "
+        f"or dashes alone, such as {first[_folded(twice[0])]!r} and {twice[0]!r}; they count as "
+        "different, so if they mean one and the same, write them alike in all files"
+    ]
+
+
+def _folded(text: str) -> str:
+    text = text.lower()
+    return text.replace("-", "") if len(text) == 36 and text.count("-") == 4 else text
+
+
 def _missing(column: str, codes: dict[Key, int]) -> list[str]:
     """A warning of words that mostly stand for a missing value."""
-    words = [key for key in codes if isinstance(key, str) and key.strip().lower() in _MISSING]
+    words = [key for key in codes if isinstance(key, str) and key.strip().lower() in MISSING]
     if not words:
         return []
     return [

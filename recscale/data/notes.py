@@ -57,6 +57,19 @@ def repeat_warnings(alike: np.ndarray, most: float) -> list[str]:
     ]
 
 
+def kept_warnings(alike: np.ndarray, most: float) -> list[str]:
+    """Of a fine clock, under which rows count once that are equal in every column: rows that are
+    only read alike, and many of them. alike, most: as for `repeat_warnings`."""
+    n, rows = int(alike.sum()), len(alike)
+    if n <= most * rows:
+        return []
+    return [
+        f"{n:,} of the {rows:,} rows repeat another one in time, user, item and all else that is "
+        "read, and differ only in columns that are not, so they are kept; where that is a row "
+        "number or a file's own column, they are copies: leave it, or one of the files, out"
+    ]
+
+
 def label_notes(
     data: EventsData | PublishedData, label: np.ndarray | None, events: int, rows: int
 ) -> dict[str, str]:

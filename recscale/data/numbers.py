@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recscale.data.ids import MISSING
 from recscale.data.plain import Unfit, example, is_text, name_of, plain, text_of
 from recscale.spec import Comparison
 
@@ -67,7 +68,11 @@ def dense(column: pa.Array) -> np.ndarray:
     values, readable = numbers(column, "derive numbers from them, or list it under sparse")
     if not readable.all():
         shown = example(plain(column), ~readable)
-        raise Unfit(f"something else than numbers, such as {shown}; list it under sparse instead")
+        text = str(plain(column)[int(np.flatnonzero(~readable)[0])].as_py()).strip()
+        remedy = "list it under sparse instead"
+        if text.lower() in MISSING:
+            remedy = f'where that stands for none, say data.format: {{nulls: ["", {text!r}]}}'
+        raise Unfit(f"something else than numbers, such as {shown}; {remedy}")
     values = np.where(np.isfinite(values), values, np.nan)
     return np.clip(values, -_LARGEST, _LARGEST).astype(np.float32)
 

@@ -7,7 +7,7 @@ one moment are in any order, whatever files, shards or item numbers they came by
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -103,10 +103,14 @@ def copies(data: Log, events: Events, rows: np.ndarray, alike: np.ndarray) -> np
     return repeated
 
 
-def unread_digests(data: Log, events: Events, numbers: np.ndarray) -> np.ndarray:
+def unread_digests(
+    data: Log, events: Events, numbers: np.ndarray, columns: Collection[str] | None = None
+) -> np.ndarray:
     """uint64 [n]: of the rows with these numbers, of what their hashes do not say: the columns that
     were not read, whole lists, and numbers that were rounded or only compared. A value that was
     read may be written otherwise in another file.
+
+    columns: all others are left out of account.
     """
     read, exact = columns_read(data), {*data.columns.dense, positive_column(data)}
     order = np.argsort(numbers, kind="stable")
@@ -120,7 +124,8 @@ def unread_digests(data: Log, events: Events, numbers: np.ndarray) -> np.ndarray
         done = int(begin)
         for batch in whole_rows(data, file, ascending[begin:end] - first):
             said = [f.name for f in batch.schema if f.name in read and not is_nested(f.type)]
-            beside = {name: batch[name] for name in batch.schema.names if name not in said}
+            heard = [n for n in batch.schema.names if columns is None or n in columns]
+            beside = {name: batch[name] for name in heard if name not in said}
             beside |= {
                 name: pa.array(measured(batch[name], "")[0]) for name in said if name in exact
             }

@@ -111,6 +111,15 @@ class TrainStream:
         scored = np.minimum(ends, end) - np.maximum(starts, begin)
         return Windows(cut.begin, length, cut.user, scored)
 
+    def reach(self, epoch: int, end: int) -> int:
+        """The store's first rows among which the targets before the `end`-th of an epoch, and of
+        the epochs before it, were drawn: what they hold is all that a model can know by then."""
+        rows = self._rows
+        if not self._nested:
+            return len(rows)
+        places = edges(rows.store.manifest.n_train, rows.store.manifest.order)
+        return next(edge for edge in places if edge >= (end if epoch == 0 else len(rows)))
+
     def _order(self, epoch: int) -> Windows:
         if self._nested and epoch == 0:
             return nested_windows(self._rows.store, self._length, self._seed)

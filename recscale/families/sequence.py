@@ -43,9 +43,10 @@ class SequenceSpec(ModelSpec):
     of its own."""
     negatives: RowsAxis = (None,)
     """Items beside the target in the training loss, drawn anew for every batch and shared by its
-    positions; null: the full softmax over the catalogue. Evaluation is always over all items."""
+    positions; null: the full softmax over the items that the run's rows have. Evaluation is always
+    over all items."""
     negatives_by: Literal["popularity", "uniform"] = "popularity"
-    """`popularity`: in proportion to an item's share of the training events."""
+    """`popularity`: in proportion to an item's share of the events in the run's rows."""
     correction: bool = True
     """Whether log(expected draws) is taken off the logits of sampled items, so that the loss tends
     to the full softmax's (logQ correction; Bengio & Senecal 2003, Yi et al. 2019)."""
@@ -151,7 +152,8 @@ class SequenceConfig(ModelConfig):
         return data.items.rows - 1
 
     def scored_items(self, data: Manifest) -> int:
-        """Items that a position is scored against in training; evaluation takes them all."""
+        """Items that a position is scored against in training, of a run on all rows; fewer where
+        those of its fraction do not have them all. Evaluation takes them all."""
         return self.negatives + 1 if self.negatives else self.catalogue(data)
 
     def tables(self, data: Manifest) -> dict[str, Table]:

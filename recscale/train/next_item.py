@@ -1,9 +1,17 @@
-"""Task `next_item`: cross-entropy of the next item over the whole catalogue."""
+"""Task `next_item`: cross-entropy of the next item over the whole catalogue.
+
+In training the softmax is over the items that the run's own rows have: an item of later rows would
+only be pushed down, all the further the better the run is trained, and evaluation is over all
+items. Usual rates, first 2 and 10 % of Online Retail in time, distance from a uniform guess in
+nats: decoder +0.57, +0.35 over all items and -0.13, -0.31 over those met, hstu +1.19, +0.79 and
+-0.10, -0.28 (one seed, 2026-11-30). The popularity of those rows, with the best smoothing in
+hindsight, has -0.04.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +33,15 @@ EVAL_POSITIONS = 4096  # of one evaluation batch of a worker
 SCORES = 1 << 24  # scores held at once while ranking: 64 MB
 
 
+class Met(NamedTuple):
+    """The items that some rows have, K of them."""
+
+    items: np.ndarray
+    """int64 [K], ascending"""
+    share: np.ndarray
+    """float64 [K], of those rows"""
+
+
 class NextItemTask:
     def __init__(
         self, config: RunConfig, store: Store, rank: int, world: int, device: torch.device
@@ -36,7 +53,7 @@ class NextItemTask:
         self.model, self.store, self.rank, self.world = model, store, rank, world
         self.device, self.batch_size, self.seed = device, train.batch_size, train.seed
         self.share, self.probes = item_shares(store), train.probes
-        self.below = np.cumsum(self.share)
+        self.met: dict[int, Met] = {}
         self.catalogue = np.arange(len(self.share))
         self.stream = TrainStream(
             store.train(train.data_fraction),
@@ -46,8 +63,6 @@ class NextItemTask:
         )
         self.steps_per_epoch = steps(train, store.manifest) // train.epochs
         self.eval_batches = _batches(store, model.sequence_length)
-        # of sampled items too: corrected logits stand for all items, and fewer lose less
-        self.untrained = math.log(len(self.share))
 
     def loss(self, model: Any, step: int) -> Part:
         epoch, nth = divmod(step, self.steps_per_epoch)
@@ -55,30 +70,46 @@ class NextItemTask:
         windows = self.stream.windows(epoch, *shard(begin, end, self.rank, self.world))
         batch = positions(self.store, windows)
         target, draw = batch.target[batch.scored], (self.seed, step)
+        met = self._met(self.stream.reach(epoch, end))
+        # of sampled items too: corrected logits stand for all items, and fewer lose less
+        untrained = math.log(len(met.items))
         if self.model.negatives is None:
-            hidden, candidates = model(sequences(batch, self.catalogue, self.device, draw))
-            logits, truth = hidden @ candidates.T, torch.from_numpy(target)
+            hidden, candidates = model(sequences(batch, met.items, self.device, draw))
+            truth = torch.from_numpy(np.searchsorted(met.items, target))
+            logits = hidden @ candidates.T
         else:
-            logits = self._sampled(model, batch, target, step)
+            logits = self._sampled(model, batch, target, met, step)
             truth = torch.zeros(len(target), dtype=torch.long)
         total = F.cross_entropy(logits, truth.to(self.device), reduction="sum")
         # ranks' gradients are averaged: each rank's sum over the global batch, times the ranks
         share = self.batch_size / self.world
-        return Part(total / share, self.untrained * len(target) / share, share)
+        return Part(total / share, untrained * len(target) / share, share)
 
-    def _sampled(self, model: Any, batch: Positions, target: np.ndarray, step: int) -> torch.Tensor:
+    def _met(self, rows: int) -> Met:
+        """The items of the store's first so many rows; a run meets few such numbers."""
+        if rows not in self.met:
+            counts = item_counts(self.store, rows)
+            items = np.flatnonzero(counts)
+            self.met[rows] = Met(items, counts[items] / counts.sum())
+        return self.met[rows]
+
+    def _sampled(
+        self, model: Any, batch: Positions, target: np.ndarray, met: Met, step: int
+    ) -> torch.Tensor:
         """[n, 1 + K] logits, the target's first; a negative that is the target does not count."""
-        config, n = self.model, len(self.catalogue)
+        config, n = self.model, len(met.items)
         assert config.negatives is not None
         # the same draws on every rank, whatever their number
         rng = np.random.default_rng([self.seed, 7, step])
         if config.negatives_by == "uniform":
-            drawn = rng.integers(0, n, config.negatives)
-            chance = np.full(len(drawn), 1 / n)
+            at = rng.integers(0, n, config.negatives)
+            chance = np.full(len(at), 1 / n)
         else:
-            at = np.searchsorted(self.below, rng.random(config.negatives), side="right")
-            drawn = np.minimum(at, n - 1)
-            chance = self.share[drawn]
+            below = np.cumsum(met.share)
+            at = np.searchsorted(below, rng.random(config.negatives), side="right")
+            at = np.minimum(at, n - 1)
+            chance = met.share[at]
+        drawn = met.items[at]
         items = np.concatenate([drawn, target])
         hidden, candidates = model(sequences(batch, items, self.device, (self.seed, step)))
         negative, own = candidates.split([len(drawn), len(target)])
@@ -160,12 +191,17 @@ class NextItemTask:
         return torch.from_numpy(seen[:, :-1]).to(self.device)
 
 
+def item_counts(store: Store, rows: int) -> np.ndarray:
+    """How often each item stands in the first so many training rows [V]."""
+    column = [t.name for t in store.manifest.plain].index(store.manifest.items.name)
+    items = store.arrays["ids"][:rows, column]
+    return np.bincount(items, minlength=store.history_rows - 1)
+
+
 def item_shares(store: Store) -> np.ndarray:
     """Each item's share of the training events [V]."""
-    names = [t.name for t in store.manifest.plain]
-    n, column = store.manifest.n_train, names.index(store.manifest.items.name)
-    items = store.arrays["ids"][:n, column]
-    return np.bincount(items, minlength=store.history_rows - 1) / n
+    n = store.manifest.n_train
+    return item_counts(store, n) / n
 
 
 def _batches(store: Store, length: int) -> list[Positions]:

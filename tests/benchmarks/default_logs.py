@@ -23,6 +23,11 @@ RARE = {
 }
 """Planted logs, by the clicks that they have to learn from: training rows, click rate, spread of
 the log-odds of items."""
+WHOLE = ("world-1", "world-2", "world-10k-1", "retail-click-whole", "bandit-bts", "bandit-random",
+         "walks-1", "walks-2", "walks-10k-1", "retail-whole", "retail-first-2", "retail-first-10",
+         "retail-first-50")  # fmt: skip
+"""Logs that no default was chosen on, whole: other seeds of the worlds, and of the real logs all
+rows where choices saw 3 % (clicks) and 15 % (next items), or all campaigns together."""
 BANDIT = ("random_men", "random_women", "bts_men", "bts_women")
 
 
@@ -96,6 +101,17 @@ def logs(retail: str, shop: Path, work: Path, names: list[str]) -> dict[str, tup
         "retail": ({**events, "task": "next_item", "path": retail, "columns": bought,
                     "holdout": two}, 0.15),
     }  # fmt: skip
+    for name, seed in (("world-1", 1), ("world-2", 2), ("world-10k-1", 1)):
+        found[name] = {**found[name.rpartition("-")[0]][0], "seed": seed}, 1.0
+    for name, seed in (("walks-1", 1), ("walks-2", 2), ("walks-10k-1", 1)):
+        found[name] = {**found[name.rpartition("-")[0]][0], "seed": seed}, 1.0
+    for name in ("retail-click", "retail"):
+        found[f"{name}-whole"] = found[name][0], 1.0
+    for percent in (2, 10, 50):
+        past = {**found["retail"][0], "order": "time", "holdout": {"last": 0.02}}
+        found[f"retail-first-{percent}"] = past, percent / 100
+    for name in ("bandit-bts", "bandit-random"):
+        found[name] = {**found["bandit"][0], "path": str(work / f"{name}.parquet")}, 1.0
     for name in BANDIT:
         data = {**events, "path": str(work / f"{name}.parquet"), "columns": shown}
         found[name] = {**data, "holdout": {"last": 0.4}}, 1.0
@@ -116,6 +132,8 @@ def _write(name: str, shop: Path, work: Path) -> None:
         chain(work / "chain.parquet")
     elif name == "bandit":
         bandit(shop, work / "all.parquet", "*_*men.csv")
+    elif name in ("bandit-bts", "bandit-random"):
+        bandit(shop, work / f"{name}.parquet", f"{name.removeprefix('bandit-')}_*men.csv")
     elif name in BANDIT:
         bandit(shop, work / f"{name}.parquet", f"{name}.csv")
     elif name in RARE:

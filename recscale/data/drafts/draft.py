@@ -19,6 +19,7 @@ from recscale.planner import PlanError, planned_runs
 from recscale.spec import TextFormat
 from recscale.spec.train import BATCHES
 from recscale.specfile import parse_spec, scalar
+from recscale.words import listed
 
 WIDE = 96  # columns of the file
 LOST = 0.03
@@ -41,7 +42,9 @@ def draft(name: str, path: str, file: str) -> tuple[str, list[str]]:
         named = sample.doubt is None
         roles = known or guess(sample.columns, named, sample.vectors, sample.partial)
     except DataError as error:
-        raise DataError(f"--from {path}: {error}") from None
+        other = f"; some of the files lack {listed(sample.partial)}: if they are other tables, "
+        hint = f"{other}give the path of one" if sample.partial else ""
+        raise DataError(f"--from {path}: {error}{hint}") from None
     data = _criteo(path, sample, roles) if known else _data(path, sample, roles)
     if known:
         sample = replace(sample, doubt=None)

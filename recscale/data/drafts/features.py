@@ -62,17 +62,18 @@ def _left_out(p: Profile, found: set[str]) -> Guess | None:
         why = "lists of numbers with fractions, and weights of no bag that is as long"
     elif p.distinct == 1:
         why = f"one value, {p.example[:30]!r}"
-    elif clock(p, named_time=False):
+    elif not names.is_id(p.name) and clock(p, named_time=False):
         why = "another time"
     elif p.counts_rows:
         why = "row numbers"
     elif p.decimal_commas:
         why = f"numbers with a decimal comma, {p.example}; written with a point they are dense"
     elif _says_event(p, found):
-        values = ", ".join(str(v) for v in p.values.unique().to_pylist()[:6])
+        found = p.values.unique().to_pylist()[:6]
+        values = ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in found)
         why = f"what kind of event a row is ({values})"
         doubt = "every kind counts as an event of its user; keep in the file only those that matter"
-    elif names.OUTCOMES & found:
+    elif names.OUTCOMES & {*words_of(p.said)}:
         why = "it may be known only after the label, and would tell it"
         doubt = "list it if it is known before"
     elif _tells_rows_apart(p) and not (p.kind == "number" and names.AMOUNTS & found):
@@ -89,6 +90,7 @@ def _says_event(p: Profile, found: set[str]) -> bool:
     if p.kind not in ("text", "number") or not 2 <= p.distinct <= 12:
         return False
     values = {str(v).lower() for v in p.values.unique().to_pylist()}
+    values |= {v.removesuffix("s") for v in values}
     kinds = len(values & names.HAPPENINGS) >= 2
     return kinds or (bool(names.EVENTS & found) and (p.kind == "text" or p.whole))
 

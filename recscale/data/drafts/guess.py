@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -67,6 +68,10 @@ def guess(
     rows, table = len(table), _one_event_a_row(table)
     columns = {n: profile(n, table[n]) for n in table.column_names}
     time, told = find_time(columns)
+    columns = {
+        n: replace(p, spoken=names.without_prefix(n, columns, time.column))
+        for n, p in columns.items()
+    }
     free = {n: p for n, p in columns.items() if n != time.column}
     outcome, positive = find_outcome(free)
     free = {n: p for n, p in free.items() if outcome is None or n != outcome.column}

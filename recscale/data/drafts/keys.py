@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import numpy as np
+import pyarrow as pa
 
 from recscale.data.drafts import names
 from recscale.data.drafts.clocks import Clock, clock
@@ -24,7 +25,7 @@ def find_time(columns: dict[str, Profile]) -> tuple[Guess, Clock]:
     for name, p in columns.items():
         by_name = strength(name, names.TIME)
         outcome = names.OUTCOMES & {*words_of(name)}
-        if not by_name and _named_as_id(name):
+        if not by_name and names.is_id(name):
             continue  # its numbers may have the size of unix times by chance
         told = clock(p, by_name >= 4 and not outcome) if p.kind != "empty" else None
         if told and p.filled > 0.5 and not (outcome and p.filled < 1):
@@ -46,17 +47,12 @@ def find_time(columns: dict[str, Profile]) -> tuple[Guess, Clock]:
     return Guess("time", p.name, told.words, unsure), told
 
 
-def _named_as_id(name: str) -> bool:
-    sure = max(strength(name, names.USER), strength(name, names.ITEM)) >= names.SURE
-    return sure or "id" in words_of(name)
-
-
 def find_outcome(columns: dict[str, Profile]) -> tuple[Guess | None, str | None]:
     """The label or the rating, and the comparison that makes positives of a rating."""
     flat = {n: p for n, p in columns.items() if p.kind == "number" and p.filled > 0.5}
-    labels = {n: strength(n, names.LABEL) for n, p in flat.items() if p.distinct <= 2}
+    labels = {n: strength(p.said, names.LABEL) for n, p in flat.items() if p.distinct <= 2}
     label = max(labels, key=lambda n: labels[n], default=None)
-    ratings = {n: strength(n, names.RATING) for n, p in flat.items() if p.distinct > 1}
+    ratings = {n: strength(p.said, names.RATING) for n, p in flat.items() if p.distinct > 1}
     rating = max(ratings, key=lambda n: ratings[n], default=None)
     if label is not None and labels[label] >= max(4, ratings[rating] if rating else 0):
         p = flat[label]
@@ -83,7 +79,7 @@ def find_outcome(columns: dict[str, Profile]) -> tuple[Guess | None, str | None]
 def _counts(columns: dict[str, Profile]) -> tuple[Guess | None, str | None]:
     """Clicks that are counted: rows of several impressions, or of days."""
     counts = {
-        n: strength(n, names.LABEL)
+        n: strength(p.said, names.LABEL)
         for n, p in columns.items()
         if p.distinct > 2 and p.whole and p.numbers.min() == 0
     }
@@ -131,7 +127,8 @@ def find_user_and_item(columns: dict[str, Profile], named: bool) -> tuple[Guess,
         user, item = _by_place(ids, columns)
     if user is None:
         assert item is not None
-        user = _stand_in({n: p for n, p in ids.items() if n != item.column})
+        others = {n: p for n, p in ids.items() if n != item.column}
+        user = _stand_in(others) or _unnamed("user", others, ids[item.column])
     if user is None:
         raise DataError(
             "no column tells who acted: none is called like a user, visitor, customer or session; "
@@ -139,12 +136,72 @@ def find_user_and_item(columns: dict[str, Profile], named: bool) -> tuple[Guess,
             f"{listed(columns)}"
         )
     if item is None:
+        others = {n: p for n, p in ids.items() if n != user.column}
+        item = _unnamed("item", others, ids[user.column])
+    if item is None:
         raise DataError(
             "no column tells what was shown or taken: none is called like an item, product, movie "
-            "or ad, with a value a row; rename the column that says it to item_id. The columns "
-            f"are: {listed(columns)}"
+            f"or ad, with a value a row{_unfit_items(columns)}; rename the column that says it to "
+            f"item_id. The columns are: {listed(columns)}"
         )
     return user, item
+
+
+def _unnamed(part: Part, ids: dict[str, Profile], other: Profile) -> Guess | None:
+    """Where the other part has a telling name and this one has none: the id that differs most, of
+    those whose names say no property, outcome or amount; an item may be the id of one (city_id)."""
+    able = [n for n in _come_back(ids, 2) if _meets(ids[n], other)]
+    foreign = names.FEATURES | names.OUTCOMES | names.AMOUNTS | names.EVENTS
+    said = {n: {*words_of(ids[n].said)} for n in able}
+    if part == "user":  # such as uuid; what has few values is no one's name
+        able = [n for n in able if ids[n].distinct > FEW or ids[n].rows <= FEW]
+        able = [n for n in able if any(word.endswith("id") for word in said[n])]
+        fit = [n for n in able if not foreign & said[n]]
+    else:
+        others = {*names.STAND_INS, *names.USER} - {*names.ITEM}
+        able = [n for n in able if not others & said[n]]
+        fit = [n for n in able if not foreign - {*names.FEATURES} & said[n]]
+        fit = [n for n in fit if "id" in said[n] or not names.FEATURES & said[n]]
+    if not fit:
+        return None
+    name = max(fit, key=lambda n: ids[n].distinct)
+    doubt = f"its name does not say {part}; guessed by its values alone"
+    return Guess(part, name, ids[name].differ, doubt)
+
+
+def _come_back(ids: dict[str, Profile], least: int) -> list[str]:
+    """Ids with more than `least` values, most of which come more than once; neither amounts below
+    0 nor times that are 0 where there is none."""
+    able = [n for n, p in ids.items() if p.share < NEARLY_UNIQUE or p.rows <= FEW]
+    able = [n for n in able if ids[n].distinct > least or ids[n].rows <= FEW]
+    return [n for n in able if ids[n].kind != "number" or not _is_amount(ids[n].numbers)]
+
+
+def _meets(one: Profile, other: Profile) -> bool:
+    """Whether values of both come in many pairs: a user has several items, and an item several
+    users, where a session has one user, and a user's property one value."""
+    if len(one.values) != len(other.values):
+        return True
+    pairs = pa.table({"one": one.values, "other": other.values})
+    found = len(pairs.group_by(["one", "other"]).aggregate([]))
+    return found > 1.1 * max(one.distinct, other.distinct)
+
+
+def _is_amount(numbers: np.ndarray) -> bool:
+    return bool(numbers.min() < 0 or (numbers == 0).mean() > 0.5)
+
+
+def _unfit_items(columns: dict[str, Profile]) -> str:
+    """Why columns that are called like an item cannot be it."""
+    called = [p for n, p in columns.items() if strength(n, names.ITEM) >= names.SURE]
+    told = [
+        f"{p.name} has lists" if p.kind == "list" else f"{100 * p.filled:.0f} % have {p.name}"
+        for p in called
+        if p.kind == "list" or p.filled <= 0.5
+    ]
+    if not told:
+        return ""
+    return f" ({listed(told)}; of lists of what was shown and clicked write a row an item)"
 
 
 def _can_be_id(p: Profile) -> bool:
@@ -191,8 +248,7 @@ def _stand_in(ids: dict[str, Profile]) -> Guess | None:
 def _by_place(ids: dict[str, Profile], columns: dict[str, Profile]) -> tuple[Guess | None, ...]:
     """User and item where no name tells: logs of the field begin with the user, and of the other
     ids the item differs most."""
-    able = [n for n, p in ids.items() if p.share < NEARLY_UNIQUE or p.rows <= FEW]
-    able = [n for n in able if ids[n].distinct > max(2, len(columns)) or ids[n].rows <= FEW]
+    able = _come_back(ids, max(2, len(columns)))
     if len(able) < 2:
         raise DataError(
             "no column is called like a user or an item, and no two have values of ids that come "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 USER = {
     "user": 10, "uid": 10, "visitor": 9, "customer": 9, "member": 9, "reviewer": 9, "viewer": 9,
@@ -77,6 +78,23 @@ HAPPENINGS = {
     "remove_from_cart",
 }  # fmt: skip
 """Values that say what kind of event a row is."""
+
+
+def is_id(name: str) -> bool:
+    """Whether a name says who or what, so that its numbers may have the size of unix times by
+    chance."""
+    sure = max(strength(name, USER), strength(name, ITEM)) >= SURE
+    return sure or "id" in words_of(name)
+
+
+def without_prefix(name: str, log: Iterable[str], time: str) -> str:
+    """A name as far as it tells its column from others: in a log of click_timestamp,
+    click_article_id and click_os the word click says what the log is of, and no column's part."""
+    first = words_of(time)[:1]
+    alike = [n for n in log if words_of(n)[:1] == first]
+    if not first or len(alike) < 3 or name not in alike or words_of(name) == first:
+        return name
+    return name[name.lower().index(first[0]) + len(first[0]) :]
 
 
 def words_of(name: str) -> list[str]:

@@ -42,6 +42,12 @@ class Profile:
     """Of numbers: none has a fraction."""
     nulls: tuple[str, ...] = ()
     """Words that stand for a missing value here."""
+    spoken: str = ""
+    """The name without what all of the log's names say; see `names.without_prefix`."""
+
+    @property
+    def said(self) -> str:
+        return self.spoken or self.name
 
     @property
     def numbers(self) -> np.ndarray:

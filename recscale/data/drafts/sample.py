@@ -30,9 +30,11 @@ FILES = 3
 """Files looked at: the first, one in the middle, the last."""
 HEAD = 1 << 20
 """Bytes of a text file by which its dialect is told."""
+QUOTING = ",;|"
 EVEN = 0.95
 """Share of the lines that must have as many values as most have."""
-SEPARATORS = ("\t", ",", ";", "|", "::")
+SEPARATORS = ("\t", ",", ";", "|", "::", "\x01")
+"""Tried on text, a blank after all of them; Hive writes \\x01."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ def look(path: str) -> Sample:
     with readable(files[0]):
         kind = kind_of(files[0])
     format, doubt = ("auto", None) if kind not in COMPRESSED | {"text"} else _dialect(files[0])
-    tables = open_log(path, format, Counter())
+    ragged = Counter[Path]()
+    tables = open_log(path, format, ragged)
     names = tables[0].schema.names
     if twins := sorted({n for n in names if names.count(n) > 1}):
         raise DataError(f"{files[0]}: two columns are called {twins[0]!r}; rename one of them")
@@ -76,11 +79,20 @@ def look(path: str) -> Sample:
     except (pa.ArrowInvalid, pa.ArrowTypeError):
         columns = parts[0]  # shards that disagree; preparing says how
     if not len(columns):
-        raise DataError(f"data.path {path}: {files[0]} holds no rows to look at")
+        raise DataError(f"data.path {path}: {files[0]} {_no_rows(ragged, len(names))}")
     whole = len(places) == len(tables) and all(len(p) < ROWS for p in parts)
     rows = len(columns) if whole else _count(files, kind, parts)
     vectors = tuple(v for v in vectors if v not in partial)
     return Sample(columns, rows, whole or kind == "parquet", format, doubt, vectors, partial)
+
+
+def _no_rows(ragged: Counter[Path], width: int) -> str:
+    if not ragged:
+        return "holds no rows to look at"
+    return (
+        f"names {width} columns in its first line, and none of the {ragged.total():,} lines looked "
+        "at has as many values; quote values that hold the separator, or correct the first line"
+    )
 
 
 def _refuse_notes(files: list[Path]) -> None:
@@ -178,10 +190,11 @@ def _dialect(file: Path) -> tuple[FileFormat | TextFormat, str | None]:
         shown = text.strip().split("\n")[0][:60]
         raise DataError(
             f"{file}: no separator divides its lines, such as {shown!r}, into equally many values "
-            "(tried tab, comma, ;, | and ::); a log is one event a line, or Parquet, Arrow or "
-            "JSON lines (one user a line, the oldest item first, is data.source: sequences)"
+            "(tried tab, comma, ;, |, ::, Hive's \\x01 and blanks); a log is one event a line, or "
+            "Parquet, Arrow or JSON lines (one user a line, the oldest item first, is data.source: "
+            "sequences)"
         )
-    quote = '"' if separator in ",;|" else None
+    quote = '"' if separator in QUOTING else None
     first, *rest = itertools.islice(_cells(text, separator), 2000)
     if _is_header(first, rest):
         stated = TextFormat(separator=separator, quote=quote)
@@ -197,16 +210,20 @@ def _separator(text: str) -> str | None:
     """The separator that divides the first lines into most values, nearly all in equally many."""
     widths = {
         s: Counter(len(cells) for cells in itertools.islice(_cells(text, s), 200))
-        for s in SEPARATORS
+        for s in (*SEPARATORS, " ")
     }
     usual = {s: max(found, key=lambda w: found[w]) for s, found in widths.items() if found}
     even = [s for s, w in usual.items() if w > 1 and widths[s][w] >= EVEN * widths[s].total()]
+    # a header line is of the log's width; lists within values need not be, nor in it
+    first = {s: len(next(_cells(text, s), ())) for s in even}
+    even = [s for s in even if first[s] == usual[s]] or even
+    even = [s for s in even if s != " "] or even
     return max(even, key=lambda s: usual[s], default=None)
 
 
 def _cells(text: str, separator: str) -> Iterator[list[str]]:
-    """The values of each line; those between tabs or longer separators are never quoted."""
-    if separator in ("\t", "::"):
+    """The values of each line; only those between QUOTING separators may be quoted."""
+    if separator not in QUOTING:
         return (line.split(separator) for line in text.split("\n") if line)
     return _quoted(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
 
