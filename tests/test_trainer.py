@@ -259,7 +259,11 @@ def test_a_script_is_known_by_itself_and_what_it_imports_beside_it(folder: Path,
         ("train: {data_fraction: [0.5, 1]}", "train.data_fraction: the training is"),
         ("train: {learning_rate: {dense: 0.1}}", "the rates are the trainer's own"),
         ("variables: [z]", "variables: 'z' is no axis; allowed: hidden, samples, epochs"),
+        ("variables: [samples, samples]", "variables: 'samples' stands twice"),
         ("samples: rows", "samples: 'rows' is no axis"),
+        ("samples: hidden", "axes.samples: hidden is the number of samples of a run"),
+        ("loss: samples", "loss: 'samples' is a number of its own in every report"),
+        ("loss: hidden", "loss: 'hidden' is a number of its own in every report"),
         ("metrics: log.jsonl", "metrics: belongs to command"),
         ("probes: [long_tail]", "probes"),
     ],
@@ -496,7 +500,7 @@ def test_what_a_command_leaves_running_holds_nothing_up(folder: Path):
 def test_a_loss_that_is_no_longer_finite_is_an_outcome(folder: Path):
     record = trained(runs_of(SWEEP.replace("mine:train", "mine:later_nan"))[0], folder)
     assert record.status == "diverged" and record.error == "reported loss inf at 2 samples"
-    assert len(record.curve) == 1 and record.measured and record.measured.samples == 1
+    assert len(record.curve) == 1 and record.measured and record.measured.samples == 2
 
 
 @pytest.mark.parametrize("name", ["never", "nan", "back", "lossless"])

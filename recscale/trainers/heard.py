@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Collection, Mapping
+from itertools import pairwise
 from typing import Any
 
 from recscale.values import LARGEST, Frozen
@@ -59,7 +60,7 @@ class Heard:
         self.points = list(before)
         self.last: int | None = None
         """Samples of this attempt's last report."""
-        self.gap = 0
+        self.gap = max((b.samples - a.samples for a, b in pairwise(self.points)), default=0)
         """Most samples between two of its reports."""
         self.wrong: Exception | None = None
         """What was raised: a trainer that catches it has ended all the same."""
@@ -88,6 +89,7 @@ class Heard:
             raise TrainerError(f"reported {self.loss} {shown(numbers[self.loss])}, no number")
         if not math.isfinite(loss):
             said = f"reported {self.loss} {loss:g} at {samples:,} samples"
+            self.last = samples
             raise RanAway(said) if self.points else TrainerError(f"{said}, its first report")
         kept = [p for p in self.points if p.samples < samples]
         same = [p.metrics for p in self.points if p.samples == samples and self.last == samples]
