@@ -105,6 +105,32 @@ def test_families_are_told_apart_where_they_differ(study: Study):
     assert pair.matched.settings == 2 * 4  # 256 and 116, 1024 and 649
 
 
+def test_families_are_compared_at_equal_time_on_machines_of_one_kind(tmp_path: Path):
+    """Each size at a pace of its own, but for two, a tenth apart; another machine is no match."""
+    text = SWEEP.replace("  - {family: dcnv2, mlp_width: [64, 256]}\n", "").replace("seeds: 2", "")
+    spec = parse_spec(text)
+    planned, pace, losses = planned_runs(spec, DATA), {}, {}
+    ledger = Ledger(tmp_path / "timed", name="several")
+    ledger.append("plan", **plan_entry(spec, DATA, planned))
+    for p in planned:
+        family, width = p.config.model.family, p.config.model.model_dump()["mlp_width"]
+        if (family, width) in (("dlrm", 1024), ("wukong", 50)):
+            seconds = 1e-4 * (1 if family == "dlrm" else 1.1)
+        else:
+            seconds = pace.setdefault((family, width), 1e-2 * 2 ** len(pace))
+        took = p.cost.model_copy(update={"time_s": p.cost.samples * seconds})
+        small = p.config.train.data_fraction < 0.1
+        machine = "another" if small and family == "dlrm" else "planted"
+        done = record(p, measured=took, hardware=machine)
+        losses[family, width, p.config.train.data_fraction] = done.curve[-1].metrics["eval_ne"]
+        ledger.record(done)
+    (pair,) = compare_pairs(Study.of(ledger))
+    each = [losses["wukong", 50, f] - losses["dlrm", 1024, f] for f in (0.2, 0.6, 1.0)]
+    assert pair.timed is not None and pair.timed.settings == 3
+    assert pair.timed.change == pytest.approx(np.mean(each))
+    assert pair.matched is not None and pair.matched.settings == 2 * 4
+
+
 def test_the_laws_cross_where_they_were_planted_to(study: Study):
     """Along frontiers that spend a budget as suits each: found here by brute force."""
     pair = next(d for d in compare_pairs(study) if d.names == ("dlrm", "wukong"))

@@ -1,6 +1,7 @@
 """Families side by side: which one scales better, at which budget, and how surely.
 
-Two answers again: measured, between runs of about equal FLOPs on the same data, and by the laws of
+Two answers again: measured, between runs of about equal FLOPs, or of about equal time, on the same
+data, and by the laws of
 both: exponents over what all families have in common, FLOPs per sample and samples, and which is
 better at a budget over what can be built of each on the data that there is.
 """
@@ -30,14 +31,18 @@ from recscale.laws.compare import Comparison, compare, verdict
 from recscale.spec import FOOTING
 from recscale.study import Study
 
-NEAR = 1.25  # two architectures whose FLOPs per sample differ by less than this count as equal
+NEAR = 1.25  # two architectures whose FLOPs, or seconds, a sample differ by less count as equal
 AHEAD = 10.0  # times the largest budget that both have spent: how far the laws are asked
+
+
+TIME = "seconds_per_sample"
+"""As measured, of all workers together; only runs of one kind of machine are compared by it."""
 
 
 @dataclass(frozen=True)
 class Matched:
-    """Loss of the second family minus that of the first, between architectures of about equal
-    FLOPs per sample trained on the same samples; negative where the second is better.
+    """Loss of the second family minus that of the first, between architectures that cost about the
+    same for a sample and were trained on the same samples; negative where the second is better.
 
     Attributes:
         low, high: at 90 %; NaN where `why` says what is missing.
@@ -56,6 +61,7 @@ class PairComparison:
     """Two families. What the runs do not determine is None, and `why` says what is missing.
 
     Attributes:
+        matched, timed: measured between architectures of equal FLOPs, and of equal time, a sample.
         exponents: difference first - second of the laws' constants; see `Comparison.exponents`.
         crossings: budgets at which the laws cross, up to AHEAD times the largest of both.
         better: which is better at three budgets, the last one beyond the runs.
@@ -65,6 +71,7 @@ class PairComparison:
 
     names: tuple[str, str]
     matched: Matched | None
+    timed: Matched | None
     laws: Comparison | None
     why: str
     exponents: pd.DataFrame | None = None
@@ -82,6 +89,7 @@ class PairComparison:
         return {
             "families": list(self.names),
             "matched": self.matched and _plain(vars(self.matched)),
+            "matched_by_time": self.timed and _plain(vars(self.timed)),
             "exponents": rows(self.exponents),
             "crossings": rows(self.crossings),
             "better": rows(self.better),
@@ -100,7 +108,7 @@ def compare_pairs(study: Study, budgets: list[float] | None = None) -> list[Pair
     """Every pair of the study's families, at `budgets` or at the smallest and largest that both
     have spent and AHEAD times that."""
     families = sorted(m.family for m in study.spec.models)
-    runs = law_runs(study.frame())
+    runs = timed(study, law_runs(study.frame()))
     return [_pair(study, runs, pair, budgets) for pair in itertools.combinations(families, 2)]
 
 
@@ -109,12 +117,13 @@ def _pair(
 ) -> PairComparison:
     loss, form = study.spec.law_loss, study.spec.law.form
     both = where(runs, runs["family"].isin(names))
-    matched = _matched(both, names, loss)
+    matched = _matched(both, names, loss, "forward_flop")
+    by_time = _matched(where(both, both[TIME].notna()), names, loss, TIME)
     if set(both["family"]) != set(names):
         lacking = set(names) - set(both["family"])
         parts = {p.spec.model.family: p for p in study.parts()}
         why = (f"{name}: {parts[name].no_law()}" for name in sorted(lacking))
-        return PairComparison(names, matched, None, "; ".join(why))
+        return PairComparison(names, matched, by_time, None, "; ".join(why))
     # the forms over two variables; the others do not separate compute per sample from samples
     form = form if form in ("gamma", "kaplan") else "additive"
     try:
@@ -126,10 +135,20 @@ def _pair(
         better, equivalent = _at_budgets(study, names, budgets or asked)
         crossings = laws.crossings(asked[0], asked[-1], training_flop)
     except LawError as error:
-        return PairComparison(names, matched, None, study.no_law(str(error)))
+        return PairComparison(names, matched, by_time, None, study.no_law(str(error)))
     sides = zip(laws.names, (laws.first, laws.second), strict=True)
     bound = tuple(n for n, law in sides if law.status != "converged")
-    return PairComparison(names, matched, laws, "", exponents, crossings, better, equivalent, bound)
+    return PairComparison(
+        names, matched, by_time, laws, "", exponents, crossings, better, equivalent, bound
+    )
+
+
+def timed(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs with TIME, and the `machine` (hardware and workers) that it was measured on; NaN of
+    runs that were not."""
+    hardware = {r.run_id: f"{r.hardware}, {r.workers} workers" for r in study.records}
+    speed = runs["samples_per_s"].to_numpy(float)
+    return runs.assign(**{TIME: 1 / speed}, machine=[hardware[i] for i in runs["run_id"]])
 
 
 def _at_budgets(
@@ -178,19 +197,21 @@ def _spent(runs: pd.DataFrame, family: str) -> np.ndarray:
     return where(runs, runs["family"] == family)["train_flop"].to_numpy(float)
 
 
-def _matched(both: pd.DataFrame, names: tuple[str, str], loss: str) -> Matched | None:
+def _matched(both: pd.DataFrame, names: tuple[str, str], loss: str, cost: str) -> Matched | None:
+    """`cost`: the column of what a sample costs."""
     if both.empty:
         return None
-    groups = both.groupby(settings(both), dropna=False)
+    machine = ["machine"] if cost == TIME else []
+    groups = both.groupby([*settings(both), *machine], dropna=False)
     table = cast(
         pd.DataFrame,
-        groups.agg(mean=(loss, "mean"), count=(loss, "count"), flop=("forward_flop", "first")),
+        groups.agg(mean=(loss, "mean"), count=(loss, "count"), cost=(cost, "mean")),
     ).reset_index()
     pairs: list[dict[str, float]] = []
-    for _, rows in table.groupby("data_fraction"):
+    for _, rows in table.groupby(["data_fraction", *machine]):
         first, second = (where(rows, rows["family"] == n).to_dict("records") for n in names)
         apart = sorted(
-            (abs(float(np.log(a["flop"] / b["flop"]))), i, j)
+            (abs(float(np.log(a["cost"] / b["cost"]))), i, j)
             for i, a in enumerate(first)
             for j, b in enumerate(second)
         )

@@ -171,13 +171,17 @@ def affordable(
 
 
 def weigh(
-    study: Study, options: Space, law: ScalingLaw, budgets: Sequence[float]
+    study: Study,
+    options: Space,
+    law: ScalingLaw,
+    budgets: Sequence[float],
+    rows: int | None = None,
 ) -> list[Option | None]:
     """The best option at each training budget (FLOPs) by the law's formula alone, a curve to draw;
-    None where the budget buys no batch."""
+    None where the budget buys no batch. `rows` as of `affordable`."""
     found: list[Option | None] = []
     for budget in budgets:
-        seen = affordable(study, options, law, budget)
+        seen = affordable(study, options, law, budget, rows)
         if not len(seen):
             found.append(None)
             continue

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from recscale.advice.equivalent import REACH
-from recscale.advice.families import AHEAD, PairComparison, training_flop
+from recscale.advice.families import AHEAD, TIME, PairComparison, timed, training_flop
 from recscale.advice.gains import LEVEL, law_runs, where
 from recscale.advice.noise import seed_noise
 from recscale.advice.options import BEYOND
@@ -22,7 +22,7 @@ from recscale.report.sentences import no_noise
 from recscale.report.tables import Cell
 from recscale.spec import FOOTING
 from recscale.study import Study
-from recscale.words import ends, number, quantity, span
+from recscale.words import ends, number, quantity, span, time
 
 COLOURS = ("#2e86ab", "#d1495b", "#c98a1b", "#6a3d9a", "#3a9d5d", "#7a8088")
 NAMES = {"forward_flop": "FLOPs per sample", "samples": "samples"}
@@ -42,7 +42,7 @@ def laws_of(found: list[PairComparison]) -> dict[str, tuple[ScalingLaw, Comparis
 
 def sentences(study: Study, found: list[PairComparison]) -> list[str]:
     """The comparison in words, a pair after the other, and what limits it."""
-    if not found or all(d.matched is None and d.laws is None for d in found):
+    if not found or all(d.matched is d.timed is d.laws is None for d in found):
         return ["No two families have runs to compare yet."]
     loss = study.spec.law_loss
     out = [s for pair in found for s in _pair_sentences(pair, loss)]
@@ -61,9 +61,13 @@ def sentences(study: Study, found: list[PairComparison]) -> list[str]:
 def _pair_sentences(pair: PairComparison, loss: str) -> list[str]:
     a, b = pair.names
     out = []
-    if pair.matched:
-        m = pair.matched
-        which = f"at equal FLOPs per sample and equal data ({m.settings} pairs)"
+    for m, equal in (
+        (pair.matched, "FLOPs per sample"),
+        (pair.timed, "time per sample, as measured,"),
+    ):
+        if m is None:
+            continue
+        which = f"at equal {equal} and equal data ({m.settings} pairs)"
         change = span(m.change, m.low, m.high)
         if not np.isfinite(m.low):
             out.append(f"{b} against {a}: {change} in {loss} {which}; {m.why}.")
@@ -139,11 +143,13 @@ def pair_rows(found: list[PairComparison]) -> list[list[Cell]]:
 
 def _pair_row(pair: PairComparison) -> list[Cell]:
     a, b = pair.names
-    m = pair.matched
-    measured: Cell = ("", "", "no two architectures of equal FLOPs")
-    if m:
-        measured = (*ends(m.change, m.low, m.high), m.why or f"{b} minus {a}, {m.settings} pairs")
-    row: list[Cell] = [(f"{a} and {b}", "", pair.why), measured]
+    row: list[Cell] = [(f"{a} and {b}", "", pair.why)]
+    for m, equal in ((pair.matched, "FLOPs"), (pair.timed, "time")):
+        if m is None:
+            row.append(("", "", f"no two architectures of equal {equal}"))
+        else:
+            words = m.why or f"{b} minus {a}, {m.settings} pairs"
+            row.append((*ends(m.change, m.low, m.high), words))
     if pair.exponents is None or pair.better is None or pair.crossings is None:
         return [*row, *[("", "", "no law")] * 5]
     exponents = where(pair.exponents, pair.exponents["role"] == Role.EXPONENT)
@@ -197,11 +203,12 @@ def plots(study: Study, frame: pd.DataFrame, found: list[PairComparison]) -> dic
     if runs.empty:
         return {}
     families = _frontiers(runs, loss, laws_of(found))
-    families["layout"] |= figures.levels(study.data.baselines_in(loss), runs[loss])
-    return {
-        "families": families,
-        "sizes": _sizes(runs, loss),
-    }
+    times = _times_figure(timed(study, runs), loss)
+    drawn = {"families": families, "times": times, "sizes": _sizes(runs, loss)}
+    for figure in drawn.values():
+        if figure:
+            figure["layout"] |= figures.levels(study.data.baselines_in(loss), runs[loss])
+    return {name: figure for name, figure in drawn.items() if figure}
 
 
 def _colours(runs: pd.DataFrame) -> dict[str, str]:
@@ -243,6 +250,32 @@ def _frontiers(
         plot.axis("training FLOP of the run", log=True), plot.axis(loss), height=460
     )
     return {"data": data, "layout": layout}
+
+
+def _times_figure(runs: pd.DataFrame, loss: str) -> Figure | None:
+    """Loss against measured training time, with what no faster run of the family beats; None
+    where no run was measured."""
+    runs = where(runs, runs[TIME].notna())
+    if runs.empty:
+        return None
+    data: list[dict[str, Any]] = []
+    for family, colour in _colours(runs).items():
+        own = where(runs, runs["family"] == family).sort_values(["time_s", "run_id"])
+        best = where(own, own[loss] <= own[loss].cummin())
+        data.append(
+            plot.line(best["time_s"], best[loss], f"{family}: lower envelope",
+                      line={"color": colour, "width": 1.5, "shape": "hv"}, legendgroup=family)
+        )  # fmt: skip
+        text = [
+            f"{words}<br>{time(s)} on {escape(machine)}"
+            for words, s, machine in zip(
+                figures.hover(own, loss), own["time_s"], own["machine"], strict=True
+            )
+        ]
+        marks = {"size": 7, "color": colour}
+        data.append(plot.points(own["time_s"], own[loss], family, text, marks, legendgroup=family))
+    across = plot.axis("training time of the run as measured, seconds", log=True)
+    return {"data": data, "layout": plot.layout(across, plot.axis(loss), height=400)}
 
 
 def _pale(colour: str) -> str:

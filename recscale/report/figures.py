@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 
 from recscale.advice.gains import LEVEL, law_runs, where
-from recscale.advice.options import Option
 from recscale.laws import ScalingLaw
 from recscale.report import plot
 from recscale.report.axes import AxisView
@@ -46,25 +45,17 @@ def compute_figure(
     """Loss against training FLOPs: every run, the lower envelope, the law's best at each budget,
     and the baselines, in the unit of the loss.
 
-    `frontier` has flop, mean, low, high, needs_more_data and text, or is None where no law may be
-    drawn.
+    Args:
+        frontier: at each budget `flop` the law's `mean`, `low` and `high` of the best configuration
+            on the data at hand, `what` it is, and whether that is `beyond` the runs; `more`, what
+            the best of all is expected to reach that takes more `rows` than there are (NaN where
+            none does), and `more_what`. None where no law may be drawn.
     """
     runs = thin(where(frame, frame[loss].notna()))
     good, rest = law_runs(runs), where(runs, ~runs["enters_law"].astype(bool))
     data: list[dict[str, Any]] = []
     if frontier is not None and len(frontier):
-        f = frontier
-        data.append(plot.band(f["flop"], f["low"], f["high"], ONE_RUN))
-        more = f["needs_more_data"].to_numpy(bool)
-        there = np.where(more, np.nan, f["mean"])
-        # a dotted piece reaches to the solid ones on both of its sides
-        near = more | np.r_[more[1:], False] | np.r_[False, more[:-1]]
-        beyond = np.where(near, f["mean"], np.nan)
-        pale = {"color": LAW, "width": 2}
-        data.append(plot.line(f["flop"], there, "law: best mix", line=pale))
-        data.append(plot.line(f["flop"], beyond, "needs more data", line={**pale, "dash": "dot"}))
-        data.append(plot.points(f["flop"], f["mean"], "", [escape(t) for t in f["text"]],
-                            {"size": 9, "color": LAW, "opacity": 0}, showlegend=False))  # fmt: skip
+        data += _frontier(frontier)
     if len(rest):
         marks = {"size": 7, "symbol": "x-thin-open", "color": INK}
         data.append(
@@ -84,6 +75,42 @@ def compute_figure(
         layout["shapes"].append(_level(floor, "dash"))
         layout["annotations"].append(_note(f"the world's floor {number(floor)}", floor))
     return {"data": data, "layout": layout}
+
+
+def _frontier(f: pd.DataFrame) -> list[dict[str, Any]]:
+    """The law's best on the data at hand with its band, dashed beyond the runs; and what more data
+    would give, dotted, with the rows that it takes."""
+    x, beyond = f["flop"].to_numpy(float), f["beyond"].to_numpy(bool)
+    near = beyond | np.r_[beyond[1:], False]  # the dashed piece begins where the solid one ends
+    solid, bound = np.where(beyond, np.nan, f["mean"]), np.where(near, f["mean"], np.nan)
+    pale = {"color": LAW, "width": 2}
+    data = [
+        plot.band(x, f["low"], f["high"], ONE_RUN),
+        plot.line(x, solid, "law: best mix", line=pale),
+        plot.line(x, bound, "beyond the runs", line={**pale, "dash": "dash"}),
+        _hidden(x, f["mean"], f["what"], f["mean"]),
+    ]
+    more = where(f, f["more"].notna())
+    if more.empty:
+        return data
+    pale = {"color": plot.OWN, "width": 2, "dash": "dot"}
+    data.append(plot.line(more["flop"], more["more"], "with more data", line=pale))
+    told = [
+        f"{w}, {quantity(r)} rows" for w, r in zip(more["more_what"], more["rows"], strict=True)
+    ]
+    data.append(_hidden(more["flop"], more["more"], told, more["more"]))
+    ends = more.iloc[sorted({len(more) // 2, len(more) - 1})]
+    words = [f"needs {quantity(r)} rows" for r in ends["rows"]]
+    return [*data, {**plot.points(ends["flop"], ends["more"], "", words,
+                                  {"size": 6, "color": plot.OWN}, showlegend=False),
+                    "mode": "markers+text", "textposition": "bottom left",
+                    "hoverinfo": "skip", "hovertemplate": None}]  # fmt: skip
+
+
+def _hidden(x: Any, y: Any, what: Any, means: Any) -> dict[str, Any]:
+    """Points that are only there to be pointed at: what stands where a line passes."""
+    text = [f"{escape(w)}: {number(m)}" for w, m in zip(what, means, strict=True)]
+    return plot.points(x, y, "", text, {"size": 9, "color": LAW, "opacity": 0}, showlegend=False)
 
 
 def levels(baselines: dict[str, float], losses: Any) -> dict[str, Any]:
@@ -130,10 +157,15 @@ def axis_figure(
         data += _slice(base, law, band=view.law is None)
     if view.law is not None:
         there = size[runs["at_base"].to_numpy(bool) & (size > 0)]
-        grid = np.geomspace(there.min(), there.max() * 2, 40)
+        grid = np.append(
+            np.geomspace(there.min(), there.max(), 30), there.max() * 2 ** np.linspace(0.1, 1, 10)
+        )
         p = view.law.predict({view.size: grid}, LEVEL)
+        own = {"color": plot.OWN, "width": 2}
         data.append(plot.band(grid, p["low"], p["high"], ONE_RUN, plot.OWN_BAND))
-        data.append(plot.line(grid, p["mean"], "its own law", line={"color": plot.OWN, "width": 2}))
+        data.append(plot.line(grid[:30], p["mean"][:30], "its own law", line=own))
+        data.append(plot.line(grid[29:], p["mean"][29:], "twice the largest",
+                              line={**own, "dash": "dash"}))  # fmt: skip
     data.append(plot.points(base["x"], base[loss], "runs", hover(base, loss),
                         {"size": 8, "color": ACCENT}))  # fmt: skip
     ticks = np.unique(runs["x"].to_numpy(float))
@@ -182,7 +214,9 @@ def _settings(runs: pd.DataFrame, loss: str) -> list[dict[str, Any]]:
     return lines
 
 
-def curves_figure(curves: pd.DataFrame, frame: pd.DataFrame, loss: str) -> tuple[Figure, str]:
+def curves_figure(
+    curves: pd.DataFrame, frame: pd.DataFrame, loss: str, baselines: dict[str, float]
+) -> tuple[Figure, str]:
     """Learning curves over log samples and a sentence on which of them are shown."""
     runs = where(frame, frame[loss].notna()).sort_values([loss, "run_id"])
     words = f"all {len(runs)} runs that have one"
@@ -205,10 +239,13 @@ def curves_figure(curves: pd.DataFrame, frame: pd.DataFrame, loss: str) -> tuple
         data.append({**plot.line(curve["samples"], curve[loss], "", line=line, showlegend=False),
                      "hoverinfo": "text", "text": text})  # fmt: skip
     layout = plot.layout(plot.axis("samples seen", log=True), plot.axis(loss), height=400)
+    layout |= levels(baselines, runs[loss])
     return {"data": data, "layout": layout}, words
 
 
-def fit_figures(law: ScalingLaw, frame: pd.DataFrame, loss: str) -> tuple[Figure, Figure]:
+def fit_figures(
+    law: ScalingLaw, frame: pd.DataFrame, loss: str, baselines: dict[str, float]
+) -> tuple[Figure, Figure]:
     """Predicted against measured, and what the law misses in % against compute."""
     runs = thin(cast(pd.DataFrame, frame.loc[list(law.points.labels)]))
     predicted = law.value(runs)
@@ -225,6 +262,7 @@ def fit_figures(law: ScalingLaw, frame: pd.DataFrame, loss: str) -> tuple[Figure
     small = {"showlegend": False, "height": 320}
     zero = plot.axis("measured over predicted, %", zeroline=True, zerolinecolor=INK)
     of_one = plot.layout(plot.axis("predicted " + loss), plot.axis("measured"), **small)
+    of_one |= levels(baselines, measured)
     of_two = plot.layout(plot.axis("training FLOP", log=True), zero, **small)
     return {"data": one, "layout": of_one}, {"data": two, "layout": of_two}
 
@@ -234,14 +272,3 @@ def thin(frame: pd.DataFrame) -> pd.DataFrame:
     if len(frame) <= MOST_POINTS:
         return frame
     return frame.iloc[np.linspace(0, len(frame) - 1, MOST_POINTS).round().astype(int)]
-
-
-def frontier_row(option: Option, budget: float, mean: float, low: float, high: float,
-                 rows: int) -> dict[str, Any]:  # fmt: skip
-    """One point of the law's frontier for `compute_figure`."""
-    m = option.model
-    return {
-        "flop": budget, "mean": mean, "low": low, "high": high,
-        "needs_more_data": option.cost.samples / option.train.epochs > rows,
-        "text": f"{m.name}, {quantity(option.cost.samples)} samples: {number(mean)}",
-    }  # fmt: skip

@@ -11,14 +11,14 @@ import pandas as pd
 from recscale.advice.advise import Advice, Grounds
 from recscale.advice.gains import LEVEL, MarginalGain, law_change, law_gains, law_runs
 from recscale.advice.headlines import asked, known, tried
-from recscale.advice.options import base_option, space, weigh
+from recscale.advice.options import Option, base_option, space, weigh
 from recscale.advice.runs import largest_option
 from recscale.advice.saturated import saturated, turned
 from recscale.families import FamilyError
 from recscale.laws import LawError, ScalingLaw, Status
 from recscale.report.axes import AxisView, axis_views
-from recscale.report.figures import frontier_row
 from recscale.study import Study
+from recscale.words import quantity
 
 AHEAD = 10.0  # times the largest run: how far the frontier is drawn
 BUDGETS = 28
@@ -33,7 +33,7 @@ class Findings:
         fitted: the law as fitted, also at a bound; None where there are no coefficients.
         at_base, at_largest: the law's marginal gains by axis; empty without a law.
         best_mix: the law's gain from doubling the largest run's FLOPs with the best mix.
-        frontier: the law's best at each budget, or None.
+        frontier: the law's best at each budget, or None; see `figures.compute_figure`.
         grounds: what the advice rests on, or why there is none.
         advice: what `recscale ask` says, or why it says nothing.
     """
@@ -110,27 +110,36 @@ def _law(study: Study) -> tuple[ScalingLaw | None, str]:
 
 
 def _frontier(study: Study, law: ScalingLaw, frame: pd.DataFrame):
-    """The law's best legal configuration at each budget up to AHEAD times the largest run, and
-    its change from the largest run's budget to twice that."""
+    """The law's best legal configuration at each budget up to AHEAD times the largest run, on the
+    data at hand and with more, and its change from the largest run's budget to twice that."""
     flops = law_runs(frame)["train_flop"].to_numpy(float)
     still = saturated(study, law, largest_option(study))
     options = space(study, AHEAD, saturated=still, most=turned(study))
     top = float(flops.max())
     budgets = [*np.geomspace(flops.min(), top * AHEAD, BUDGETS), top, 2 * top]
     try:
-        chosen = weigh(study, options, law, budgets)
+        free = weigh(study, options, law, budgets)
+        bound = weigh(study, options, law, budgets[:-2], study.rows)
     except LawError:
         return None, None
-    rows = [(b, o) for b, o in zip(budgets[:-2], chosen[:-2], strict=True) if o is not None]
-    p = law.predict(pd.DataFrame([o.values() for _, o in rows]), LEVEL)
-    table = pd.DataFrame(
-        [
-            frontier_row(o, b, *map(float, ends), rows=study.rows)
-            for (b, o), ends in zip(rows, p[["mean", "low", "high"]].to_numpy(), strict=True)
-        ]
+    rows = [(b, o, m) for b, o, m in zip(budgets[:-2], bound, free[:-2], strict=True) if o and m]
+    p, more = (
+        law.predict(pd.DataFrame([o.values() for o in options]), LEVEL)
+        for options in ([o for _, o, _ in rows], [m for _, _, m in rows])
     )
-    now, twice = chosen[-2:]
+    needs = [m.cost.samples / m.train.epochs for _, _, m in rows]
+    table = pd.DataFrame({
+        "flop": [b for b, _, _ in rows], **p[["mean", "low", "high"]],
+        "beyond": [b > top for b, _, _ in rows], "what": [_told(o) for _, o, _ in rows],
+        "more": np.where(np.array(needs) > study.rows, more["mean"], np.nan), "rows": needs,
+        "more_what": [_told(m) for _, _, m in rows],
+    })  # fmt: skip
+    now, twice = free[-2:]
     if now is None or twice is None:
         return table, None
     mean, low, high = law_change(law, now.values(), [twice.values()])[0]
     return table, (float(mean), float(low), float(high))
+
+
+def _told(o: Option) -> str:
+    return f"{o.model.name}, {quantity(o.cost.samples)} samples"

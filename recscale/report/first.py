@@ -8,10 +8,10 @@ from recscale.advice.advise import Advice
 from recscale.advice.answer import Answer
 from recscale.advice.headlines import sentence, tried
 from recscale.advice.runs import as_option, best_so_far
-from recscale.advice.words import described, gains, predicted, reach, to_know
+from recscale.advice.words import described, predicted, reach, to_know
 from recscale.report.findings import Findings
 from recscale.spec import TRAINING_AXES
-from recscale.words import listed, quantity, time
+from recscale.words import listed, quantity, span, time
 
 TIMES = (1, 3, 10, 100)
 """Compute of the table's rows, in times the largest run."""
@@ -77,23 +77,52 @@ class Row:
 
 
 def ahead(f: Findings) -> list[Row]:
-    """A row for each of TIMES; none before there is any advice."""
-    return [] if isinstance(f.advice, str) else [_row(f, times) for times in TIMES]
+    """A row for each of TIMES; none before there is any advice. One that advises what the row above
+    it does says so instead: what the budget could buy more of is not weighed, or not there."""
+    if isinstance(f.advice, str):
+        return []
+    found = [(times, tried(f.grounds, f"{times}x")) for times in TIMES]
+    rows, above = [], None
+    for times, advice in found:
+        best = None if isinstance(advice, str) else advice.best
+        if isinstance(advice, str) or best is None or best.option != above:
+            rows.append(_row(f, times, advice))
+        else:
+            rows.append(Row(f"{times}x", f"{quantity(advice.budget_flop)} FLOP",
+                            why=f"the same as above: {_bounded(advice, best)}"))  # fmt: skip
+        above = best and best.option
+    return rows
 
 
-def _row(f: Findings, times: int) -> Row:
-    advice = tried(f.grounds, f"{times}x")
+def _bounded(advice: Advice, best: Answer) -> str:
+    """Why more compute would not buy another run."""
+    if advice.more_data is not None:
+        return (
+            f"more compute needs more than the {quantity(advice.rows_at_hand)} training rows there "
+            f"are; with {quantity(advice.more_data.rows)} it would reach "
+            f"{predicted(advice, advice.more_data)}"
+        )
+    if best.at_edge:
+        return (
+            f"{listed(list(best.at_edge))} would stand beyond {2**advice.doublings} times the "
+            "largest value tried, or what memory holds (ask --beyond weighs more)"
+        )
+    return "no larger run is expected to be better"
+
+
+def _row(f: Findings, times: int, advice: Advice | str) -> Row:
     if isinstance(advice, str):
         return Row(f"{times}x", why=advice)
     flop, best = f"{quantity(advice.budget_flop)} FLOP", advice.best
     if best is None:
         return Row(f"{times}x", flop, why=advice.doubts[0])
+    g = best.gain
     return Row(
         f"{times}x",
         flop,
         described(best, advice.swept),
-        predicted(advice, best),
-        gains(best) if advice.promised else "none is promised",
+        span(best.loss, best.low, best.high),
+        span(g.mean, g.low, g.high) if advice.promised else "none is promised",
         quantity(best.rows),
         time(best.time_s),
         f"${best.usd:.2f}",

@@ -17,6 +17,7 @@ from recscale.report.plot import ACCENT, INK, LAW, Figure
 from recscale.words import number, quantity, span
 
 LEVEL = 0.9
+INSIDE = 26  # points of a curve within the runs
 BEYOND = 10.0  # how far past the largest run a curve is drawn
 MOST_DROPPED = 20  # rows named for each reason
 STAMPS = {
@@ -76,13 +77,19 @@ def _along(law: ScalingLaw, i: int) -> Figure:
     p, v = law.points, law.variables[i]
     data: list[dict[str, Any]] = []
     if law.status is Status.CONVERGED:
-        grid = np.geomspace(np.exp(p.logx[:, i].min()), BEYOND * np.exp(p.logx[:, i].max()), 40)
+        last = np.exp(p.logx[:, i].max())
+        inside = np.geomspace(np.exp(p.logx[:, i].min()), last, INSIDE)
+        grid = np.append(inside, np.geomspace(last, BEYOND * last, 15)[1:])
         top = np.exp(p.logx[int(p.rank.argmax())])
-        points = pd.DataFrame({u: np.full(40, a) for u, a in zip(law.variables, top, strict=True)})
+        whole = zip(law.variables, top, strict=True)
+        points = pd.DataFrame({u: np.full(len(grid), a) for u, a in whole})
         answer = law.predict(points.assign(**{v: grid}), LEVEL)
         data.append(plot.band(grid, answer["low"], answer["high"], f"{LEVEL:.0%} of new runs"))
         line = {"color": LAW, "width": 2}
-        data.append(plot.line(grid, answer["mean"], "expected of a new run", line=line))
+        mean = answer["mean"].to_numpy(float)
+        data.append(plot.line(grid[:INSIDE], mean[:INSIDE], "expected of a new run", line=line))
+        data.append(plot.line(grid[INSIDE - 1 :], mean[INSIDE - 1 :], "beyond the runs",
+                              line={**line, "dash": "dash"}))  # fmt: skip
     marker = {"size": 6, "color": ACCENT, "opacity": 0.7}
     data.append(plot.points(np.exp(p.logx[:, i]), p.y, "runs", _hover(law), marker))
     axes = plot.axis(escape(v), log=True), plot.axis(escape(p.loss))

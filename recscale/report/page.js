@@ -68,6 +68,7 @@ async function draw(div) {
 
 /** The facts of a figure as a table, made when it is opened. */
 function numbers(div, f) {
+  if (f.layout.meta) return;  // a table below has the same numbers
   const name = div.getAttribute("aria-label"), unit = (a) => f.layout[a].title.text;
   const details = make("details", {className: "numbers"},
     make("summary", {textContent: "This figure's numbers"}));
@@ -118,7 +119,18 @@ function cards(table) {
   }
 }
 
+/** Links to the sections, from their headings. */
+function contents() {
+  const nav = document.getElementById("contents");
+  if (!nav) return;
+  const links = [...document.querySelectorAll("h2[id]")].map((h) => make("a", {
+    href: `#${h.id}`, textContent: h.textContent}));
+  nav.append(...links);
+  nav.hidden = links.length < 3;
+}
+
 async function start() {
+  contents();
   const wide = [...document.querySelectorAll("table.wide")];
   wide.forEach(cards);
   document.querySelectorAll(".scroll").forEach(scrolling);

@@ -26,6 +26,7 @@ from recscale.report import collapse, figures, schemes, tables, trainings
 from recscale.report.checklist import checklist
 from recscale.report.findings import Findings, find
 from recscale.report.first import ahead, first
+from recscale.report.intervals import exponents_figure, gains_figure
 from recscale.report.runs import runs_data
 from recscale.report.search import search_view
 from recscale.report.sentences import findings, held_out, noise_sentence
@@ -219,10 +220,12 @@ def _plots(f: Findings) -> tuple[dict[str, figures.Figure], str]:
     plots["compute"] = figures.compute_figure(f.frame, f.loss, f.frontier, f.floor, f.baselines)
     for view in f.views:
         plots[f"axis-{view.axis}"] = figures.axis_figure(view, f.loss, f.law, f.baselines)
+    bars = {"gains": gains_figure(f), "exponents": exponents_figure(f)}
+    plots |= {key: figure for key, figure in bars.items() if figure}
     curves = curves_frame(f.study.records)
-    plots["curves"], words = figures.curves_figure(curves, f.frame, f.loss)
+    plots["curves"], words = figures.curves_figure(curves, f.frame, f.loss, f.baselines)
     if f.law is not None:
-        plots["fit"], plots["residuals"] = figures.fit_figures(f.law, f.frame, f.loss)
+        plots["fit"], plots["residuals"] = figures.fit_figures(f.law, f.frame, f.loss, f.baselines)
     return plots, words
 
 
@@ -237,6 +240,8 @@ def drawn(plots: dict[str, figures.Figure]) -> dict[str, dict[str, Any]]:
 
 def _named(figure: figures.Figure) -> str:
     """`eval_ne against training FLOP of the run: runs, law: best mix`."""
+    if name := figure["layout"].get("meta"):
+        return name
     x, y = (figure["layout"][a]["title"]["text"] for a in ("xaxis", "yaxis"))
     names = dict.fromkeys(t["name"] for t in figure["data"] if t.get("name"))
     return unescape(f"{y} against {x}" + (f": {', '.join(names)}" if names else ""))

@@ -9,6 +9,7 @@ import numpy as np
 from recscale.advice.gains import LEVEL
 from recscale.advice.schemes import Gain, Ranking, rankings, resources, scheme_runs
 from recscale.report import plot
+from recscale.report.figures import levels
 from recscale.report.plot import Figure
 from recscale.report.tables import Cell
 from recscale.study import Study
@@ -111,4 +112,5 @@ def _figure(study: Study, ranking: Ranking, name: str) -> Figure:
                 | {"legendgroup": str(scheme), "showlegend": False}
             )
     layout = plot.layout(plot.axis(name, log=True), plot.axis(loss), height=340)
+    layout |= levels(study.data.baselines_in(loss), runs[loss])
     return {"data": data, "layout": layout}

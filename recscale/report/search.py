@@ -14,6 +14,7 @@ from recscale.planner.candidates import Problem, problem
 from recscale.planner.forecast import grid_cost
 from recscale.report import plot
 from recscale.report.plot import ACCENT, INK, LAW, OWN, Figure
+from recscale.run import RunRecord
 from recscale.study import Study
 from recscale.words import number, quantity
 
@@ -25,7 +26,7 @@ class SearchView:
     """Attributes:
     sentences: what was asked, what is known, what it cost beside the grid, why it ended.
     steps: number, sentence, run ids with what became of them, interval at the target then.
-    plots: "search-error" and "search-frontier", where there is something to draw.
+    plots: "search-path", "search-error" and "search-frontier", where there is something to draw.
     """
 
     sentences: tuple[str, ...]
@@ -38,7 +39,8 @@ def search_view(study: Study) -> SearchView | None:
     if not study.decisions:
         return None
     beliefs = [d["facts"] for d in study.decisions if "half" in d["facts"]]
-    return SearchView(tuple(_sentences(study, beliefs)), tuple(_steps(study)), _figures(beliefs))
+    plots = _path(study) | _figures(beliefs)
+    return SearchView(tuple(_sentences(study, beliefs)), tuple(_steps(study)), plots)
 
 
 def _sentences(study: Study, beliefs: list[dict[str, Any]]) -> list[str]:
@@ -89,14 +91,7 @@ def _steps(study: Study) -> list[dict[str, Any]]:
     for i, d in enumerate(study.decisions, 1):
         ids = names[at : at + len(d["runs"])]
         at += len(d["runs"])
-        runs = []
-        for run_id in ids:
-            r = records.get(run_id)
-            ended = "under way or not started" if r is None else r.status
-            if r is not None and r.status == "done" and r.final:
-                ended = number(r.final.columns()[study.spec.law_loss])
-                ended += f", no better than {', '.join(r.worse_than)}" if r.worse_than else ""
-            runs.append((run_id, ended))
+        runs = [(run_id, _ended(study, records.get(run_id))) for run_id in ids]
         facts = d["facts"]
         steps.append(
             {
@@ -109,6 +104,45 @@ def _steps(study: Study) -> list[dict[str, Any]]:
             }
         )
     return steps
+
+
+def _path(study: Study) -> dict[str, Figure]:
+    """Which run the search took after which: FLOPs a sample against samples, joined in the order of
+    the decisions, coloured from the first to the last."""
+    names = [p.run_id for p in study.planned]
+    costs = {p.run_id: p.cost for p in study.planned}
+    steps = [n for n, d in enumerate(study.decisions, 1) for _ in d["runs"]]
+    taken = list(zip(names, steps, strict=False))  # a sweep that was extended plans more
+    if len({n for _, n in taken}) < 2:
+        return {}
+    records = {r.run_id: r for r in study.records}
+    x = [costs[i].forward.total for i, _ in taken]
+    y = [costs[i].samples for i, _ in taken]
+    text = [f"decision {n}: {escape(i)}<br>{_ended(study, records.get(i))}" for i, n in taken]
+    numbers = [n for _, n in taken]
+    marker = {
+        "size": 9, "color": numbers, "colorscale": plot.SCALE, "showscale": True,
+        "colorbar": {"title": {"text": "decision", "side": "right"}, "thickness": 8, "len": 0.9,
+                     "tickvals": [1, max(numbers)], "outlinewidth": 0},
+    }  # fmt: skip
+    data = [
+        plot.line(x, y, "in order", line={"color": plot.FAINT, "width": 1}, showlegend=False),
+        plot.points(x, y, "runs", text, marker, showlegend=False),
+    ]
+    layout = plot.layout(
+        plot.axis("FLOPs per sample, forward", log=True), plot.axis("samples", log=True), height=360
+    )
+    return {"search-path": {"data": data, "layout": layout}}
+
+
+def _ended(study: Study, r: RunRecord | None) -> str:
+    """What became of a run, in words."""
+    if r is None:
+        return "under way or not started"
+    if r.status != "done" or r.final is None:
+        return str(r.status)
+    ended = number(r.final.columns()[study.spec.law_loss])
+    return ended + (f", no better than {', '.join(r.worse_than)}" if r.worse_than else "")
 
 
 def _figures(beliefs: list[dict[str, Any]]) -> dict[str, Figure]:

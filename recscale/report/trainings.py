@@ -14,6 +14,7 @@ from recscale.frame import trainings
 from recscale.laws.convergence import needed
 from recscale.laws.points import askable, query
 from recscale.report import plot
+from recscale.report.figures import levels
 from recscale.report.findings import Findings
 from recscale.report.plot import Figure
 from recscale.run import RunRecord
@@ -136,4 +137,5 @@ def _figure(f: Findings, runs: pd.DataFrame) -> Figure:
             drawn = plot.line(grid, f.law.value(at.assign(samples=grid)), "the law", line=line)
             data.append(drawn | {"legendgroup": "law", "showlegend": i == 0})
     layout = plot.layout(plot.axis("samples", log=True), plot.axis(f.loss), height=380)
+    layout |= levels(f.baselines, runs[f.loss])
     return {"data": data, "layout": layout}
