@@ -129,3 +129,26 @@ def test_a_belief_of_one_run_answers():
     one = Sample(np.log([[1e6, 1e7]]), np.log([2.0]), np.zeros(1), np.zeros(1, int))
     mean, low, high = believe("additive", VARIABLES, one).interval(one.logx, 0.9)
     assert low[0] < mean[0] < high[0] and mean[0] == pytest.approx(2.0, rel=0.1)
+
+
+def test_losses_not_far_below_a_guess_are_followed_by_the_bounded_law():
+    """As next-item models lose: wide ones gain ever more with data, which no sum of powers has."""
+    rng = np.random.default_rng(4)
+    width, data = np.meshgrid([8.0, 16.0, 32.0], np.geomspace(1.1e4, 1.8e5, 5))
+    x = np.log(np.c_[width.ravel(), data.ravel()])
+    large = np.log([[48.0, 1.1e6]])
+
+    def loss(at):
+        short = 9 * np.exp(-0.75 * at[:, 0]) + 9e3 * np.exp(-0.8 * at[:, 1])
+        return 3.8 + 3.1 * short / (1 + short)
+
+    logy = np.log(loss(x)) + 0.002 * rng.standard_normal(len(x))
+    runs = Sample(x, logy, np.zeros(len(x)), np.argsort(x.sum(1), kind="stable"))
+    belief = believe("bounded", ("width", "samples"), runs)
+    assert [g.law.form.name for g in belief.forms] == ["bounded", "additive", "gamma"]
+    bounded, additive, gamma = (g.law.noise for g in belief.forms)
+    assert bounded < 0.004 < 0.007 < min(additive, gamma)
+    assert belief.shares(large).reshape(3, -1).sum(1).argmax() == 0
+    middle, low, high = belief.interval(large, 0.9)
+    assert low[0] < loss(large)[0] < high[0]
+    assert middle[0] == pytest.approx(loss(large)[0], rel=0.05)

@@ -103,7 +103,8 @@ def test_auto_takes_the_form_that_predicts_and_shows_the_losers():
     frame = pd.DataFrame({"N": N, "D": D, "loss": coupled * noise})
     law = fit(frame, "auto", ["N", "D"])
     assert law.form in ("kaplan", "gamma")  # the same family; additive is far off
-    assert law.choice is not None and set(law.choice["form"]) == {"additive", "gamma", "kaplan"}
+    forms = {"additive", "gamma", "bounded", "kaplan"}
+    assert law.choice is not None and set(law.choice["form"]) == forms
     errors = dict(zip(law.choice["form"], law.choice["rolling_error"], strict=True))
     assert errors["additive"] > 2 * errors[law.form]
     assert law.choice["chosen"].to_list().count(True) == 1

@@ -125,7 +125,7 @@ def _pair(
         why = (f"{name}: {parts[name].no_law()}" for name in sorted(lacking))
         return PairComparison(names, matched, by_time, None, "; ".join(why))
     # the forms over two variables; the others do not separate compute per sample from samples
-    form = form if form in ("gamma", "kaplan") else "additive"
+    form = form if form in ("gamma", "bounded", "kaplan") else "additive"
     try:
         rows = study.data.n_train * max(study.spec.train.epochs)
         laws = compare(both, "family", FOOTING, loss, form, seed="seed", most={"samples": rows})

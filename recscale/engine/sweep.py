@@ -33,6 +33,7 @@ from recscale.engine.ship import code_of
 from recscale.engine.signals import Signals
 from recscale.engine.tracking import tracker_callbacks
 from recscale.engine.worker import leased_trial, tune_trial
+from recscale.laws import LAW_VERSION
 from recscale.ledger import Ledger, finished
 from recscale.planner import PlanError
 from recscale.planner.journal import decided, ended
@@ -99,7 +100,7 @@ def _run(
         return _ended(ledger, searcher)
     searcher.flying.clear()
     _try_trainer(sweep, ledger)
-    ledger.append("session", pid=os.getpid())
+    ledger.append("session", pid=os.getpid(), law_version=LAW_VERSION)
     on_change(Study.of(ledger))  # Ray takes its time to start
     with Signals(ledger, presence, on_leave) as signals:
         if not ray.is_initialized():

@@ -8,9 +8,11 @@ from recscale.laws.fit import FORMS, fit
 from recscale.laws.law import ScalingLaw
 from recscale.laws.nouns import LawError, Points, Role, Status
 from recscale.laws.table import fit_table
+from recscale.laws.version import LAW_VERSION
 
 __all__ = [
     "FORMS",
+    "LAW_VERSION",
     "Comparison",
     "compare",
     "fit_table",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from recscale.laws.bounded import Bounded
 from recscale.laws.broken import Broken
 from recscale.laws.coupled import Gamma, Kaplan
 from recscale.laws.effects import Axis, Effects, effects, reduced
@@ -46,6 +47,7 @@ CATALOGUE = {
     "power": Kind((1,), lambda v, c, floor: Additive(v, c, name="power", floor=floor)),
     "additive": Kind(ANY, lambda v, c, floor: Additive(v, c, floor=floor)),
     "gamma": Kind((2, 3, 4), lambda v, c, floor: Gamma(v, c, floor=floor)),
+    "bounded": Kind(ANY, lambda v, c, floor: Bounded(v, c, floor=floor)),
     "kaplan": Kind((2,), lambda v, c, floor: Kaplan(v, c, floor=floor)),
     "repeated": Kind((3,), lambda v, c, floor: Repeated(v, c, floor=floor)),
     "effects": Kind(tuple(range(1, MOST_VARIABLES + 1)), _effects, auto=False),

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from recscale.laws.law import ScalingLaw
+from recscale.laws.version import LAW_VERSION
 from recscale.laws.words import answers
 
 COEFFICIENT_LEVEL = 0.95
@@ -19,6 +20,7 @@ def describe(law: ScalingLaw) -> dict[str, Any]:
     determined = law.status.determined
     ends = law.intervals(COEFFICIENT_LEVEL)
     return {
+        "law_version": LAW_VERSION,
         "form": law.form,
         "formula": law.model.formula,
         "source": law.model.source,

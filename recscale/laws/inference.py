@@ -7,7 +7,7 @@ import numpy as np
 from recscale.laws.belief import Belief
 from recscale.laws.choice import CATALOGUE, build
 from recscale.laws.coupled import Gamma
-from recscale.laws.forms import Form
+from recscale.laws.forms import Additive, Form
 from recscale.laws.gridded import Gridded
 from recscale.laws.modes import Fitted, Sample, mode
 from recscale.laws.nouns import Points
@@ -24,15 +24,17 @@ def believe(form: str, variables: tuple[str, ...], sample: Sample) -> Belief:
 def belief_of(form: Form, sample: Sample) -> Belief:
     """The belief after a sample of at least one run, in a form with all that it knows of the runs.
 
-    An additive law is mixed with the gamma law by how well each predicted expensive runs from
-    cheap ones.
+    An additive law is mixed with the gamma law, and a bounded one with both, by how well each
+    predicted expensive runs from cheap ones.
     """
     rough = mode(form, sample)
     cells = merged(sample, rough)
     laws = [mode(form, cells, rough.eta)]
-    if form.name == "additive" and len(form.variables) in CATALOGUE["gamma"].takes:
+    if form.name == "bounded":
+        laws.append(mode(Additive(form.variables, form.centre), cells))
+    if laws[-1].form.name == "additive" and len(form.variables) in CATALOGUE["gamma"].takes:
         bent = Gamma(form.variables, form.centre)
-        laws.append(mode(bent, cells, np.r_[laws[0].eta, 0.0]))  # gamma is 1 there
+        laws.append(mode(bent, cells, np.r_[laws[-1].eta, 0.0]))  # gamma is 1 there
     return Belief(cells, tuple(Gridded.of(law, cells) for law in laws), past_of(cells, tuple(laws)))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from recscale.families import TrainerSpec
 from recscale.families.own import OwnSpec
 from recscale.families.sequence import SequenceSpec
-from recscale.laws import Role
+from recscale.laws import LAW_VERSION, Role
 from recscale.report.findings import Findings
 from recscale.report.sentences import noise_sentence
 from recscale.run import TrainConfig
@@ -47,6 +47,7 @@ def _law(f: Findings, held_out: str) -> Rows:
         ("metric", f"{spec.law_loss} at the end of each run, on the fixed evaluation set"),
         ("variables", ", ".join(law.variables if law else spec.law_variables)),
         ("form asked for", spec.law.form),
+        ("version of the laws", str(LAW_VERSION)),
     ]
     if law is None:
         return [*rows, ("result", f"not determined: {f.law_words}")]

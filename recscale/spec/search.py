@@ -107,8 +107,11 @@ class SearchSpec(Frozen):
 class LawSpec(Frozen):
     """Which law is fitted to the runs."""
 
-    form: Literal["auto", "additive", "power", "gamma", "kaplan", "repeated"] = "additive"
-    """See `recscale.laws.forms`; `auto` chooses by the error on the more expensive runs."""
+    form: Literal["auto", "additive", "power", "gamma", "bounded", "kaplan", "repeated"] = (
+        "additive"
+    )
+    """See `recscale.laws.forms`; `auto` chooses by the error on the more expensive runs. `bounded`
+    is for losses not far below a guess, as those of small next-item models are."""
     variables: tuple[str, ...] | None = None
     """Columns of the runs table; left out, the axes that the sweep varies, each apart, or the
     groups of the family, such as `table_params`, `dense_params` and `samples` of a click model:

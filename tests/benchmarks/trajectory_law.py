@@ -6,9 +6,12 @@
 Worlds, grids and the large run: `trajectory_worlds.py`; they are trained when they are not there
 (minutes each). With a share of what the grid costs as separate runs, the search buys points of the
 grid, by the planner's own choice; all points on the way of a training are bought with its end, and
-going on costs the difference. The law of what was bought, points of one training clustered, then
+going on costs the difference. The law of what was bought (additive for clicks, bounded for next
+items), points of one training clustered, then
 predicts the run some thirty times larger than any, of the same schedule. `unclustered` is the same
-law without that. Choices were made on worlds of seeds 40 and above, results are of 30 to 35.
+law without that. Choices were made on worlds of seeds 40 and above,
+results are of 30 to 35; the bounded law's prior was chosen on 30, 31 and 40 of next items, and
+32 to 35 judge it.
 """
 
 from __future__ import annotations
@@ -26,9 +29,10 @@ from recscale.planner.choose import START, WIDER, Seen, choose, start_size
 from recscale.planner.value import Goal, spread
 
 WORLDS = ",".join(f"{task}:{seed}" for task in ("click", "next") for seed in range(30, 36))
+FORMS = {"click": "additive", "next": "bounded"}
 
 
-def buy(logx, logy, cost, codes, target, total: float) -> tuple[list[int], float]:
+def buy(form: str, logx, logy, cost, codes, target, total: float) -> tuple[list[int], float]:
     """Rows bought for `total`, and what they cost."""
     n, p = logx.shape
     bought: list[int] = []
@@ -66,7 +70,7 @@ def buy(logx, logy, cost, codes, target, total: float) -> tuple[list[int], float
             np.ones(len(rest)), codes[bought], np.empty(0, int), codes[rest],
         )  # fmt: skip
         goal = lambda _: Goal.losses(target)  # noqa: E731
-        choice = choose("additive", tuple("abcd"[:p]), seen, goal, 1.0, worth=0.0)
+        choice = choose(form, tuple("abcd"[:p]), seen, goal, 1.0, worth=0.0)
         assert choice.index is not None
         at = int(rest[choice.index])
         spent += price[at]
@@ -84,10 +88,12 @@ def judged(task: str, seed: int, schedule: str, share: float, folder: Path) -> l
     if schedule == "decayed":
         codes = np.full(len(runs), -1)
     at = np.log(large[variables].to_numpy(dtype=float))[None]
-    bought, spent = buy(logx, np.log(runs["loss"].to_numpy()), cost, codes, at, share * cost.sum())
+    bought, spent = buy(
+        FORMS[task], logx, np.log(runs["loss"].to_numpy()), cost, codes, at, share * cost.sum()
+    )
     rows = []
     for cluster in ("trajectory", None) if schedule == "anytime" else (None,):
-        law = fit(runs.iloc[bought], "additive", variables, "loss", cluster=cluster, cost="flop")
+        law = fit(runs.iloc[bought], FORMS[task], variables, "loss", cluster=cluster, cost="flop")
         told = dict.fromkeys(("mean", "low", "high"), np.nan)
         if law.status.determined:
             told = law.predict({v: large[v] for v in variables}).iloc[0]
