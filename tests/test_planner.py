@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from recscale.manifest import Manifest
 from recscale.planner import Flight, Launch, PlanError, Stop, Wait, decide, planned_runs, spent
+from recscale.planner.fixed import increments
 from recscale.run import RunRecord
 from recscale.spec import BudgetSpec, SweepSpec
 
@@ -72,6 +73,22 @@ def test_one_axis_at_a_time_round_the_base(small, data):
     base = next(p for p in planned if p.reason.startswith("base")).config
     assert (base.model.embedding_dim, base.model.mlp_width) == (8, 16)
     assert (base.model.sequence_depth, base.train.data_fraction) == (0, 1.0)
+
+
+def test_one_axis_at_a_time_takes_the_fractions_on_the_way_of_every_training(small, data):
+    axes = {"embedding_dim": [4, 8, 16], "mlp_width": [8, 16, 32], "sequence_depth": 0}
+    search = {"strategy": "axes", "base": {"data_fraction": 0.5}}
+    train = {"data_fraction": [0.25, 0.5, 1.0]}
+    anytime = train | {"schedule": "anytime", "warmup_samples": 512}
+    apart = change(small, model=axes, search=search, train=train)
+    assert len(planned_runs(apart, data)) == 5 + 2
+    planned = planned_runs(change(apart, train=anytime), data)
+    assert len(planned) == 5 * 2 + 1  # .25 and .5 of all, 1 of the base
+    assert len({p.place.trajectory for p in planned}) == 5
+    assert sum(p.cost.train_flop for p in increments(planned)) == pytest.approx(
+        sum(p.cost.train_flop for p in planned if p.config.train.data_fraction == 0.5)
+        + sum(p.cost.train_flop for p in planned if p.config.train.data_fraction == 1.0) / 2
+    )
 
 
 def test_every_learning_rate_factor_and_seed_is_run(small, data):

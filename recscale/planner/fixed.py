@@ -258,10 +258,19 @@ def _points(spec: SweepSpec, data: Manifest) -> Iterable[tuple[dict[str, Any], s
         return
     base = {k: base_value(k, v, spec) for k, v in axes.items()}
     yield base, "base of every axis"
+    # A training of schedule `anytime` passes smaller fractions for the price of an evaluation.
+    smaller: list[Any] = []
+    if spec.train.schedule == "anytime":
+        smaller = [f for f in axes.get("data_fraction", ()) if f < base["data_fraction"]]
     for axis, values in axes.items():
         for value in values:
-            if value != base[axis]:
-                yield {**base, axis: value}, f"axis {axis} round the base"
+            if value == base[axis]:
+                continue
+            point, reason = {**base, axis: value}, f"axis {axis} round the base"
+            yield point, reason
+            if axis != "data_fraction":
+                for fraction in smaller:
+                    yield {**point, "data_fraction": fraction}, f"{reason}, on the way"
 
 
 def base_value(axis: str, values: tuple[Any, ...], spec: SweepSpec) -> Any:

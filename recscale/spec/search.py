@@ -81,10 +81,11 @@ class SearchSpec(Frozen):
     """How the axes are searched."""
 
     strategy: Literal["grid", "axes", "schemes", "frontier"] = "grid"
-    """`grid`: every combination. `axes`: one axis at a time round `base`. `schemes`: each scaling
-    scheme of the family by itself round the model as written, and data. `frontier`: a start of
-    cheap runs, then those that tell most about `target` for their cost. The axes are then what may
-    be tried, and `train.seeds` the most runs of one point."""
+    """`grid`: every combination. `axes`: one axis at a time round `base`, under `train.schedule:
+    anytime` with the smaller data fractions that each training passes on its way. `schemes`: each
+    scaling scheme of the family by itself round the model as written, and data. `frontier`: a start
+    of cheap runs, then those that tell most about `target` for their cost. The axes are then what
+    may be tried, and `train.seeds` the most runs of one point."""
     base: dict[str, float | int | None] = {}
     """Base value per axis for `axes`; the middle one of an axis, and all data, where left out."""
     schemes: Annotated[tuple[str, ...], AfterValidator(no_repeats)] = ()
