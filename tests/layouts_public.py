@@ -147,7 +147,16 @@ def mercari(w: World) -> str:
     return "000.parquet"
 
 
+def spark(w: World) -> str:
+    """Spark's CSV: quotes in values behind a backslash."""
+    names = [f'"the \\"{i}\\", again"' for i in w.item]
+    columns = {"user": w.user, "item": names, "time": w.moments("%Y-%m-%dT%H:%M:%S.000Z")}
+    return write("part-00000.csv", columns | {"clicked": w.click})
+
+
 PUBLIC: list[Case] = [
+    (spark, "click", {"user": "user", "item": "item", "time": "time", "label": "clicked"},
+     '"escape": "\\\\"'),
     (beer_advocate, "click",
      {"user": "review/profileName", "item": "beer/beerId", "time": "review/time"},
      "`review/overall` >= 4"),

@@ -171,6 +171,12 @@ def durations() -> str:
     return "1.pq"
 
 
+def lists_of_other_lengths() -> str:
+    table = {"user": [1, 2], "item": [[1, 2], [3]], "time": [[BEGIN, BEGIN + 1], [BEGIN, BEGIN]]}
+    pq.write_table(pa.table(table), "sequential.parquet")
+    return "sequential.parquet"
+
+
 def other_tables() -> str:
     w = World()
     Path("ml").mkdir()
@@ -185,6 +191,7 @@ def other_tables() -> str:
         (every_line_longer, "names 3 columns in its first line, and none of the 600 lines"),
         (shown_and_clicked, "article_ids_clicked has lists; of lists of what was shown"),
         (google_analytics, "with a value a row (items has lists;"),
+        (lists_of_other_lengths, "'time' has '[1509494400, 1509494401]', which is none"),
         (durations, "'timestamp' has '0:00:00', which is none"),
         (other_tables, "some of the files lack imdbId, userId, timestamp: if they are other"),
         (lambda: without("time"), "no column holds times"),

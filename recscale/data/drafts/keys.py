@@ -32,7 +32,7 @@ def find_time(columns: dict[str, Profile]) -> tuple[Guess, Clock]:
             found.append(((told.doubt is None, not told.coarse, by_name), p, told))
     if not found:
         named = [p for n, p in columns.items() if strength(n, names.TIME) >= 4 and p.filled]
-        named = [p for p in named if p.kind in ("text", "nested")]
+        named = [p for p in named if p.kind in ("text", "nested", "list")]
         odd = f"; {named[0].name!r} has {named[0].example[:30]!r}, which is none" if named else ""
         raise DataError(
             "no column holds times (unix times, timestamps, dates or ISO text)"
