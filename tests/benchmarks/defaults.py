@@ -33,6 +33,7 @@ at 3e-3, which is the best or within 0.003 of it but for deepfm on `retail-click
 
 Judged on `world-10k-1` and `world-1`, 1e-3 / 3e-3: rankmixer -.0629 / -.0606, -.1222 / -.1208;
 adrec -.0625 / -.0587, -.0963 / -.1053, so that its rate stays.
+dlrm with one block over the history (`--depth 1`) on `world-10k`: -.0473 -.0433 -.0409.
 
 Few clicks, 2026-11-30: `--factor 1,.4,.2,.1`, distance from the constant expected over labels, NE.
 These planted logs chose how the rates fall (`recscale.families.click.ENOUGH`), dlrm / dcnv2:
