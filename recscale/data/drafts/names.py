@@ -116,16 +116,18 @@ def strength(name: str, words: dict[str, int]) -> int:
     """How surely a name means a part: the best of its words, more with `id` or alone, much less as
     a property such as `item_category`; 0 for another part."""
     found = [w if w in words else w.removesuffix("s") for w in words_of(re.split("[/.]", name)[-1])]
-    found = [v for w in found for v in _with_id(w, words)]
+    ids = any(words is who for who in (USER, STAND_INS, ITEM))
+    found = [v for w in found for v in (_with_id(w, words) if ids else [w])]
     joined = "".join(found)
     best = max((words[w] for w in found if w in words), default=0)
-    whole = [w for w in words if joined in (w, f"{w}id", f"{w}idx", f"id{w}", f"is{w}")]
+    forms = ("{}", "is{}", *(("{}id", "{}idx", "id{}") if ids else ()))
+    whole = [w for w in words if joined in [form.format(w) for form in forms]]
     if whole:
         return max(best, *(words[w] for w in whole)) + 4
     # the id of a user is one whatever stands before it, and so is his name
     named = [words[w] for w, after in pairwise(found) if after in ("id", "name") and w in words]
-    if named:
+    if ids and named:
         return max(named) + 2 * ("id" in found)
     if best and FEATURES & {*found}:
         return 1
-    return best + 2 if best and "id" in found else best
+    return best + 2 if ids and best and "id" in found else best
