@@ -148,3 +148,33 @@ def movielens_tags(folder: Path) -> Refused:
     tags = [f"{e.user},{e.item},NA,{e.time // NS}" for e in events()]
     text_file(folder / "tags.csv", ["userId,movieId,tag,timestamp", *tags])
     return Refused(f"{{source: movielens, path: {folder}/*.csv}}", ("tags.csv",))
+
+
+@REFUSED
+def jodie(folder: Path) -> Refused:
+    # http://snap.stanford.edu/jodie: one name in the header for all of a row's features
+    lines = ["user_id,item_id,timestamp,state_label,comma_separated_list_of_features"]
+    lines += [f"{e.user},{e.item},{n}.0,{e.label},0.1,-0.2,0.3" for n, e in enumerate(events())]
+    path = text_file(folder / "wikipedia.csv", lines)
+    columns = "user: user_id, item: item_id, time: timestamp, label: state_label"
+    return Refused(tried(path, columns), (path.name, "another number of fields: 60", "header"))
+
+
+@REFUSED
+def spotify_million_playlists(folder: Path) -> Refused:
+    # https://www.aicrowd.com/challenges/spotify-million-playlist-dataset-challenge
+    lists = [{"pid": n, "modified_at": 1493424000, "tracks": [{"pos": 0}]} for n in range(9)]
+    text = json.dumps({"info": {"version": "v1"}, "playlists": lists}, indent=4)
+    path = text_file(folder / "mpd.slice.0-999.json", text.splitlines())
+    columns = "user: pid, item: track_uri, time: modified_at"
+    return Refused(tried(path, columns), (path.name, "no JSON object", "one object a line"))
+
+
+@REFUSED
+def amazon_m2(folder: Path) -> Refused:
+    # https://www.aicrowd.com/challenges/amazon-kdd-cup-23: NumPy's lists as text, and no time
+    lines = ["prev_items,next_item,locale"]
+    lines += [f"\"['B0{e.item}' 'B0{e.user}']\",B0{e.item},DE" for e in events()]
+    path = text_file(folder / "sessions_train.csv", lines)
+    columns = "user: prev_items, item: next_item, time: timestamp"
+    return Refused(tried(path, columns), (path.name, "columns.time", "timestamp"))

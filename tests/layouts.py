@@ -283,6 +283,7 @@ def two_shops(w: World) -> str:
     Path("shops").mkdir()
     columns = {"uid": w.user, "sku": w.item, "time": w.time, "click": w.click, "colour": w.category}
     for shop, more in enumerate(("sleeve", "collar")):
+        columns["time"] = w.time + shop
         write(f"shops/shop_{shop}.csv", columns | {more: w.stars * 1.5})
     return "shops"
 

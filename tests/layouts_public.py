@@ -118,7 +118,54 @@ def blanks(w: World) -> str:
     return write("ratings_data.txt", columns, " ", header=False)
 
 
+def beer_advocate(w: World) -> str:
+    with open("beeradvocate.json", "w") as file:
+        for i in range(N):
+            row = {"beer/beerId": str(w.item[i]), "beer/brewerId": str(w.category[i])}
+            row |= {"review/overall": f"{w.stars[i]}.0", "review/time": str(w.time[i])}
+            file.write(json.dumps(row | {"review/profileName": f"stcules{w.user[i]}"}) + "\n")
+    return "beeradvocate.json"
+
+
+def my_anime_list(w: World) -> str:
+    columns = {"username": w.texts(w.user, "n{}"), "anime_id": w.item}
+    columns |= {"my_watched_episodes": w.category, "my_start_date": ["0000-00-00"] * N}
+    return write("UserAnimeLists.csv", columns | {"my_last_updated": w.time})
+
+
+def snowplow(w: World) -> str:
+    columns = {"domain_userid": w.texts(w.user, "{:016x}"), "page_urlid": w.item}
+    return write("atomic.csv", columns | {"collector_tstamp": w.moments("%Y-%m-%d %H:%M:%S.000")})
+
+
+def mercari(w: World) -> str:
+    """MerRec: what happens stands in a column that is called an id."""
+    columns = {"user_id": w.user * 10**9 + 7, "sequence_id": w.user * 3, "price": w.rng.random(N)}
+    columns |= {"event_id": w.choice("item_view", "item_view", "item_like", "buy_start")}
+    columns |= {"product_id": w.texts(w.item, "{}_9"), "stime": pa.array(w.time, pa.timestamp("s"))}
+    pq.write_table(pa.table(columns), "000.parquet")
+    return "000.parquet"
+
+
+def spark(w: World) -> str:
+    """Spark's CSV: quotes in values behind a backslash."""
+    names = [f'"the \\"{i}\\", again"' for i in w.item]
+    columns = {"user": w.user, "item": names, "time": w.moments("%Y-%m-%dT%H:%M:%S.000Z")}
+    return write("part-00000.csv", columns | {"clicked": w.click})
+
+
 PUBLIC: list[Case] = [
+    (spark, "click", {"user": "user", "item": "item", "time": "time", "label": "clicked"},
+     '"escape": "\\\\"'),
+    (beer_advocate, "click",
+     {"user": "review/profileName", "item": "beer/beerId", "time": "review/time"},
+     "`review/overall` >= 4"),
+    (my_anime_list, "next_item",
+     {"user": "username", "item": "anime_id", "time": "my_last_updated"}, "2017-11-01"),
+    (snowplow, "next_item",
+     {"user": "domain_userid", "item": "page_urlid", "time": "collector_tstamp"}, "by its name"),
+    (mercari, "next_item", {"user": "user_id", "item": "product_id", "time": "stime"},
+     "left out: event_id, what kind of event"),
     (trivago, "next_item", {"user": "user_id", "item": "reference", "time": "timestamp"},
      "unsure: its name does not say item"),
     (outbrain, "next_item", {"user": "uuid", "item": "document_id", "time": "timestamp"},

@@ -154,6 +154,29 @@ def shown_and_clicked() -> str:
     return "behaviors.parquet"
 
 
+def google_analytics() -> str:
+    """Users whose text looks like numbers, and items within structs."""
+    w = World()
+    with open("events.jsonl", "w") as file:
+        for u, i, t in zip(w.user.tolist(), w.item.tolist(), w.time.tolist(), strict=True):
+            row = {"user_pseudo_id": f"{u}.{u * 7}", "event_timestamp": str(t * 10**6)}
+            file.write(json.dumps(row | {"items": [{"item_id": f"sku{i}"}]}) + "\n")
+    return "events.jsonl"
+
+
+def durations() -> str:
+    w = World()
+    since = pa.array((w.time - w.time[0]) * 10**6, pa.duration("us"))
+    pq.write_table(pa.table({"user_id": w.user, "item_id": w.item, "timestamp": since}), "1.pq")
+    return "1.pq"
+
+
+def lists_of_other_lengths() -> str:
+    table = {"user": [1, 2], "item": [[1, 2], [3]], "time": [[BEGIN, BEGIN + 1], [BEGIN, BEGIN]]}
+    pq.write_table(pa.table(table), "sequential.parquet")
+    return "sequential.parquet"
+
+
 def other_tables() -> str:
     w = World()
     Path("ml").mkdir()
@@ -167,6 +190,9 @@ def other_tables() -> str:
     [
         (every_line_longer, "names 3 columns in its first line, and none of the 600 lines"),
         (shown_and_clicked, "article_ids_clicked has lists; of lists of what was shown"),
+        (google_analytics, "with a value a row (items has lists;"),
+        (lists_of_other_lengths, "'time' has '[1509494400, 1509494401]', which is none"),
+        (durations, "'timestamp' has '0:00:00', which is none"),
         (other_tables, "some of the files lack imdbId, userId, timestamp: if they are other"),
         (lambda: without("time"), "no column holds times"),
         (lambda: without("user_id"), "no column tells who acted"),

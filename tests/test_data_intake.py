@@ -117,6 +117,7 @@ def test_of_many_missing_columns_some_are_named_and_the_others_counted(tmp_path)
     ("rows", "columns", "sentence"),
     [
         (["u,i,1,1,cheap"] * 3, {"dense": ("price",)}, "'price' holds something else than numbers"),
+        (['u,i,1,1,"0,62"'] * 3, {"dense": ("price",)}, "write numbers with a decimal point"),
         (["u,i,1,1,NA"] * 3, {"dense": ("price",)}, "say data.format: {nulls: "),
         (["u,i,never,1,1"] * 3, {}, "none of the 3 rows is usable .*time unreadable: 3"),
         (["u,i1,5,1,1", "v,i2,5,1,1"], {}, "columns.time 'time': none of .* nothing to train"),

@@ -125,3 +125,14 @@ def test_what_is_no_log_yet_is_refused_with_what_to_do(log, said):
     assert shown.exit_code == 2 and said in shown.output, shown.output
     assert path in shown.output and len(shown.output.splitlines()) == 1
     assert not Path("mine.yaml").exists()
+
+
+@pytest.mark.parametrize("name", ["tid", "day_name"])
+def test_an_id_or_a_word_is_no_time(name):
+    """Nor are users told by what only ends as their ids do."""
+    w = World()
+    columns = {"user_id": w.user, "item_id": w.item, name: w.category, "paid": w.category % 3}
+    Path("log.csv").unlink(missing_ok=True)
+    shown = CliRunner().invoke(main, ["new", "mine", "--from", write("log.csv", columns)])
+    assert shown.exit_code == 2 and "no column holds times" in shown.output
+    assert f"{name!r} has" not in shown.output

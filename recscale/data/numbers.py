@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -72,6 +74,8 @@ def dense(column: pa.Array) -> np.ndarray:
         remedy = "list it under sparse instead"
         if text.lower() in MISSING:
             remedy = f'where that stands for none, say data.format: {{nulls: ["", {text!r}]}}'
+        elif re.fullmatch(r"[+-]?[\d.]+,\d+", text):
+            remedy = "write numbers with a decimal point"
         raise Unfit(f"something else than numbers, such as {shown}; {remedy}")
     values = np.where(np.isfinite(values), values, np.nan)
     return np.clip(values, -_LARGEST, _LARGEST).astype(np.float32)

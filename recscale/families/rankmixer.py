@@ -6,7 +6,7 @@ import itertools
 import math
 from typing import Any, ClassVar, Literal
 
-from recscale.families.base import Flop
+from recscale.families.base import Flop, Rates
 from recscale.families.click import ClickConfig, ClickSpec
 from recscale.manifest import Manifest
 from recscale.values import CountAxis, PartsAxis
@@ -73,6 +73,9 @@ class RankMixerSpec(ClickSpec):
 
 
 class RankMixerConfig(ClickConfig):
+    # dense 3e-3 costs 0.002 to 0.005 NE on the three logs of the choice, and 0.001 and 0.002 on two
+    # others (tests/benchmarks/defaults.py, 2026-11-30)
+    rates = Rates(dense=1e-3, sparse=1e-1)
     family: Literal["rankmixer"]
     token_width: int
     tokens: int

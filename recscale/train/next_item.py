@@ -142,6 +142,7 @@ class NextItemTask:
         return Evaluated(float(loss.mean()), metrics)
 
     def progressive(self, loss: float, untrained: float) -> dict[str, float]:
+        """Of the full softmax alone, over the items that had been met by then."""
         model = self.model
         other = model.negatives or model.dropout or model.dropout_top
         return {} if other else {"progressive_loss": loss}

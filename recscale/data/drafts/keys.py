@@ -31,7 +31,8 @@ def find_time(columns: dict[str, Profile]) -> tuple[Guess, Clock]:
         if told and p.filled > 0.5 and not (outcome and p.filled < 1):
             found.append(((told.doubt is None, not told.coarse, by_name), p, told))
     if not found:
-        named = [p for n, p in columns.items() if p.kind == "text" and strength(n, names.TIME) >= 4]
+        named = [p for n, p in columns.items() if strength(n, names.TIME) >= 4 and p.filled]
+        named = [p for p in named if p.kind in ("text", "nested", "list")]
         odd = f"; {named[0].name!r} has {named[0].example[:30]!r}, which is none" if named else ""
         raise DataError(
             "no column holds times (unix times, timestamps, dates or ISO text)"
@@ -119,7 +120,10 @@ def _threshold(ratings: np.ndarray) -> float:
 
 def find_user_and_item(columns: dict[str, Profile], named: bool) -> tuple[Guess, Guess]:
     ids = {n: p for n, p in columns.items() if _can_be_id(p)}
-    user = _named(ids, names.USER, "user")
+    # Google Analytics' users are such as 1026932858.6827688, in text
+    written = {n: p for n, p in columns.items() if p.kind == "number" and p.type == "string"}
+    sure = {n: p for n, p in written.items() if strength(n, names.USER) >= names.SURE}
+    user = _named(ids, names.USER, "user") or _named(sure, names.USER, "user")
     item = _named(
         {n: p for n, p in ids.items() if not user or n != user.column}, names.ITEM, "item"
     )
@@ -137,7 +141,7 @@ def find_user_and_item(columns: dict[str, Profile], named: bool) -> tuple[Guess,
         )
     if item is None:
         others = {n: p for n, p in ids.items() if n != user.column}
-        item = _unnamed("item", others, ids[user.column])
+        item = _unnamed("item", others, columns[user.column])
     if item is None:
         raise DataError(
             "no column tells what was shown or taken: none is called like an item, product, movie "
@@ -195,9 +199,9 @@ def _unfit_items(columns: dict[str, Profile]) -> str:
     """Why columns that are called like an item cannot be it."""
     called = [p for n, p in columns.items() if strength(n, names.ITEM) >= names.SURE]
     told = [
-        f"{p.name} has lists" if p.kind == "list" else f"{100 * p.filled:.0f} % have {p.name}"
+        f"{p.name} has lists" if listing else f"{100 * p.filled:.0f} % have {p.name}"
         for p in called
-        if p.kind == "list" or p.filled <= 0.5
+        if (listing := p.kind in ("list", "nested")) or p.filled <= 0.5
     ]
     if not told:
         return ""
@@ -215,7 +219,7 @@ def _can_be_id(p: Profile) -> bool:
 
 def _named(ids: dict[str, Profile], words: dict[str, int], part: Part) -> Guess | None:
     """The column whose name says most surely that it is the part."""
-    by_name = {n: strength(n, words) for n in ids}
+    by_name = {n: strength(n, words) for n in ids if not _is_outcome(ids[n])}
     name = max(by_name, key=lambda n: (by_name[n], ids[n].distinct), default=None)
     if name is None or by_name[name] < 3:
         return None
@@ -225,6 +229,12 @@ def _named(ids: dict[str, Profile], words: dict[str, int], part: Part) -> Guess 
     elif p.share > NEARLY_UNIQUE and p.rows > FEW:
         doubt = f"nearly every row has a {part} of its own"
     return Guess(part, name, f"by its name; {p.differ}", doubt)
+
+
+def _is_outcome(p: Profile) -> bool:
+    """Whether it is of what happened, as my_watched_episodes, and no id as click_article_id."""
+    said = {*words_of(p.name)}
+    return p.kind == "number" and bool(names.OUTCOMES & said) and "id" not in said
 
 
 def _stand_in(ids: dict[str, Profile]) -> Guess | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import pairwise
 
 USER = {
     "user": 10, "uid": 10, "visitor": 9, "customer": 9, "member": 9, "reviewer": 9, "viewer": 9,
     "steamid": 9, "msno": 9, "listener": 9, "reader": 9, "player": 8, "client": 8, "buyer": 8,
     "account": 8, "person": 8, "subscriber": 8, "consumer": 8, "learner": 8, "student": 8,
-    "profile": 7, "author": 6, "u": 6,
+    "profile": 7, "author": 6, "u": 6, "username": 9, "login": 7, "nickname": 6,
 }  # fmt: skip
 """Words for who acts -> how surely they mean the user."""
 STAND_INS = {"session": 5, "sess": 5, "cookie": 5, "household": 5, "device": 4, "ip": 2}
@@ -18,6 +19,7 @@ ITEM = {
     "item": 10, "asin": 10, "iid": 10, "movie": 9, "product": 9, "sku": 9, "article": 9, "video": 9,
     "song": 9, "track": 9, "book": 9, "isbn": 9, "listing": 9, "goods": 9, "hotel": 9, "job": 9,
     "news": 9, "business": 9, "venue": 9, "poi": 9, "game": 8, "stock": 8, "recipe": 8,
+    "anime": 8, "manga": 8, "beer": 8, "wine": 8,
     "podcast": 8, "episode": 8, "post": 8, "photo": 8, "course": 8, "restaurant": 8, "location": 7,
     "app": 7, "ad": 7, "adgroup": 7, "content": 7, "document": 7, "doc": 7, "offer": 7,
     "creative": 6, "artist": 6, "i": 6, "campaign": 5, "page": 5, "url": 5, "question": 5,
@@ -104,15 +106,28 @@ def words_of(name: str) -> list[str]:
     return re.findall(r"[a-z]+", name)
 
 
+def _with_id(word: str, words: dict[str, int]) -> list[str]:
+    """`userid` as user, id."""
+    stem = word.removesuffix("id")
+    return [stem, "id"] if word not in words and stem != word and stem in words else [word]
+
+
 def strength(name: str, words: dict[str, int]) -> int:
     """How surely a name means a part: the best of its words, more with `id` or alone, much less as
     a property such as `item_category`; 0 for another part."""
-    found = [w if w in words else w.removesuffix("s") for w in words_of(name)]
+    found = [w if w in words else w.removesuffix("s") for w in words_of(re.split("[/.]", name)[-1])]
+    ids = any(words is who for who in (USER, STAND_INS, ITEM))
+    found = [v for w in found for v in (_with_id(w, words) if ids else [w])]
     joined = "".join(found)
     best = max((words[w] for w in found if w in words), default=0)
-    whole = [w for w in words if joined in (w, f"{w}id", f"{w}idx", f"id{w}", f"is{w}")]
+    forms = ("{}", "is{}", *(("{}id", "{}idx", "id{}") if ids else ()))
+    whole = [w for w in words if joined in [form.format(w) for form in forms]]
     if whole:
         return max(best, *(words[w] for w in whole)) + 4
+    # the id of a user is one whatever stands before it, and so is his name
+    named = [words[w] for w, after in pairwise(found) if after in ("id", "name") and w in words]
+    if ids and named:
+        return max(named) + 2 * ("id" in found)
     if best and FEATURES & {*found}:
         return 1
-    return best + 2 if best and "id" in found else best
+    return best + 2 if ids and best and "id" in found else best

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recscale.data.binary import JsonTable
-from recscale.data.dialects import dialect_of
+from recscale.data.dialects import CSV, dialect_of
 from recscale.data.drafts.names import WEIGHTS, words_of
 from recscale.data.files import FORMATS, input_files
 from recscale.data.layout import DataError
@@ -63,6 +63,30 @@ def look(path: str) -> Sample:
     with readable(files[0]):
         kind = kind_of(files[0])
     format, doubt = ("auto", None) if kind not in COMPRESSED | {"text"} else _dialect(files[0])
+    try:
+        return _looked(path, files, kind, format, doubt)
+    except DataError:
+        escaped = _escaped(files[0], kind, format)
+        if escaped is None:
+            raise
+    return _looked(path, files, kind, escaped, doubt)
+
+
+def _escaped(file: Path, kind: str, format: FileFormat | TextFormat) -> TextFormat | None:
+    """The dialect with quotes in values as Spark, Hive and MySQL write them, where the file has
+    such; None for others."""
+    plain = {"auto": dialect_of(file), "csv": CSV}.get(str(format)) if kind != "parquet" else None
+    dialect = format if isinstance(format, TextFormat) else plain
+    if dialect is None or dialect.quote is None:
+        return None
+    with readable(file), open_bytes(file) as stream:
+        quoted = f"\\{dialect.quote}".encode() in stream.read(HEAD)
+    return dialect.model_copy(update={"escape": "\\"}) if quoted else None
+
+
+def _looked(
+    path: str, files: list[Path], kind: str, format: FileFormat | TextFormat, doubt: str | None
+) -> Sample:
     ragged = Counter[Path]()
     tables = open_log(path, format, ragged)
     names = tables[0].schema.names
@@ -89,9 +113,11 @@ def look(path: str) -> Sample:
 def _no_rows(ragged: Counter[Path], width: int) -> str:
     if not ragged:
         return "holds no rows to look at"
+    columns = "column" if width == 1 else "columns"
     return (
-        f"names {width} columns in its first line, and none of the {ragged.total():,} lines looked "
-        "at has as many values; quote values that hold the separator, or correct the first line"
+        f"names {width} {columns} in its first line, and none of the {ragged.total():,} lines "
+        "looked at has as many values; quote values that hold the separator, or correct the first "
+        "line"
     )
 
 
