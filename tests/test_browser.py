@@ -203,6 +203,30 @@ def test_nothing_is_wider_than_the_screen(chrome: Browser, page: Path, width: in
         assert hidden == 0 or width == 768, name
 
 
+SPILLED = """
+return [...document.querySelectorAll("td, th")].filter((c) => c.getClientRects().length
+  && c.scrollWidth > c.clientWidth + 1 && getComputedStyle(c).overflowX === "visible")
+  .map((c) => c.textContent.trim().slice(0, 40));
+"""
+
+
+@pytest.mark.parametrize("width", [PHONE, 768, DESK])
+def test_no_cell_runs_into_the_next(chrome: Browser, page: Path, width: int):
+    chrome.wide(width)
+    chrome.open(page)
+    chrome.js("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    assert chrome.js(SPILLED) == []
+
+
+def test_the_sections_are_linked_from_the_first_screen(desk: Browser):
+    links = desk.driver.find_elements("css selector", "#contents a")
+    assert {"Marginal gains", "Runs"} <= {a.text for a in links} and len(links) > 6
+    gains = next(a for a in links if a.text == "Marginal gains")
+    gains.send_keys("\n")
+    top = desk.js("return document.getElementById('gains').getBoundingClientRect().top")
+    assert -2 <= top < 200
+
+
 OVERLAP = """
 const found = [];
 for (const plot of document.querySelectorAll(".plot")) {

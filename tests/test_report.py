@@ -4,6 +4,7 @@ or runs by accident."""
 from __future__ import annotations
 
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from unittest.mock import patch
@@ -16,6 +17,7 @@ from planted_study import DATA, SWEEP, planted, record
 from recscale.advice.advise import advise
 from recscale.ledger import Ledger
 from recscale.planner import planned_runs
+from recscale.report import plot
 from recscale.report.page import render, write_report
 from recscale.report.sentences import loose
 from recscale.specfile import parse_spec
@@ -248,3 +250,19 @@ def test_a_report_of_a_sweep_that_has_hardly_begun(tmp_path: Path, how_many: int
     assert "not determined" in page.by_id["said"]
     seen = page.runs["run_id"]
     assert all(p.run_id in page.text or p.run_id in seen for p in runs)
+
+
+def luminance(colour: str) -> float:
+    """WCAG 2's, of #rrggbb."""
+    each = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    r, g, b = (c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in each)
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b
+
+
+@pytest.mark.parametrize("behind", ["#ffffff", "#16181b"], ids=["light", "dark"])
+def test_what_is_drawn_stands_out_from_the_page(page: Page, behind: str):
+    drawn = set(re.findall(r"#[0-9a-f]{6}", json.dumps(page.figures))) | set(plot.COLOURS)
+    assert len(drawn) > 6 and plot.shade(0) == plot.RAMP[0] and plot.shade(1) == plot.RAMP[2]
+    for colour in drawn:
+        low, high = sorted([luminance(colour), luminance(behind)])
+        assert (high + 0.05) / (low + 0.05) >= 3, colour

@@ -22,6 +22,7 @@ from recscale.words import quantity
 
 AHEAD = 10.0  # times the largest run: how far the frontier is drawn
 BUDGETS = 28
+DATA = {"samples", "unique_samples", "data_fraction", "epochs"}
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,10 @@ def _law(study: Study) -> tuple[ScalingLaw | None, str]:
 
 def _frontier(study: Study, law: ScalingLaw, frame: pd.DataFrame):
     """The law's best legal configuration at each budget up to AHEAD times the largest run, on the
-    data at hand and with more, and its change from the largest run's budget to twice that."""
+    data at hand and with more, and its change from the largest run's budget to twice that. None of
+    both by a law that does not hold the data: what a small budget loses, it cannot know."""
+    if not DATA & set(law.variables):
+        return None, None
     flops = law_runs(frame)["train_flop"].to_numpy(float)
     still = saturated(study, law, largest_option(study))
     options = space(study, AHEAD, saturated=still, most=turned(study))

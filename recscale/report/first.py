@@ -11,7 +11,7 @@ from recscale.advice.runs import as_option, best_so_far
 from recscale.advice.words import described, predicted, reach, to_know
 from recscale.report.findings import Findings
 from recscale.spec import TRAINING_AXES
-from recscale.words import listed, quantity, span, time
+from recscale.words import dollars, listed, quantity, span, time
 
 TIMES = (1, 3, 10, 100)
 """Compute of the table's rows, in times the largest run."""
@@ -54,7 +54,7 @@ def _grown(f: Findings, advice: Advice, best: Answer) -> str:
 
 def _takes(advice: Advice, best: Answer) -> str:
     rows = f"{quantity(best.rows)} of the {quantity(advice.rows_at_hand)} training rows"
-    return f"{rows}, about {time(best.time_s)} and ${best.usd:.2f}"
+    return f"{rows}, about {time(best.time_s)} and {dollars(best.usd)}"
 
 
 def _sure(advice: Advice, held: str) -> str:
@@ -125,5 +125,5 @@ def _row(f: Findings, times: int, advice: Advice | str) -> Row:
         span(g.mean, g.low, g.high) if advice.promised else "none is promised",
         quantity(best.rows),
         time(best.time_s),
-        f"${best.usd:.2f}",
+        dollars(best.usd),
     )

@@ -174,6 +174,7 @@ def _words(study: Study) -> dict[str, Any]:
         largest=tables.largest(hold_out(study)),
         noise=noise_sentence(f),
         law=f.law,
+        frontier=f.frontier is not None,
         law_words=f.law_words,
         stamp=_stamp(f),
         curve_words=curve_words,
