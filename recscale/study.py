@@ -5,11 +5,12 @@ Everything here is recomputed at each call, on any machine that can read the led
 
 from __future__ import annotations
 
+import gc
 import operator
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,19 @@ DELTA = 1e-3  # of Huber's objective, in log loss; see `recscale.laws.fit`
 HARMFUL = ("epochs",)
 """Axes of which more may also harm: passes, beyond which a model learns its rows by heart."""
 STALE_S = 180  # a driver writes a sign of life every minute; after three it counts as gone
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Without the garbage collector, which goes over all records again and again while ten thousand
+    of them are made: it took three fifths of the time to read them (tests/benchmarks/page.py)."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 class StudyError(ValueError):
@@ -74,9 +88,10 @@ class Study:
     def open(cls, run_dir: str) -> Study:
         """The study in a run directory. Raises StudyError when no sweep was started there, and
         StorageError for a damaged ledger."""
-        ledger = Ledger(run_dir)
-        ledger.vouch()
-        return cls.of(ledger, run_dir)
+        with uncollected():
+            ledger = Ledger(run_dir)
+            ledger.vouch()
+            return cls.of(ledger, run_dir)
 
     @classmethod
     def of(cls, ledger: Ledger, where: str = "ledger", before: Study | None = None) -> Study:

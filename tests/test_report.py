@@ -252,6 +252,44 @@ def test_a_report_of_a_sweep_that_has_hardly_begun(tmp_path: Path, how_many: int
     assert all(p.run_id in page.text or p.run_id in seen for p in runs)
 
 
+def test_gains_stand_as_intervals_with_their_verdicts(study: Study, page: Page):
+    drawn = page.figures["gains"]
+    rows = drawn["layout"]["yaxis"]["ticktext"]
+    assert [r.split("<br>")[0] for r in rows][:4] == [
+        "embedding dimension", "history depth", "MLP width", "data"
+    ]  # fmt: skip
+    assert "<b>still paying</b>" in rows[2]
+    gains = {r.axis: r for r in advise(study, "10x").rates}
+    bars = next(t for t in drawn["data"] if t["name"] == "law, at the largest run")
+    for axis, x, down, up in zip(
+        ("embedding_dim", "sequence_depth", "mlp_width", "data_fraction"), bars["x"],
+        bars["error_x"]["arrayminus"], bars["error_x"]["array"], strict=True,
+    ):  # fmt: skip
+        assert (x - down, x, x + up) == pytest.approx(
+            (gains[axis].low, gains[axis].change, gains[axis].high), rel=1e-3
+        )
+    alphas = page.figures["exponents"]["layout"]["yaxis"]["ticktext"]
+    assert alphas == ["alpha_table_params", "alpha_dense_params", "alpha_samples"]
+
+
+def test_beyond_the_runs_the_law_is_dashed_and_says_which_data_it_takes(study: Study, page: Page):
+    lines = {t["name"]: t for t in page.figures["compute"]["data"] if t["name"]}
+    most = max(r.trained.train_flop for r in study.records)
+    ahead, within = lines["beyond the runs"], lines["law: best mix"]
+    assert ahead["line"]["dash"] == "dash" and "dash" not in within["line"]
+    assert all((x > most) == (y is None) for x, y in zip(within["x"], within["y"], strict=True))
+    assert sum(y is not None for y in ahead["y"]) > 5
+    # on the data at hand no loss is lower than with as much as wanted
+    more = lines["with more data"]
+    bound = dict(zip(ahead["x"], ahead["y"], strict=True)) | {
+        x: y for x, y in zip(within["x"], within["y"], strict=True) if y is not None
+    }
+    assert more["line"]["dash"] == "dot" and len(more["x"]) > 3
+    assert all(y < bound[x] for x, y in zip(more["x"], more["y"], strict=True))
+    said = [t for trace in page.figures["compute"]["data"] for t in trace.get("text", [])]
+    assert sum(t.startswith("needs ") and t.endswith("M rows") for t in said) == 2
+
+
 def luminance(colour: str) -> float:
     """WCAG 2's, of #rrggbb."""
     each = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]

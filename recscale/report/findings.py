@@ -123,15 +123,18 @@ def _frontier(study: Study, law: ScalingLaw, frame: pd.DataFrame):
     budgets = [*np.geomspace(flops.min(), top * AHEAD, BUDGETS), top, 2 * top]
     try:
         free = weigh(study, options, law, budgets)
-        bound = weigh(study, options, law, budgets[:-2], study.rows)
+        lacks = [o is not None and _rows(o) > study.rows for o in free[:-2]]
+        short = [b for b, more in zip(budgets, lacks, strict=False) if more]
+        found = iter(weigh(study, options, law, short, study.rows))
     except LawError:
         return None, None
-    rows = [(b, o, m) for b, o, m in zip(budgets[:-2], bound, free[:-2], strict=True) if o and m]
+    bound = [next(found) if more else o for more, o in zip(lacks, free, strict=False)]
+    rows = [(b, o, m) for b, o, m in zip(budgets, bound, free, strict=False) if o and m]
     p, more = (
         law.predict(pd.DataFrame([o.values() for o in options]), LEVEL)
         for options in ([o for _, o, _ in rows], [m for _, _, m in rows])
     )
-    needs = [m.cost.samples / m.train.epochs for _, _, m in rows]
+    needs = [_rows(m) for _, _, m in rows]
     table = pd.DataFrame({
         "flop": [b for b, _, _ in rows], **p[["mean", "low", "high"]],
         "beyond": [b > top for b, _, _ in rows], "what": [_told(o) for _, o, _ in rows],
@@ -143,6 +146,11 @@ def _frontier(study: Study, law: ScalingLaw, frame: pd.DataFrame):
         return table, None
     mean, low, high = law_change(law, now.values(), [twice.values()])[0]
     return table, (float(mean), float(low), float(high))
+
+
+def _rows(o: Option) -> float:
+    """Training rows that it takes."""
+    return o.cost.samples / o.train.epochs
 
 
 def _told(o: Option) -> str:

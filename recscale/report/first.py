@@ -78,7 +78,8 @@ class Row:
 
 def ahead(f: Findings) -> list[Row]:
     """A row for each of TIMES; none before there is any advice. One that advises what the row above
-    it does says so instead: what the budget could buy more of is not weighed, or not there."""
+    it does says so instead: what the budget could buy more of is not weighed, or not there. None
+    where nothing can be said of any."""
     if isinstance(f.advice, str):
         return []
     found = [(times, tried(f.grounds, f"{times}x")) for times in TIMES]
@@ -91,7 +92,7 @@ def ahead(f: Findings) -> list[Row]:
             rows.append(Row(f"{times}x", f"{quantity(advice.budget_flop)} FLOP",
                             why=f"the same as above: {_bounded(advice, best)}"))  # fmt: skip
         above = best and best.option
-    return rows
+    return rows if any(r.what for r in rows) else []
 
 
 def _bounded(advice: Advice, best: Answer) -> str:
