@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -40,6 +41,8 @@ class Signals:
     def __enter__(self) -> Signals:
         os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
         self._before = {s: signal.getsignal(s) for s in (*END, signal.SIGUSR1)}
+        self._unraisable = sys.unraisablehook
+        sys.unraisablehook = self._untold
         self.hears()
         signal.signal(signal.SIGUSR1, lambda *_: self._leave("before its first run"))
         mine, system = socket.socketpair()
@@ -58,6 +61,7 @@ class Signals:
         if kind is SystemExit and not self.caught:  # of the handler that a Ray that starts has set
             self._leave("while Ray started")
         self.over.set()
+        sys.unraisablehook = self._unraisable
         signal.set_wakeup_fd(-1)
         for number, handler in self._before.items():
             signal.signal(number, handler)
@@ -70,7 +74,7 @@ class Signals:
         worker._worker_logs_enabled = False  # of how its own processes end, where they get it too
         self.caught = True
         for other in END:
-            signal.signal(other, self._before[other])
+            signal.signal(other, lambda *_: self._at_once())
         threading.Thread(target=self._leave_with_ray, daemon=True).start()
         os.kill(os.getpid(), signal.SIGUSR1)
         self.ledger.append("end", interrupted=True)
@@ -78,14 +82,28 @@ class Signals:
     def _hear(self, mine: socket.socket) -> None:
         """Ends the process where the main thread is deaf, or a Ray that starts has taken the
         signals for itself."""
+        ends = 0
         with suppress(OSError):
             while heard := mine.recv(1):
                 if heard[0] not in END:
                     continue
+                ends += 1
+                if ends > 1 and not self.over.wait(LOOK_S):
+                    self._at_once()
                 if signal.getsignal(heard[0]) == self._stop:
-                    self.over.wait(DEAF_S)
-                if not (self.caught or self.over.is_set()):
-                    self._leave("while Ray started")
+                    threading.Timer(DEAF_S, self._leave_if_deaf).start()
+                else:
+                    self._leave_if_deaf()
+
+    def _leave_if_deaf(self) -> None:
+        if not (self.caught or self.over.is_set()):
+            self._leave("while Ray started")
+
+    def _untold(self, unraisable: Any) -> None:
+        """A Ray that starts exits from within whatever the signal met, and Python would print the
+        traceback where that cannot be passed on."""
+        if unraisable.exc_type is not SystemExit:
+            self._unraisable(unraisable)
 
     def _leave(self, when: str) -> None:
         """The process ends now, whatever it meets."""
@@ -95,10 +113,24 @@ class Signals:
             self.ledger.append("end", interrupted=True)
         self._exit(f"stopped {when}; the same command goes on")
 
+    def _at_once(self) -> None:
+        """The process ends in whatever it was about, which may be the word of its end: another
+        writer says it."""
+        with suppress(Exception):
+            Ledger(self.ledger.place).append("end", interrupted=True)
+        self._exit("stopped at once by a second signal; the same command goes on")
+
     def _exit(self, words: str) -> None:
+        """The process ends now, and a Ray of its own with it."""
+        from ray._private import worker  # nothing public tells of the processes of one's own Ray
+
         with suppress(Exception):
             self.presence.leave()
             self.on_leave()
+        node: Any = worker._global_node
+        with suppress(Exception):
+            if node and node.is_head():
+                node.kill_all_processes(check_alive=False, allow_graceful=False)
         print(words, flush=True)
         os._exit(INTERRUPTED)
 
@@ -112,7 +144,5 @@ class Signals:
         while node and node.is_head() and not self.over.wait(LOOK_S):
             dead = bool(node.dead_processes())  # the first at once, others in ten seconds
             if dead and before:  # not in the moment in which Ray itself has just ended it
-                with suppress(Exception):
-                    node.kill_all_processes(check_alive=False, allow_graceful=False)
                 self._exit("stopped with the Ray of this sweep; the same command goes on")
             before = dead

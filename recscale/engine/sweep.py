@@ -99,9 +99,9 @@ def _run(
         return _ended(ledger, searcher)
     searcher.flying.clear()
     _try_trainer(sweep, ledger)
-    ledger.append("session", pid=os.getpid())
-    on_change(Study.of(ledger))  # Ray takes its time to start
     with Signals(ledger, presence, on_leave) as signals:
+        ledger.append("session", pid=os.getpid())
+        on_change(Study.of(ledger))  # Ray takes its time to start
         if not ray.is_initialized():
             needs = sweep.spec.resources
             _connect(needs.least_workers * needs.cpus_per_worker, code_of(sweep.spec))
