@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -19,6 +20,10 @@ LOOK_S = 0.2
 DEAF_S = 3.0
 """Seconds after which the main thread, which hears of signals between two lines of Python, is taken
 to wait inside Ray for processes that the signal has ended too."""
+HEAD_S, PATIENCE_S = 5.0, 30.0
+"""How often Ray's head is looked for, and for how long it may be gone: Ray itself ends the process
+after 60 s, with lines of its own and no word of what to do."""
+GONE = 2
 END = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -56,6 +61,26 @@ class Signals:
         """Takes the signals; once more after `ray.init`, which takes them for itself."""
         for number in END:
             signal.signal(number, self._stop)
+
+    def watch(self, head: str) -> None:
+        """Ends the process with a sentence where Ray's head, `host:port`, is gone for good."""
+        threading.Thread(target=self._look_for, args=(head,), name="head", daemon=True).start()
+
+    def _look_for(self, head: str) -> None:
+        host, _, port = head.rpartition(":")
+        seen = time.monotonic()
+        while not self.over.wait(HEAD_S):
+            with suppress(OSError):
+                socket.create_connection((host.strip("[]"), int(port)), HEAD_S).close()
+                seen = time.monotonic()
+            if time.monotonic() - seen > PATIENCE_S:
+                with suppress(Exception):
+                    Ledger(self.ledger.place).append("end", interrupted=True)
+                self._exit(
+                    f"the head of Ray at {head} has been gone for {PATIENCE_S:.0f} s; what has "
+                    "ended is in the ledger: start Ray again and give the same command, which goes on",
+                    GONE,
+                )
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         if kind is SystemExit and not self.caught:  # of the handler that a Ray that starts has set
@@ -120,7 +145,7 @@ class Signals:
             Ledger(self.ledger.place).append("end", interrupted=True)
         self._exit("stopped at once by a second signal; the same command goes on")
 
-    def _exit(self, words: str) -> None:
+    def _exit(self, words: str, code: int = INTERRUPTED) -> None:
         """The process ends now, and a Ray of its own with it."""
         from ray._private import worker  # nothing public tells of the processes of one's own Ray
 
@@ -132,7 +157,7 @@ class Signals:
             if node and node.is_head():
                 node.kill_all_processes(check_alive=False, allow_graceful=False)
         print(words, flush=True)
-        os._exit(INTERRUPTED)
+        os._exit(code)
 
     def _leave_with_ray(self) -> None:
         """A signal to the process group ends the Ray of our own with us, and without it Tune would

@@ -106,6 +106,7 @@ def _run(
             needs = sweep.spec.resources
             _connect(needs.least_workers * needs.cpus_per_worker, code_of(sweep.spec))
         signals.hears()
+        signals.watch(ray.get_runtime_context().gcs_address)
         interrupted = _tune(sweep, searcher, ledger, presence, on_change, signals)
     if not interrupted:
         ledger.append("end", interrupted=False)
@@ -291,6 +292,7 @@ def _connect(cpus: int, code: dict[str, Any]) -> str:
         there = ray.init(log_to_driver=False, logging_level=logging.ERROR, runtime_env=code or None)
         url = there.dashboard_url or ""
         return f"http://{url}" if url and "://" not in url else url
+    print("starting Ray on loopback: about 10 s, longer on a busy machine", flush=True)
     try:
         ray.init(
             address="local",
