@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from recscale.families.door import search_in
 from recscale.spec import SweepSpec
-from recscale.spec.document import SpecError, document, read_text
-from recscale.spec.refusals import TAGS, kinds_of, located, refusals
+from recscale.spec.document import Document, SpecError, document, read_text
+from recscale.spec.refusals import TAGS, kinds_of, located, refusals, respelt
 from recscale.words import shortened, shown
 
 __all__ = [
@@ -41,10 +44,25 @@ def parse_spec(text: str, name: str = "sweep") -> SweepSpec:
         spec = SweepSpec.model_validate(doc.values)
     except ValidationError as error:
         wrong = error.errors(include_url=False)
-    found = refusals(doc, wrong)
+    found = [*refusals(doc, wrong), *_meant(doc, wrong)]
     if found or spec is None:
         raise SpecError([f"{name}:{line}: {sentence}" for line, sentence in sorted(set(found))])
     return spec
+
+
+def _meant(doc: Document, wrong: Sequence[ErrorDetails]) -> list[tuple[int, str]]:
+    """What else is wrong where a kind is only misspelt: the errors of the kind that was meant."""
+    values, changed = copy.deepcopy(doc.values), False
+    for error in wrong:
+        if error["type"] == "union_tag_invalid":
+            changed |= respelt(values, error["loc"])
+    if not changed:
+        return []
+    try:
+        SweepSpec.model_validate(values)
+    except ValidationError as error:
+        return refusals(doc, error.errors(include_url=False))
+    return []
 
 
 def with_lines(path: str | Path, sentences: str) -> str:
@@ -76,10 +94,12 @@ def expand(path: str, key: str) -> str:
     """`path` with $VARIABLES and ~ expanded. Raises SpecError naming a variable that is not set, or
     a path that no file can have."""
     expanded = os.path.expanduser(os.path.expandvars(path))
-    missing = re.search(r"\$\{?(\w+)\}?", expanded)
+    missing = list(dict.fromkeys(re.findall(r"\$\{?(\w+)\}?", expanded)))
     if missing:
+        those, are = ("them", "s %s are") if len(missing) > 1 else ("it", " %s is")
+        named = are % " and ".join(missing)
         raise SpecError(
-            [f"{key}: the environment variable {missing[1]} is not set; export it or write a path"]
+            [f"{key}: the environment variable{named} not set; export {those} or write a path"]
         )
     if expanded.startswith("~"):
         user = expanded.split("/", 1)[0][1:]

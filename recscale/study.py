@@ -5,11 +5,12 @@ Everything here is recomputed at each call, on any machine that can read the led
 
 from __future__ import annotations
 
+import gc
 import operator
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,19 @@ DELTA = 1e-3  # of Huber's objective, in log loss; see `recscale.laws.fit`
 HARMFUL = ("epochs",)
 """Axes of which more may also harm: passes, beyond which a model learns its rows by heart."""
 STALE_S = 180  # a driver writes a sign of life every minute; after three it counts as gone
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Without the garbage collector, which goes over all records again and again while ten thousand
+    of them are made: it took three fifths of the time to read them (tests/benchmarks/page.py)."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 class StudyError(ValueError):
@@ -74,9 +88,10 @@ class Study:
     def open(cls, run_dir: str) -> Study:
         """The study in a run directory. Raises StudyError when no sweep was started there, and
         StorageError for a damaged ledger."""
-        ledger = Ledger(run_dir)
-        ledger.vouch()
-        return cls.of(ledger, run_dir)
+        with uncollected():
+            ledger = Ledger(run_dir)
+            ledger.vouch()
+            return cls.of(ledger, run_dir)
 
     @classmethod
     def of(cls, ledger: Ledger, where: str = "ledger", before: Study | None = None) -> Study:
@@ -130,8 +145,9 @@ class Study:
                 part._known.update(old._known)
         return study
 
-    def _once(self, name: str, work_out: Callable[[], Any]) -> Any:
-        """Threads may both work it out; they come to the same."""
+    def once(self, name: str, work_out: Callable[[], Any]) -> Any:
+        """What follows from the study alone and takes long, worked out when it is first asked for.
+        Threads may both work it out; they come to the same."""
         if name not in self._known:
             self._known[name] = work_out()
         return self._known[name]
@@ -140,7 +156,7 @@ class Study:
         """One study a family, each with its own law; a study of one family is its only part."""
         if len(self.spec.models) == 1:
             return (self,)
-        return self._once("parts", self._split)
+        return self.once("parts", self._split)
 
     def _split(self) -> tuple[Study, ...]:
         known: dict[str, set[str]] = {model.family: set() for model in self.spec.models}
@@ -189,14 +205,14 @@ class Study:
 
         asked, losses = self.spec.law.below_baseline, self.spec.models[0].losses
         # of thousands of runs it takes a second, and a page asks for it ten times
-        return self._once("frame", lambda: records_frame(self.records, losses, asked)).copy()
+        return self.once("frame", lambda: records_frame(self.records, losses, asked)).copy()
 
     def left_out(self) -> dict[str, str]:
         """run id -> why it does not enter the law; see `recscale.frame.left_out`."""
         from recscale.frame import left_out
 
         asked = self.spec.law.below_baseline
-        return dict(self._once("left out", lambda: left_out(self.records, asked)))
+        return dict(self.once("left out", lambda: left_out(self.records, asked)))
 
     def below(self) -> list[RunRecord]:
         """The runs that are done and no better than a baseline, whether or not they enter."""
@@ -226,7 +242,7 @@ class Study:
         """The laws of the runs, the best supported first: over the axes that were swept, each
         apart, and over the family's groups, such as all dense parameters; only the latter where
         the sweep states variables or a form. Raises LawError as `law` does."""
-        return list(self._once("laws", self._fitted))
+        return list(self.once("laws", self._fitted))
 
     def _fitted(self) -> list[Contender]:
         from recscale.frame import trainings

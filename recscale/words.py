@@ -72,6 +72,11 @@ def time(seconds: float | None) -> str:
     return f"{minutes}m" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02d}m"
 
 
+def dollars(usd: float) -> str:
+    """What something costs; a little is no nothing."""
+    return "under $0.01" if 0 < usd < 0.005 else f"${usd:.2f}"
+
+
 def more(ratio: float) -> str:
     """A ratio as an increase: 1.183 -> 18 % more, 2 -> 2x."""
     return f"{ratio:.3g}x" if ratio >= 1.995 else f"{100 * (ratio - 1):.2g} % more"

@@ -203,6 +203,30 @@ def test_nothing_is_wider_than_the_screen(chrome: Browser, page: Path, width: in
         assert hidden == 0 or width == 768, name
 
 
+SPILLED = """
+return [...document.querySelectorAll("td, th")].filter((c) => c.getClientRects().length
+  && c.scrollWidth > c.clientWidth + 1 && getComputedStyle(c).overflowX === "visible")
+  .map((c) => c.textContent.trim().slice(0, 40));
+"""
+
+
+@pytest.mark.parametrize("width", [PHONE, 768, DESK])
+def test_no_cell_runs_into_the_next(chrome: Browser, page: Path, width: int):
+    chrome.wide(width)
+    chrome.open(page)
+    chrome.js("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    assert chrome.js(SPILLED) == []
+
+
+def test_the_sections_are_linked_from_the_first_screen(desk: Browser):
+    links = desk.driver.find_elements("css selector", "#contents a")
+    assert {"Marginal gains", "Runs"} <= {a.text for a in links} and len(links) > 6
+    gains = next(a for a in links if a.text == "Marginal gains")
+    gains.send_keys("\n")
+    top = desk.js("return document.getElementById('gains').getBoundingClientRect().top")
+    assert -2 <= top < 200
+
+
 OVERLAP = """
 const found = [];
 for (const plot of document.querySelectorAll(".plot")) {
@@ -353,12 +377,18 @@ def test_a_live_page_loads_itself_anew_and_keeps_its_readers_place(
     chrome.open(page)
     assert "Live" in chrome.js("return document.getElementById('live').textContent")
     chrome.js("runs.set({filters: {embedding_dim: '8..16'}, sort: 'eval_ne', group: 'seed'})")
-    chrome.js("document.querySelectorAll('details')[1].open = true; scrollTo(0, 2500)")
-    before = chrome.js("return [scrollY, rows()]".replace("rows()", "runs.chosen().length"))
+    chrome.js("document.querySelectorAll('details')[1].open = true")
+    chrome.wait("document.querySelectorAll('details')[1].children.length > 1")
+    chrome.js("scrollTo(0, 2500)")
+    place = (
+        "return [Math.round(document.getElementById('gains').getBoundingClientRect().top),"
+        " runs.chosen().length]"
+    )
+    before = chrome.js(place)
     page.write_text(html.replace("48 runs done", "48 runs done, and over"))
     chrome.wait("document.body.dataset.drawn && !document.getElementById('live')")
     assert "and over" in chrome.js("return document.body.textContent")
-    assert chrome.js("return [scrollY, runs.chosen().length]") == before
+    assert chrome.js(place) == pytest.approx(before, abs=1)  # of pixels
     assert chrome.js("return [runs.state.sort, runs.state.group]") == ["eval_ne", "seed"]
     assert chrome.js("return document.querySelectorAll('details')[1].open")
     assert chrome.js("return runs.inputs.embedding_dim.value") == "8..16"

@@ -3,8 +3,8 @@ are processes of this machine. One cluster serves the whole file, as it serves a
 
 from __future__ import annotations
 
-import json
 import re
+import shutil
 import subprocess
 import time
 from collections import Counter
@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 from conftest import with_ray
-from local_cluster import REPOSITORY, LocalCluster, local_cluster
+from local_cluster import LocalCluster, local_cluster
 from planted_study import planted
+from prometheus import Prometheus, asked, board, prometheus
+from prometheus import needed as with_prometheus
 from prometheus_client.parser import text_string_to_metric_families
 
 from recscale.ledger import Ledger
@@ -50,6 +52,18 @@ def cluster() -> Iterator[LocalCluster]:
         yield started
 
 
+@pytest.fixture(scope="module", autouse=True)
+def served(
+    cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Prometheus | None]:
+    """A real Prometheus that reads the cluster from its start, where there is one."""
+    if shutil.which("prometheus") is None:
+        yield None
+        return
+    with prometheus(cluster.folder / "ray", tmp_path_factory.mktemp("prometheus")) as started:
+        yield started
+
+
 def until(condition: Callable[[], Any], job: subprocess.Popen[str] | None = None) -> Any:
     """The first true value of `condition`; a job that is given must not end before it."""
     deadline = time.monotonic() + PATIENCE_S
@@ -71,8 +85,7 @@ def starts(ledger: Ledger) -> Counter[str]:
 
 def board_metrics() -> set[str]:
     """Every metric that a query of the board asks for."""
-    board = json.loads((REPOSITORY / "cluster" / "grafana-recscale.json").read_text())
-    queries = [t["expr"] for panel in board["panels"] for t in panel["targets"]]
+    queries = [t["expr"] for panel in board() for t in panel["targets"]]
     return {m for q in queries for m in re.findall(r"\b(?:ray|autoscaler)_\w+", q)}
 
 
@@ -177,3 +190,18 @@ def test_a_board_finds_what_it_asks_for(cluster, tmp_path):
     assert bounds["low"] < bounds["mean"] < bounds["high"]
     (best,) = found["ray_recscale_best_loss"]
     assert bounds["mean"] < best.value  # ten times the compute buys something here
+
+
+@with_prometheus
+def test_prometheus_itself_has_an_answer_to_every_query_of_the_board(served: Prometheus):
+    """Over the time of the tests above."""
+    lacking = [
+        (panel["title"], target["expr"])
+        for panel in board()
+        for target in panel["targets"]
+        if not served.series(asked(target))
+    ]
+    assert lacking == []
+    shares = served.series("ray_recscale_budget_share")
+    assert all(0 <= float(v) <= 1 for s in shares for _, v in s["values"])
+    assert served.series("ray_recscale_no_such_number") == []

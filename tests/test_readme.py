@@ -21,6 +21,7 @@ from conftest import with_ray
 
 REPOSITORY = Path(__file__).parents[1]
 TABLES = Path(os.environ.get("RECSCALE_TABLES", REPOSITORY / "../shared/tables"))
+BANDIT = Path(os.environ.get("OPEN_BANDIT", REPOSITORY / "../shared/data/open_bandit_sample"))
 PATIENCE_S = 600
 ELSEWHERE = {
     "make demo": "builds an environment, as CI does by `make test`",
@@ -70,6 +71,22 @@ def cases() -> list[object]:
     return out
 
 
+def clicks() -> pd.DataFrame:
+    """A newcomer's log: a part of the Open Bandit sample where there is one, else a made-up one."""
+    if files := sorted(BANDIT.glob("*_men.csv")):
+        return pd.concat([pd.read_csv(f, index_col=0) for f in files], ignore_index=True)[::5]
+    rng, n = np.random.default_rng(0), 4000
+    return pd.DataFrame(
+        {
+            "user": rng.integers(0, 200, n),
+            "item": rng.integers(0, 100, n),
+            "time": 1_700_000_000 + 60 * np.arange(n),
+            "country": rng.choice(list("abcd"), n),
+            "clicked": rng.integers(0, 2, n),
+        }
+    )
+
+
 @pytest.fixture
 def laid_out(tmp_path: Path) -> Path:
     """The repository's folders, a log, and the published table."""
@@ -81,16 +98,7 @@ def laid_out(tmp_path: Path) -> Path:
     own.chmod(0o755)
     if (TABLES / "epoch_chinchilla.csv").is_file():
         (tmp_path / "epoch_chinchilla.csv").symlink_to((TABLES / "epoch_chinchilla.csv").resolve())
-    rng, n = np.random.default_rng(0), 4000
-    pd.DataFrame(
-        {
-            "user": rng.integers(0, 200, n),
-            "item": rng.integers(0, 100, n),
-            "time": 1_700_000_000 + 60 * np.arange(n),
-            "country": rng.choice(list("abcd"), n),
-            "clicked": rng.integers(0, 2, n),
-        }
-    ).to_parquet(tmp_path / "clicks.parquet")
+    clicks().to_parquet(tmp_path / "clicks.parquet")
     return tmp_path
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from test_report import Page
 
 from recscale.cli import main
 from recscale.ledger import Ledger
@@ -49,6 +50,15 @@ def test_recorded_runs_are_a_study_with_law_and_advice(tmp_path: Path):
     frame = Ledger(tmp_path / "mine").frame()
     assert set(frame["hidden"]) == {16, 64, 256} and set(frame["auc"]) == {0.5}
     assert set(frame["optimizer"]) == {"adam"} and all(frame["enters_law"])
+
+
+def test_their_page_calls_the_data_as_they_do(tmp_path: Path):
+    from recscale.report.page import render
+
+    fill(tmp_path)
+    page = Page(render(Study.open(str(tmp_path))))
+    assert "data_fraction" not in page.text and "samples" in page.runs
+    assert "data_fraction" not in page.runs and "samples" in page.text
 
 
 def test_two_values_of_each_axis_have_effects_and_three_a_law_as_stated(tmp_path: Path):

@@ -4,6 +4,7 @@ or runs by accident."""
 from __future__ import annotations
 
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from unittest.mock import patch
@@ -16,6 +17,7 @@ from planted_study import DATA, SWEEP, planted, record
 from recscale.advice.advise import advise
 from recscale.ledger import Ledger
 from recscale.planner import planned_runs
+from recscale.report import plot
 from recscale.report.page import render, write_report
 from recscale.report.sentences import loose
 from recscale.specfile import parse_spec
@@ -248,3 +250,57 @@ def test_a_report_of_a_sweep_that_has_hardly_begun(tmp_path: Path, how_many: int
     assert "not determined" in page.by_id["said"]
     seen = page.runs["run_id"]
     assert all(p.run_id in page.text or p.run_id in seen for p in runs)
+
+
+def test_gains_stand_as_intervals_with_their_verdicts(study: Study, page: Page):
+    drawn = page.figures["gains"]
+    rows = drawn["layout"]["yaxis"]["ticktext"]
+    assert [r.split("<br>")[0] for r in rows][:4] == [
+        "embedding dimension", "history depth", "MLP width", "data"
+    ]  # fmt: skip
+    assert "<b>still paying</b>" in rows[2]
+    gains = {r.axis: r for r in advise(study, "10x").rates}
+    bars = next(t for t in drawn["data"] if t["name"] == "law, at the largest run")
+    for axis, x, down, up in zip(
+        ("embedding_dim", "sequence_depth", "mlp_width", "data_fraction"), bars["x"],
+        bars["error_x"]["arrayminus"], bars["error_x"]["array"], strict=True,
+    ):  # fmt: skip
+        assert (x - down, x, x + up) == pytest.approx(
+            (gains[axis].low, gains[axis].change, gains[axis].high), rel=1e-3
+        )
+    alphas = page.figures["exponents"]["layout"]["yaxis"]["ticktext"]
+    assert alphas == ["alpha_table_params", "alpha_dense_params", "alpha_samples"]
+
+
+def test_beyond_the_runs_the_law_is_dashed_and_says_which_data_it_takes(study: Study, page: Page):
+    lines = {t["name"]: t for t in page.figures["compute"]["data"] if t["name"]}
+    most = max(r.trained.train_flop for r in study.records)
+    ahead, within = lines["beyond the runs"], lines["law: best mix"]
+    assert ahead["line"]["dash"] == "dash" and "dash" not in within["line"]
+    assert all((x > most) == (y is None) for x, y in zip(within["x"], within["y"], strict=True))
+    assert sum(y is not None for y in ahead["y"]) > 5
+    # on the data at hand no loss is lower than with as much as wanted
+    more = lines["with more data"]
+    bound = dict(zip(ahead["x"], ahead["y"], strict=True)) | {
+        x: y for x, y in zip(within["x"], within["y"], strict=True) if y is not None
+    }
+    assert more["line"]["dash"] == "dot" and len(more["x"]) > 3
+    assert all(y < bound[x] for x, y in zip(more["x"], more["y"], strict=True))
+    said = [t for trace in page.figures["compute"]["data"] for t in trace.get("text", [])]
+    assert sum(t.startswith("needs ") and t.endswith("M rows") for t in said) == 2
+
+
+def luminance(colour: str) -> float:
+    """WCAG 2's, of #rrggbb."""
+    each = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    r, g, b = (c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in each)
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b
+
+
+@pytest.mark.parametrize("behind", ["#ffffff", "#16181b"], ids=["light", "dark"])
+def test_what_is_drawn_stands_out_from_the_page(page: Page, behind: str):
+    drawn = set(re.findall(r"#[0-9a-f]{6}", json.dumps(page.figures))) | set(plot.COLOURS)
+    assert len(drawn) > 6 and plot.shade(0) == plot.RAMP[0] and plot.shade(1) == plot.RAMP[2]
+    for colour in drawn:
+        low, high = sorted([luminance(colour), luminance(behind)])
+        assert (high + 0.05) / (low + 0.05) >= 3, colour

@@ -126,7 +126,7 @@ def test_merge_keys_dates_and_numbers_as_text_are_plain_values():
         ("name: x", "name: store", "prepared data lies in a folder of this name"),
         ("{family: dlrm, embedding_dim: [4, 8]}", "[]", "model: a sweep needs at least one family"),
         ("[4, 8]", "{a: 1}", "model.embedding_dim: a mapping: should be a whole number"),
-        ("{flop: 1e16}", "", "budget: null: should be a mapping, such as {flop: ..., gpu_"),
+        ("{flop: 1e16}", "", "budget: null: should be a mapping; write {usd: 10}, or {flop: "),
         ("{flop: 1e16}", "{flop: .nan}", "budget.flop: nan: should be a finite number"),
         ("{flop: 1e16}", "{flop: -1}", "budget.flop: -1: should be above 0"),
         ("{flop: 1e16}", "{}", "budget: needs a limit; give at least one of flop"),

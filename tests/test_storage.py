@@ -208,6 +208,35 @@ def test_a_server_that_cannot_be_reached_is_named(tmp_path, monkeypatch):
     assert len(shown.stderr.strip().splitlines()) == 1
 
 
+def test_a_bucket_that_refuses_for_a_while_is_named_and_loses_nothing(tmp_path, monkeypatch):
+    """The server is gone between two entries and comes back on its port with what it held."""
+    boto3, moto = pytest.importorskip("boto3"), pytest.importorskip("moto.server")
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    running = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    running.start()
+    host, port = running.get_host_and_port()
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "k",
+        "AWS_SECRET_ACCESS_KEY": "s", "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    boto3.client("s3", endpoint_url=f"http://{host}:{port}").create_bucket(Bucket="outage")
+    place = f"s3://outage/{tmp_path.name}"
+    ledger = Ledger(place)
+    ledger.append("session")
+    running.stop()
+    with pytest.raises(StorageError, match=f"{place} .*the same command again: nothing"):
+        ledger.append("alive")
+    running = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
+    running.start()
+    try:
+        ledger.append("end", interrupted=False)
+        ledger.vouch()
+        assert [e["kind"] for e in Ledger(place).entries()] == ["session", "end"]
+    finally:
+        running.stop()
+
+
 @pytest.mark.parametrize(
     ("number", "remedy"),
     [

@@ -78,14 +78,18 @@ def law_change(
 def law_gains(study: Study, law: ScalingLaw, at: Option) -> list[MarginalGain]:
     """One rate per swept axis that can grow at that run and that the law can see there."""
 
+    here = at.values()
+
     def seen(option: Option) -> bool:
-        return known_to(law, option.values())
+        there = option.values()
+        differs = option is at or any(there.get(v) != here.get(v) for v in law.variables)
+        return differs and known_to(law, there)
 
     steps = {a: doubled(study, at, a) for a in swept(study.spec)}
     grown = {a: o for a, o in steps.items() if o is not None and seen(o)}
     if not grown or not seen(at):
         return []
-    table = law_change(law, at.values(), [o.values() for o in grown.values()])
+    table = law_change(law, here, [o.values() for o in grown.values()])
     return [
         MarginalGain(a, float(c), float(low), float(high), o.cost.train_flop / at.cost.train_flop)
         for (a, o), (c, low, high) in zip(grown.items(), table, strict=True)

@@ -34,7 +34,7 @@ def budget_of(study: Study, compute: str) -> float:
 def entering(study: Study) -> list[RunRecord]:
     """The records that enter the law."""
     out = study.left_out()
-    return [r for r in study.records if r.run_id not in out]
+    return study.once("entering", lambda: [r for r in study.records if r.run_id not in out])
 
 
 def largest_option(study: Study) -> Option:
@@ -48,6 +48,10 @@ def as_option(r: RunRecord) -> Option:
 
 def best_so_far(study: Study) -> tuple[RunRecord, float]:
     """A run of the configuration with the lowest loss, and that loss, mean over its seeds."""
+    return study.once("best so far", lambda: _best(study))
+
+
+def _best(study: Study) -> tuple[RunRecord, float]:
     loss, enters = study.spec.law_loss, entering(study)
     groups: dict[str, list[RunRecord]] = defaultdict(list)
     for r in enters:

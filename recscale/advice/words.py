@@ -6,7 +6,7 @@ from recscale.advice.advise import RATES, Advice
 from recscale.advice.answer import Answer
 from recscale.advice.unknown import Step
 from recscale.spec import TRAINING_AXES
-from recscale.words import more, number, quantity, span, time
+from recscale.words import dollars, more, number, quantity, span, time
 
 
 def headline(advice: Advice) -> str:
@@ -83,7 +83,7 @@ def to_know(step: Step | None) -> list[str]:
     tells = ""
     if step.explains is not None:
         tells = f", which would settle {100 * step.explains:.0f} % of the variance of the gain"
-    price = f"{quantity(step.flop)} FLOP, about {time(step.time_s)} and ${step.usd:.2f}"
+    price = f"{quantity(step.flop)} FLOP, about {time(step.time_s)} and {dollars(step.usd)}"
     return [f"To know, run {step.what} ({price}){tells}."]
 
 
@@ -92,7 +92,7 @@ def _cost(answer: Answer) -> str:
     head = f", {quantity(cost.head_params)} head" if cost.head_params else ""
     return (
         f"It costs {quantity(cost.train_flop)} FLOP, about {time(answer.time_s)}, "
-        f"{answer.gpu_hours:.3g} GPU-hours and ${answer.usd:.2f}"
+        f"{answer.gpu_hours:.3g} GPU-hours and {dollars(answer.usd)}"
         + ("" if own else f"; parameters: {quantity(cost.table_params)} table, "
            f"{quantity(cost.dense_params)} dense{head}")
         + "."

@@ -48,6 +48,10 @@ T = TypeVar("T")
 _TIME = {"time.whole": "<i8", "time.part": "<i4", "time.number": "|b1"}
 
 
+class _Unread(DataError):
+    """A column whose values are not of the kind that its part takes."""
+
+
 @dataclass(frozen=True)
 class Events:
     """The rows of the log in file order, as memory maps."""
@@ -193,8 +197,33 @@ class _Reader:
         """Rows of a batch that have user, item, time and label; the others are counted once each.
         Of list columns `Lists`.
 
-        first: the number of the file's first row. Raises DataError for an unfit column.
+        first: the number of the file's first row. Raises DataError for unfit columns, a line each.
         """
+        try:
+            return self._usable(batch, where, first)
+        except _Unread as error:
+            told = [str(error), *self._unread(batch, where)]
+            raise DataError("\n".join(dict.fromkeys(told))) from None
+
+    def _unread(self, batch: pa.RecordBatch, where: Where) -> Iterator[str]:
+        """What is wrong with each column of single values that cannot be read."""
+        reads: list[tuple[str, str, Callable[[pa.Array], Any]]] = [
+            (self.titles[part], name, self.coders[part])
+            for part, name in self._coded.items()
+            if not self._lists(part, batch[name].type, where)
+        ]
+        time = self._data.columns.time
+        reads.append((self.titles["time"], time, lambda c: read_times(c, self._time_format)))
+        if self._label:
+            reads.append((f"data.columns.label {self._label!r}", self._label, clicks))
+        reads += [(self.titles[part], name, dense) for part, name in self._dense.items()]
+        for title, name, read in reads:
+            try:
+                self._read(title, name, batch, where.file, read)
+            except _Unread as error:
+                yield str(error)
+
+    def _usable(self, batch: pa.RecordBatch, where: Where, first: int) -> dict[str, Any]:
         columns, file = self._data.columns, where.file
         rows: dict[str, Any] = {"row": where.rows + first}
         given = {}
@@ -274,9 +303,9 @@ class _Reader:
         try:
             return read(column)
         except Unfit as error:
-            raise DataError(f"{file}: {title} holds {error}") from None
+            raise _Unread(f"{file}: {title} holds {error}") from None
         except (pa.ArrowException, UnicodeDecodeError) as error:
-            raise DataError(
+            raise _Unread(
                 f"{file}: {title} of type {column.type} cannot be read "
                 f"({str(error).splitlines()[0]}); write it as text or numbers"
             ) from None

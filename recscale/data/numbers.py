@@ -67,11 +67,14 @@ def dense(column: pa.Array) -> np.ndarray:
 
     Raises Unfit for a column that holds anything else than numbers.
     """
-    values, readable = numbers(column, "derive numbers from them, or list it under sparse")
+    values, readable = numbers(column, _remedy(column.type))
     if not readable.all():
         shown = example(plain(column), ~readable)
         text = str(plain(column)[int(np.flatnonzero(~readable)[0])].as_py()).strip()
-        remedy = "list it under sparse instead"
+        amounts = readable.mean() > 0.5 or any(c.isdigit() for c in text)
+        remedy = (
+            "write plain numbers there, or nothing" if amounts else "list it under sparse instead"
+        )
         if text.lower() in MISSING:
             remedy = f'where that stands for none, say data.format: {{nulls: ["", {text!r}]}}'
         elif re.fullmatch(r"[+-]?[\d.]+,\d+", text):
@@ -79,6 +82,14 @@ def dense(column: pa.Array) -> np.ndarray:
         raise Unfit(f"something else than numbers, such as {shown}; {remedy}")
     values = np.where(np.isfinite(values), values, np.nan)
     return np.clip(values, -_LARGEST, _LARGEST).astype(np.float32)
+
+
+def _remedy(kind: pa.DataType) -> str:
+    """What to do with a column of no numbers; amounts, also in lists, are no codes."""
+    while pa.types.is_nested(kind) and kind.num_fields == 1:
+        kind = kind.field(0).type
+    derive = "derive one number a row from them"
+    return derive if pa.types.is_floating(kind) else f"{derive}, or list it under sparse"
 
 
 def clicks(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:

@@ -49,12 +49,33 @@ class Sweep:
     """What the file asks for in vain, each `key: what and why`."""
 
 
+def _places(spec: SweepSpec) -> tuple[str, str | None, str | None]:
+    """Storage, the data's path and the search's warm start, variables expanded; the last two where
+    there are any. Raises SpecError of all together."""
+    data = spec.log
+    path = data.path if data is not None and data.source != "synthetic" else None
+    named = {
+        "storage": spec.storage,
+        "data.path": path,
+        "search.warm_start": spec.search.warm_start,
+    }
+    wrong, found = [], {}
+    for key, value in named.items():
+        try:
+            found[key] = value if value is None else expand(value, key)
+        except SpecError as error:
+            wrong += error.lines
+    if wrong:
+        raise SpecError(wrong)
+    return found["storage"] or "", found["data.path"], found["search.warm_start"]
+
+
 def ready(spec: SweepSpec, progress: Callable[[int, int | None], None] | None = None) -> Sweep:
     """Prepares the data unless it is prepared, and plans the runs.
 
     Raises SpecError, DataError, PlanError, StorageError.
     """
-    storage = expand(spec.storage, "storage")
+    storage, path, warm_from = _places(spec)
     if JOB in os.environ and not (is_uri(storage) or os.path.isabs(storage)):
         raise SpecError(
             [
@@ -62,11 +83,9 @@ def ready(spec: SweepSpec, progress: Callable[[int, int | None], None] | None = 
                 "Ray deletes; give an absolute path that every node sees, or s3:// or gs://"
             ]
         )
-    data, path, warm_from = spec.log, None, spec.search.warm_start
+    data = spec.log
     if data is not None and data.source != "synthetic":
-        path = expand(data.path, "data.path")
         data = data.model_copy(update={"path": path})
-    warm_from = warm_from and expand(warm_from, "search.warm_start")
     if wrong := misnamed(spec):
         raise SpecError(wrong)
     check_places(storage, spec.name, path, warm_from)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -18,6 +20,10 @@ LOOK_S = 0.2
 DEAF_S = 3.0
 """Seconds after which the main thread, which hears of signals between two lines of Python, is taken
 to wait inside Ray for processes that the signal has ended too."""
+HEAD_S, PATIENCE_S = 5.0, 30.0
+"""How often Ray's head is looked for, and for how long it may be gone: Ray itself ends the process
+after 60 s, with lines of its own and no word of what to do."""
+GONE = 2
 END = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -40,6 +46,8 @@ class Signals:
     def __enter__(self) -> Signals:
         os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
         self._before = {s: signal.getsignal(s) for s in (*END, signal.SIGUSR1)}
+        self._unraisable = sys.unraisablehook
+        sys.unraisablehook = self._untold
         self.hears()
         signal.signal(signal.SIGUSR1, lambda *_: self._leave("before its first run"))
         mine, system = socket.socketpair()
@@ -54,10 +62,31 @@ class Signals:
         for number in END:
             signal.signal(number, self._stop)
 
+    def watch(self, head: str) -> None:
+        """Ends the process with a sentence where Ray's head, `host:port`, is gone for good."""
+        threading.Thread(target=self._look_for, args=(head,), name="head", daemon=True).start()
+
+    def _look_for(self, head: str) -> None:
+        host, _, port = head.rpartition(":")
+        seen = time.monotonic()
+        while not self.over.wait(HEAD_S):
+            with suppress(OSError):
+                socket.create_connection((host.strip("[]"), int(port)), HEAD_S).close()
+                seen = time.monotonic()
+            if time.monotonic() - seen > PATIENCE_S:
+                with suppress(Exception):
+                    Ledger(self.ledger.place).append("end", interrupted=True)
+                self._exit(
+                    f"the head of Ray at {head} has been gone for {PATIENCE_S:.0f} s; what has "
+                    "ended is in the ledger: start Ray again and give the same command, which goes on",
+                    GONE,
+                )
+
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         if kind is SystemExit and not self.caught:  # of the handler that a Ray that starts has set
             self._leave("while Ray started")
         self.over.set()
+        sys.unraisablehook = self._unraisable
         signal.set_wakeup_fd(-1)
         for number, handler in self._before.items():
             signal.signal(number, handler)
@@ -70,7 +99,7 @@ class Signals:
         worker._worker_logs_enabled = False  # of how its own processes end, where they get it too
         self.caught = True
         for other in END:
-            signal.signal(other, self._before[other])
+            signal.signal(other, lambda *_: self._at_once())
         threading.Thread(target=self._leave_with_ray, daemon=True).start()
         os.kill(os.getpid(), signal.SIGUSR1)
         self.ledger.append("end", interrupted=True)
@@ -78,14 +107,28 @@ class Signals:
     def _hear(self, mine: socket.socket) -> None:
         """Ends the process where the main thread is deaf, or a Ray that starts has taken the
         signals for itself."""
+        ends = 0
         with suppress(OSError):
             while heard := mine.recv(1):
                 if heard[0] not in END:
                     continue
+                ends += 1
+                if ends > 1 and not self.over.wait(LOOK_S):
+                    self._at_once()
                 if signal.getsignal(heard[0]) == self._stop:
-                    self.over.wait(DEAF_S)
-                if not (self.caught or self.over.is_set()):
-                    self._leave("while Ray started")
+                    threading.Timer(DEAF_S, self._leave_if_deaf).start()
+                else:
+                    self._leave_if_deaf()
+
+    def _leave_if_deaf(self) -> None:
+        if not (self.caught or self.over.is_set()):
+            self._leave("while Ray started")
+
+    def _untold(self, unraisable: Any) -> None:
+        """A Ray that starts exits from within whatever the signal met, and Python would print the
+        traceback where that cannot be passed on."""
+        if unraisable.exc_type is not SystemExit:
+            self._unraisable(unraisable)
 
     def _leave(self, when: str) -> None:
         """The process ends now, whatever it meets."""
@@ -95,12 +138,26 @@ class Signals:
             self.ledger.append("end", interrupted=True)
         self._exit(f"stopped {when}; the same command goes on")
 
-    def _exit(self, words: str) -> None:
+    def _at_once(self) -> None:
+        """The process ends in whatever it was about, which may be the word of its end: another
+        writer says it."""
+        with suppress(Exception):
+            Ledger(self.ledger.place).append("end", interrupted=True)
+        self._exit("stopped at once by a second signal; the same command goes on")
+
+    def _exit(self, words: str, code: int = INTERRUPTED) -> None:
+        """The process ends now, and a Ray of its own with it."""
+        from ray._private import worker  # nothing public tells of the processes of one's own Ray
+
         with suppress(Exception):
             self.presence.leave()
             self.on_leave()
+        node: Any = worker._global_node
+        with suppress(Exception):
+            if node and node.is_head():
+                node.kill_all_processes(check_alive=False, allow_graceful=False)
         print(words, flush=True)
-        os._exit(INTERRUPTED)
+        os._exit(code)
 
     def _leave_with_ray(self) -> None:
         """A signal to the process group ends the Ray of our own with us, and without it Tune would
@@ -112,7 +169,5 @@ class Signals:
         while node and node.is_head() and not self.over.wait(LOOK_S):
             dead = bool(node.dead_processes())  # the first at once, others in ten seconds
             if dead and before:  # not in the moment in which Ray itself has just ended it
-                with suppress(Exception):
-                    node.kill_all_processes(check_alive=False, allow_graceful=False)
                 self._exit("stopped with the Ray of this sweep; the same command goes on")
             before = dead

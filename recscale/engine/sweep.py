@@ -100,13 +100,14 @@ def _run(
         return _ended(ledger, searcher)
     searcher.flying.clear()
     _try_trainer(sweep, ledger)
-    ledger.append("session", pid=os.getpid(), law_version=LAW_VERSION)
-    on_change(Study.of(ledger))  # Ray takes its time to start
     with Signals(ledger, presence, on_leave) as signals:
+        ledger.append("session", pid=os.getpid(), law_version=LAW_VERSION)
+        on_change(Study.of(ledger))  # Ray takes its time to start
         if not ray.is_initialized():
             needs = sweep.spec.resources
             _connect(needs.least_workers * needs.cpus_per_worker, code_of(sweep.spec))
         signals.hears()
+        signals.watch(ray.get_runtime_context().gcs_address)
         interrupted = _tune(sweep, searcher, ledger, presence, on_change, signals)
     if not interrupted:
         ledger.append("end", interrupted=False)
@@ -292,6 +293,7 @@ def _connect(cpus: int, code: dict[str, Any]) -> str:
         there = ray.init(log_to_driver=False, logging_level=logging.ERROR, runtime_env=code or None)
         url = there.dashboard_url or ""
         return f"http://{url}" if url and "://" not in url else url
+    print("starting Ray on loopback: about 10 s, longer on a busy machine", flush=True)
     try:
         ray.init(
             address="local",

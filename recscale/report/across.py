@@ -15,9 +15,9 @@ from recscale.advice.gains import LEVEL, law_runs, where
 from recscale.advice.headlines import known, sentence, tried
 from recscale.frame import settings
 from recscale.report import figures, plot
-from recscale.report.architectures import COLOURS
 from recscale.report.figures import envelope
 from recscale.report.page import drawn, packed_plotly, script_json, templates
+from recscale.report.plot import COLOURS
 from recscale.report.runs import runs_data
 from recscale.study import Study
 from recscale.words import listed, number, quantity, span

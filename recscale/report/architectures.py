@@ -24,7 +24,6 @@ from recscale.spec import FOOTING
 from recscale.study import Study
 from recscale.words import ends, number, quantity, span, time
 
-COLOURS = ("#2e86ab", "#d1495b", "#c98a1b", "#6a3d9a", "#3a9d5d", "#7a8088")
 NAMES = {"forward_flop": "FLOPs per sample", "samples": "samples"}
 SURE = 0.9  # a probability above this, or below its complement, is called a difference
 
@@ -213,7 +212,7 @@ def plots(study: Study, frame: pd.DataFrame, found: list[PairComparison]) -> dic
 
 def _colours(runs: pd.DataFrame) -> dict[str, str]:
     families = sorted(set(runs["family"]))
-    return {f: COLOURS[i % len(COLOURS)] for i, f in enumerate(families)}
+    return {f: plot.COLOURS[i % len(plot.COLOURS)] for i, f in enumerate(families)}
 
 
 def _frontiers(

@@ -46,6 +46,20 @@ LABELS = {
 SIZES = {"embedding_rows": "table_rows", "data_fraction": "samples"}
 UNITS = {"embedding_rows": "embedding rows, all tables", "data_fraction": "samples seen"}
 
+
+def column(study: Study, axis: str) -> str:
+    """The frame's column of an axis, by the name that its sweep file has: with a trainer of one's
+    own the data has a name of its own, and is counted in samples."""
+    own = getattr(study.spec.model, "data_axis", "")
+    return own or axis if axis == "data_fraction" else axis
+
+
+def label(study: Study, axis: str) -> str:
+    """An axis in words."""
+    own = column(study, axis)
+    return LABELS.get(own, own)
+
+
 Verdict = Literal[
     "power law", "still paying", "saturated", "within noise", "larger is worse", "not determined"
 ]
@@ -66,6 +80,7 @@ class AxisView:
     """
 
     axis: str
+    label: str
     size: str
     runs: pd.DataFrame
     base: str
@@ -76,12 +91,9 @@ class AxisView:
     why: str
 
     @property
-    def label(self) -> str:
-        return LABELS.get(self.axis, self.axis)
-
-    @property
     def unit(self) -> str:
-        return UNITS.get(self.axis, self.label)
+        own = self.axis == "data_fraction" and self.label != LABELS[self.axis]
+        return self.label if own else UNITS.get(self.axis, self.label)
 
     @property
     def last(self) -> Measured | None:
@@ -99,7 +111,7 @@ def axis_views(study: Study, frame: pd.DataFrame) -> list[AxisView]:
 def _view(study: Study, frame: pd.DataFrame, axis: str) -> AxisView:
     loss, size = study.spec.law_loss, SIZES.get(axis, axis)
     same = others(study.spec, axis)
-    shown = [k for k in same if k in swept(study.spec)]
+    shown = [column(study, k) for k in same if k in swept(study.spec)]
     runs = law_runs(frame).copy()
     settings = cast(pd.DataFrame, runs[shown])
     runs["context"] = [_setting(row) for row in settings.to_dict("records")]
@@ -115,7 +127,7 @@ def _view(study: Study, frame: pd.DataFrame, axis: str) -> AxisView:
     law, words = _own_law(where(runs, runs["at_base"]), size, loss)
     steps = tuple(measured_steps(study, frame, axis, loss))
     verdict, why = _verdict(steps, measured_top(study, frame, axis, loss), law)
-    return AxisView(axis, size, runs, richest, law, words, steps, verdict, why)
+    return AxisView(axis, label(study, axis), size, runs, richest, law, words, steps, verdict, why)
 
 
 def _setting(row: dict[Any, Any]) -> str:

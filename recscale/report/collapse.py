@@ -14,8 +14,6 @@ from recscale.report.plot import Figure
 from recscale.study import Study
 from recscale.words import number, quantity
 
-COLOURS = ("#2e86ab", "#d1495b", "#c98a1b", "#6a3d9a", "#3a9d5d", "#7a8088")
-
 
 def section(study: Study) -> dict[str, Any] | None:
     """Rows of the table and the figures, from the runs of the law on the most data; None where no
@@ -53,7 +51,7 @@ def _against_dim(means: pd.DataFrame) -> Figure:
                 own["dim"], own["abundance_per_dim"], own["effective_rank"], strict=True
             )
         ]
-        colour = COLOURS[i % len(COLOURS)]
+        colour = plot.COLOURS[i % len(plot.COLOURS)]
         drawn = plot.points(own["dim"], own["abundance_per_dim"], str(table), text,
                             {"size": 7, "color": colour},
                             line={"color": colour, "width": 1})  # fmt: skip
@@ -76,7 +74,7 @@ def _spectra(study: Study, frame: pd.DataFrame) -> Figure:
         values = np.asarray(spectrum.singular_values, float)
         shares = values / values[0] if values[0] else values
         place = np.arange(1, len(values) + 1)
-        line = {"color": COLOURS[i % len(COLOURS)], "width": 2}
+        line = {"color": plot.COLOURS[i % len(plot.COLOURS)], "width": 2}
         data.append(plot.line(place, np.where(shares > 0, shares, np.nan), table, line=line))
     layout = plot.layout(
         plot.axis("singular value, from the largest"),

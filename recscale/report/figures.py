@@ -231,8 +231,7 @@ def curves_figure(
     data = []
     for row, log in zip(runs.to_dict("records"), logs, strict=True):
         curve = groups[row["run_id"]]
-        shade = int(round(190 - 150 * (log - logs.min()) / span))
-        line = {"width": 1.2, "color": f"rgba({shade // 2 + 20},{shade // 2 + 60},190,.75)"}
+        line = {"width": 1.2, "color": plot.shade(float((log - logs.min()) / span))}
         if row["status"] != "done":
             line |= {"dash": "dot", "color": LAW}
         text = f"{escape(str(row['run_id']))}<br>ends at {number(row[loss])}"

@@ -22,6 +22,7 @@ from recscale.words import quantity
 
 AHEAD = 10.0  # times the largest run: how far the frontier is drawn
 BUDGETS = 28
+DATA = {"samples", "unique_samples", "data_fraction", "epochs"}
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,10 @@ def _law(study: Study) -> tuple[ScalingLaw | None, str]:
 
 def _frontier(study: Study, law: ScalingLaw, frame: pd.DataFrame):
     """The law's best legal configuration at each budget up to AHEAD times the largest run, on the
-    data at hand and with more, and its change from the largest run's budget to twice that."""
+    data at hand and with more, and its change from the largest run's budget to twice that. None of
+    both by a law that does not hold the data: what a small budget loses, it cannot know."""
+    if not DATA & set(law.variables):
+        return None, None
     flops = law_runs(frame)["train_flop"].to_numpy(float)
     still = saturated(study, law, largest_option(study))
     options = space(study, AHEAD, saturated=still, most=turned(study))
@@ -119,15 +123,18 @@ def _frontier(study: Study, law: ScalingLaw, frame: pd.DataFrame):
     budgets = [*np.geomspace(flops.min(), top * AHEAD, BUDGETS), top, 2 * top]
     try:
         free = weigh(study, options, law, budgets)
-        bound = weigh(study, options, law, budgets[:-2], study.rows)
+        lacks = [o is not None and _rows(o) > study.rows for o in free[:-2]]
+        short = [b for b, more in zip(budgets, lacks, strict=False) if more]
+        found = iter(weigh(study, options, law, short, study.rows))
     except LawError:
         return None, None
-    rows = [(b, o, m) for b, o, m in zip(budgets[:-2], bound, free[:-2], strict=True) if o and m]
+    bound = [next(found) if more else o for more, o in zip(lacks, free, strict=False)]
+    rows = [(b, o, m) for b, o, m in zip(budgets, bound, free, strict=False) if o and m]
     p, more = (
         law.predict(pd.DataFrame([o.values() for o in options]), LEVEL)
         for options in ([o for _, o, _ in rows], [m for _, _, m in rows])
     )
-    needs = [m.cost.samples / m.train.epochs for _, _, m in rows]
+    needs = [_rows(m) for _, _, m in rows]
     table = pd.DataFrame({
         "flop": [b for b, _, _ in rows], **p[["mean", "low", "high"]],
         "beyond": [b > top for b, _, _ in rows], "what": [_told(o) for _, o, _ in rows],
@@ -139,6 +146,11 @@ def _frontier(study: Study, law: ScalingLaw, frame: pd.DataFrame):
         return table, None
     mean, low, high = law_change(law, now.values(), [twice.values()])[0]
     return table, (float(mean), float(low), float(high))
+
+
+def _rows(o: Option) -> float:
+    """Training rows that it takes."""
+    return o.cost.samples / o.train.epochs
 
 
 def _told(o: Option) -> str:

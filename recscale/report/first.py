@@ -11,7 +11,7 @@ from recscale.advice.runs import as_option, best_so_far
 from recscale.advice.words import described, predicted, reach, to_know
 from recscale.report.findings import Findings
 from recscale.spec import TRAINING_AXES
-from recscale.words import listed, quantity, span, time
+from recscale.words import dollars, listed, quantity, span, time
 
 TIMES = (1, 3, 10, 100)
 """Compute of the table's rows, in times the largest run."""
@@ -54,7 +54,7 @@ def _grown(f: Findings, advice: Advice, best: Answer) -> str:
 
 def _takes(advice: Advice, best: Answer) -> str:
     rows = f"{quantity(best.rows)} of the {quantity(advice.rows_at_hand)} training rows"
-    return f"{rows}, about {time(best.time_s)} and ${best.usd:.2f}"
+    return f"{rows}, about {time(best.time_s)} and {dollars(best.usd)}"
 
 
 def _sure(advice: Advice, held: str) -> str:
@@ -78,7 +78,8 @@ class Row:
 
 def ahead(f: Findings) -> list[Row]:
     """A row for each of TIMES; none before there is any advice. One that advises what the row above
-    it does says so instead: what the budget could buy more of is not weighed, or not there."""
+    it does says so instead: what the budget could buy more of is not weighed, or not there. None
+    where nothing can be said of any."""
     if isinstance(f.advice, str):
         return []
     found = [(times, tried(f.grounds, f"{times}x")) for times in TIMES]
@@ -91,7 +92,7 @@ def ahead(f: Findings) -> list[Row]:
             rows.append(Row(f"{times}x", f"{quantity(advice.budget_flop)} FLOP",
                             why=f"the same as above: {_bounded(advice, best)}"))  # fmt: skip
         above = best and best.option
-    return rows
+    return rows if any(r.what for r in rows) else []
 
 
 def _bounded(advice: Advice, best: Answer) -> str:
@@ -125,5 +126,5 @@ def _row(f: Findings, times: int, advice: Advice | str) -> Row:
         span(g.mean, g.low, g.high) if advice.promised else "none is promised",
         quantity(best.rows),
         time(best.time_s),
-        f"${best.usd:.2f}",
+        dollars(best.usd),
     )

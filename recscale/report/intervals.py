@@ -101,6 +101,6 @@ def _figure(rows: list[str], series: list[Series], title: str, name: str) -> Fig
         )  # fmt: skip
     down = plot.axis("", tickvals=list(range(len(rows))), ticktext=rows, showgrid=False,
                      range=[len(rows) - 0.5, -0.5])  # fmt: skip
-    across = plot.axis(title, zeroline=True, zerolinecolor=INK)
+    across = plot.axis(title, zeroline=True, zerolinecolor=INK, nticks=4)
     layout = plot.layout(across, down, height=130 + ROW * len(rows), meta=name)
     return {"data": data, "layout": layout | ({"showlegend": False} if len(drawn) == 1 else {})}

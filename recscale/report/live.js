@@ -4,13 +4,17 @@
 const SILENT_S = 900, TYPING_MS = 20000;
 const KEY = `recscale ${location.pathname}`;
 
-/** Where the reader is: scroll, the table's state, what is unfolded, zoom and focus. */
+/** Where the reader is: scroll, from the last heading above where there is one (the page may have
+    grown above it), the table's state, what is unfolded, zoom and focus. */
 function place() {
   const boxes = [...document.querySelectorAll(".scroll")].map((b) => [b.scrollLeft, b.scrollTop]);
   const unfolded = [...document.querySelectorAll("details")].map((d) => d.open);
   const zoom = [...document.querySelectorAll(".plot")].map((d) => d.zoom || null);
   const focus = document.activeElement?.getAttribute("aria-label") || "";
-  return {x: scrollX, y: scrollY, boxes, unfolded, zoom, focus, runs: window.runs?.state};
+  const above = [...document.querySelectorAll("h2[id]")]
+    .filter((h) => h.getBoundingClientRect().top <= 0).pop();
+  const y = above ? -above.getBoundingClientRect().top : scrollY;
+  return {x: scrollX, y, from: above?.id, boxes, unfolded, zoom, focus, runs: window.runs?.state};
 }
 
 function keep() {
@@ -29,11 +33,12 @@ function kept() {
   }
 }
 
-function restore(was) {
+async function restore(was) {
   if (!was) return;
   if (was.runs) window.runs?.set(was.runs);
   document.querySelectorAll("details").forEach((d, i) => { if (i in was.unfolded) d.open = was.unfolded[i]; });
   document.querySelectorAll(".plot").forEach((d, i) => { if (was.zoom[i]) Plotly.relayout(d, was.zoom[i]); });
+  await new Promise((done) => setTimeout(done));  // what is unfolded has filled itself by then
   if (was.focus) {
     [...document.querySelectorAll("[aria-label]")].find((n) => n.getAttribute("aria-label") === was.focus)
       ?.focus({preventScroll: true});
@@ -41,7 +46,8 @@ function restore(was) {
   document.querySelectorAll(".scroll").forEach((b, i) => {
     if (was.boxes[i]) [b.scrollLeft, b.scrollTop] = was.boxes[i];
   });
-  scrollTo(was.x, was.y);
+  const from = was.from && document.getElementById(was.from);
+  scrollTo(was.x, was.y + (from ? from.getBoundingClientRect().top + scrollY : 0));
 }
 
 function follow() {

@@ -153,6 +153,6 @@ async function start() {
     document.body.classList.remove("paper");
     plots.forEach((div) => Plotly.relayout(div, {width: null, autosize: true}));
   });
-  restore(was);
+  await restore(was);
   document.body.dataset.drawn = String(plots.length);
 }

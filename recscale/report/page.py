@@ -23,6 +23,7 @@ from recscale.advice.hold_out import hold_out
 from recscale.advice.options import swept
 from recscale.frame import curves_frame, tables_frame
 from recscale.report import collapse, figures, schemes, tables, trainings
+from recscale.report.axes import column
 from recscale.report.checklist import checklist
 from recscale.report.findings import Findings, find
 from recscale.report.first import ahead, first
@@ -32,7 +33,7 @@ from recscale.report.search import search_view
 from recscale.report.sentences import findings, held_out, noise_sentence
 from recscale.report.spreadsheet import csv_of
 from recscale.storage import filesystem, guarded, is_uri, write
-from recscale.study import Study
+from recscale.study import Study, uncollected
 from recscale.words import quantity
 
 MAIN = "report.html"
@@ -102,6 +103,7 @@ def _marked(page: str, marks: str) -> bytes:
     return page.replace("<body>", f"<body {marks}>", 1).encode()
 
 
+@uncollected()
 def render(study: Study, name: str = "") -> str:
     """The page as text; no clock, no paths, no network."""
     several = len(study.spec.models) > 1
@@ -174,11 +176,12 @@ def _words(study: Study) -> dict[str, Any]:
         largest=tables.largest(hold_out(study)),
         noise=noise_sentence(f),
         law=f.law,
+        frontier=f.frontier is not None,
         law_words=f.law_words,
         stamp=_stamp(f),
         curve_words=curve_words,
         curve_ends=DECAYS if study.spec.log else "",
-        runs=runs_data(f.frame, swept(study.spec), f.loss),
+        runs=runs_data(f.frame, [column(study, a) for a in swept(study.spec)], f.loss),
         left_out=tables.left_out(f.frame),
         checklist=checklist(f, held),
     )

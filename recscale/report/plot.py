@@ -11,9 +11,14 @@ from recscale.words import quantity
 Figure = dict[str, Any]
 
 INK, FAINT, LAW, ACCENT = "#7a8088", "rgba(122,128,136,.35)", "#d1495b", "#2e86ab"
-OWN = "#c98a1b"  # an axis's own law, beside the sweep's
-BAND, OWN_BAND = "rgba(209,73,91,.16)", "rgba(201,138,27,.16)"
-SCALE = [[0.0, "#7dc4e0"], [0.5, "#2e86ab"], [1.0, "#6a3d9a"]]
+OWN = "#bb8117"  # an axis's own law, beside the sweep's
+BAND, OWN_BAND = "rgba(209,73,91,.16)", "rgba(187,129,23,.16)"
+COLOURS = (ACCENT, LAW, OWN, "#8a5cc9", "#3a9d5d", INK)
+"""Of families, tables and schemes. All that is drawn stands out 3 to 1 from white and from the dark
+page (WCAG 2, 1.4.11); tests/test_report.py holds them to it."""
+RAMP = ("#3a9d5d", ACCENT, "#8a5cc9")
+"""From few to many."""
+SCALE = [[i / 2, c] for i, c in enumerate(RAMP)]
 
 
 def axis(title: str, *, log: bool = False, **more: Any) -> dict[str, Any]:
@@ -32,7 +37,7 @@ def layout(x: dict[str, Any], y: dict[str, Any], **more: Any) -> dict[str, Any]:
         "margin": {"l": 60, "r": 14, "t": 12, "b": 46},
         "hovermode": "closest",
         "hoverlabel": {"align": "left"},
-        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": FAINT, "activecolor": ACCENT},
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": INK, "activecolor": ACCENT},
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         "height": 360,
         **more,
@@ -72,3 +77,12 @@ def colour(values: Any, title: str) -> dict[str, Any]:
                      "tickvals": plain(ends), "ticktext": [quantity(10**e) for e in ends],
                      "outlinewidth": 0},
     }  # fmt: skip
+
+
+def shade(share: float) -> str:
+    """The colour at a share, 0 to 1, of SCALE."""
+    k = 0 if share < 0.5 else 1
+    ends = [[int(c[j : j + 2], 16) for j in (1, 3, 5)] for c in RAMP[k : k + 2]]
+    within = 2 * share - k
+    mixed = [round(a + within * (b - a)) for a, b in zip(*ends, strict=True)]
+    return f"#{mixed[0]:02x}{mixed[1]:02x}{mixed[2]:02x}"

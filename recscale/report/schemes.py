@@ -15,8 +15,6 @@ from recscale.report.tables import Cell
 from recscale.study import Study
 from recscale.words import ends, more, quantity, span
 
-COLOURS = ("#2e86ab", "#d1495b", "#c98a1b", "#6a3d9a", "#3a9d5d", "#7a8088")
-
 
 def section(study: Study) -> dict[str, Any] | None:
     """Sentences, the table and the figures; None for a sweep without schemes, or without runs."""
@@ -91,7 +89,7 @@ def _figure(study: Study, ranking: Ranking, name: str) -> Figure:
     runs, loss = scheme_runs(study), study.spec.law_loss
     data = []
     for i, (scheme, own) in enumerate(runs.groupby("scheme", sort=False)):
-        colour = COLOURS[i % len(COLOURS)]
+        colour = plot.COLOURS[i % len(plot.COLOURS)]
         means = own.groupby("factor").agg(x=(ranking.resource, "mean"), y=(loss, "mean"))
         text = [
             f"{scheme} x {f:g}: {quantity(x)} {name}"

@@ -13,7 +13,7 @@ from recscale.advice.unknown import beyond_told
 from recscale.frame import trainings
 from recscale.laws import ScalingLaw, Status, fit
 from recscale.laws.effects import USUAL
-from recscale.report.axes import LABELS
+from recscale.report.axes import label as label_of
 from recscale.report.findings import Findings
 from recscale.study import Study
 from recscale.words import more, number, quantity, span
@@ -137,7 +137,7 @@ def _floor_sentence(f: Findings) -> str:
 
 
 def _pays(f: Findings) -> list[str]:
-    label = {a: LABELS.get(a, a) for a in f.at_largest}
+    label = {a: label_of(f.study, a) for a in f.at_largest}
     if f.at_largest:
         return [s for s in (_per_size(f, label), _per_flop(f, label)) if s]
     known = [v for v in f.views if v.last and v.last.known]

@@ -13,7 +13,7 @@ from recscale.advice.hold_out import HoldOut
 from recscale.advice.options import Option, base_option, swept
 from recscale.advice.runs import largest_option
 from recscale.laws import Status
-from recscale.report.axes import AxisView
+from recscale.report.axes import AxisView, column
 from recscale.report.findings import Findings
 from recscale.report.sentences import loose
 from recscale.run import RunRecord
@@ -84,12 +84,14 @@ def places(f: Findings) -> str:
         return ""
     axes = swept(f.study.spec)
     base, top = base_option(f.study), largest_option(f.study)
-    return f"Base: {_place(base, axes)}. Largest run: {_place(top, axes)}."
+    return f"Base: {_place(f.study, base, axes)}. Largest run: {_place(f.study, top, axes)}."
 
 
-def _place(option: Option, axes: list[str]) -> str:
+def _place(study: Study, option: Option, axes: list[str]) -> str:
     values = {**option.model.model_dump(), **option.train.model_dump()}
-    sizes = [f"{a} {'all' if values[a] is None else f'{values[a]:g}'}" for a in axes]
+    own = {a: column(study, a) for a in axes}
+    values |= {a: option.cost.samples for a in axes if own[a] != a}  # counted in samples
+    sizes = [f"{own[a]} {'all' if values[a] is None else f'{values[a]:g}'}" for a in axes]
     return f"{', '.join(sizes)}; {quantity(option.cost.train_flop)} FLOP"
 
 

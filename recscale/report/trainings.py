@@ -20,7 +20,6 @@ from recscale.report.plot import Figure
 from recscale.run import RunRecord
 from recscale.words import number, quantity
 
-COLOURS = ("#2e86ab", "#d1495b", "#c98a1b", "#6a3d9a", "#3a9d5d", "#7a8088")
 MOST = 12  # trainings drawn and sizes told of, the cheapest and the most expensive in
 WITHIN = (0.01, 0.001)
 
@@ -125,7 +124,7 @@ def _figure(f: Findings, runs: pd.DataFrame) -> Figure:
     data: list[dict[str, Any]] = []
     each = {str(name): own.sort_values("samples") for name, own in runs.groupby("trajectory")}
     for i, name in enumerate(_some(sorted(each, key=lambda n: each[n]["train_flop"].max()))):
-        own, colour = each[name], COLOURS[i % len(COLOURS)]
+        own, colour = each[name], plot.COLOURS[i % len(plot.COLOURS)]
         text = [f"{r}: {quantity(n)} samples" for r, n in zip(own["run_id"], own["samples"],
                                                               strict=True)]  # fmt: skip
         data.append(plot.points(own["samples"], own[f.loss], name, text,

@@ -78,6 +78,17 @@ def read_text(path: str | Path) -> str:
         ) from None
 
 
+def _remedy(text: str, mark: yaml.Mark | None) -> str:
+    """What to do about the character that YAML stumbles over."""
+    lines = text.split("\n")
+    rest = lines[mark.line][max(0, mark.column - 1) :] if mark and mark.line < len(lines) else ""
+    if "\t" in rest[:2]:
+        return "; indent with spaces, not tabs"
+    if set("*&!%@`") & set(rest[:2]):
+        return '; a value that begins with such a sign stands in quotes, as "*.csv" does'
+    return ""
+
+
 def document(text: str, name: str) -> Document:
     """The values of a YAML text; `name` stands before the line in errors. Raises SpecError."""
     try:
@@ -94,7 +105,7 @@ def document(text: str, name: str) -> Document:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
         words = " ".join(filter(None, [error.context, error.problem]))
-        raise SpecError([f"{name}{line}: not YAML: {words}"]) from None
+        raise SpecError([f"{name}{line}: not YAML: {words}{_remedy(text, mark)}"]) from None
     if not isinstance(node, yaml.MappingNode):
         raise SpecError([f"{name}:1: a sweep file is a mapping of keys such as name, data, model"])
     walk = _Walk()

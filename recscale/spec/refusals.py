@@ -38,6 +38,14 @@ NOUNS = {
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",
 }
+EXAMPLES = {
+    "train.learning_rate": "{dense: 1e-3, sparse: 5e-2}, or {tune: [0.3, 1, 3]}",
+    "budget": "{usd: 10}, or {flop: 1e15}",
+    "data.holdout": "{last: 10%}",
+    "data.columns": "{user: customer_id, item: sku, time: at}",
+    "search": "{strategy: axes}",
+}
+"""Mappings that are often written as one value."""
 BOUNDS = {
     "greater_than": ("above", "gt"),
     "greater_than_equal": ("at least", "ge"),
@@ -71,6 +79,7 @@ def located(doc: Document, sentence: str) -> int | None:
     above it, where that is not in the file; None where the file has neither."""
     for found in KEY.finditer(sentence):
         starts, colon = found.start() == 0, sentence[found.end()] == ":"
+        colon = colon or sentence[found.end() :].startswith(" '")  # data.columns.time 'at'
         parts = _parts(found[0])
         known = parts[:1] in doc.lines and (colon or len(parts) > 1)  # else a word such as `data`
         if (starts and known) or (colon and len(parts) > 1 and parts in doc.lines):
@@ -83,6 +92,25 @@ def kinds_of(key: str) -> list[str]:
     if key not in TAGS:
         return []
     return [kind for m in _models_of(SweepSpec, key) for kind in _kinds(m, TAGS[key])]
+
+
+def respelt(values: Any, loc: Sequence[int | str]) -> bool:
+    """Puts, in a file's values, the nearest kind that there is in place of the misspelt one of the
+    mapping at `loc` (pydantic's); false where none is near, or the mapping is none."""
+    for part in loc:
+        if (isinstance(values, dict) and part in values) or isinstance(values, list):
+            values = values[part]  # type: ignore[index]
+    key = TAGS.get(str(loc[0]), "")
+    near = _near(str(loc[0]), values.get(key)) if isinstance(values, dict) else None
+    if near:
+        values[key] = near
+    return bool(near)
+
+
+def _near(section: str, tag: Any) -> str | None:
+    """The kind of a section's mapping whose name is nearest to a misspelt one."""
+    found = difflib.get_close_matches(tag, kinds_of(section), 1) if isinstance(tag, str) else []
+    return found[0] if found else None
 
 
 def _sentence(doc: Document, loc: Loc, errors: Sequence[ErrorDetails]) -> tuple[int, str]:
@@ -111,7 +139,9 @@ def _sentence(doc: Document, loc: Loc, errors: Sequence[ErrorDetails]) -> tuple[
             return doc.line(loc), f"{where}.{key}: missing; allowed: {tags}"
         tag = shown(given.get(key) if isinstance(given, dict) else given)
         own = ", or one of your own, such as my_pkg.my_model:MyFamily" if key == "family" else ""
-        said = f"{where}.{key}: {tag} is not a {key}; allowed: {tags}{own}"
+        near = _near(str(loc[0]), given.get(key) if isinstance(given, dict) else None)
+        hint = f"did you mean '{near}'? Allowed" if near else "allowed"
+        said = f"{where}.{key}: {tag} is not a {key}; {hint}: {tags}{own}"
         return doc.line((*loc, key)), said
     if kind == "value_error":
         return _own_words(doc, loc, str(context["error"]), given)
@@ -139,6 +169,8 @@ def _example(loc: Loc, allowed: str) -> str:
     """`, such as {dense: ..., sparse: ...}`, where a mapping of known keys is meant."""
     if allowed != NOUNS["dict_type"]:
         return ""
+    if example := EXAMPLES.get(dotted(loc)):
+        return f"; write {example}"
     if kinds := kinds_of(str(loc[-1])) if len(loc) == 1 else []:
         return f", such as {{{TAGS[str(loc[0])]}: {kinds[0]}, ...}}"
     keys = _keys_beside((*loc, ""), [])
