@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from recscale.spec import BudgetSpec
 
 ROUNDING = 1e-9  # of a limit: sums of shares of runs are off by less
+LEAST_S = 4.0
+"""Seconds that a start takes however small its run: until it speaks, until the guard looks, and
+until what is stopped has ended."""
 BEAT = "beat"
 SIGNS = ("start", BEAT)
 """Ledger entries by which a start speaks; the first is a `start`."""

@@ -4,183 +4,43 @@ workers and deaths, and what was truly used beside what the ledger says."""
 from __future__ import annotations
 
 import heapq
+import math
 import random
-import time
+import tempfile
+import zlib
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from planted_study import DATA, record
+from simulated_worker import LATE_S, Clocks, OwnTraining, Worker
 
 import recscale.ledger
-from recscale.cost import TRAIN_OVER_FORWARD, priced
-from recscale.engine.allowance import LOOK_S, Allowance
-from recscale.engine.heart import EARLY, CheckpointLost, Heart
-from recscale.engine.job import Job, lost
+from recscale.cost import priced
+from recscale.engine.allowance import Allowance
+from recscale.engine.job import Job
 from recscale.engine.searcher import PlanSearcher
+from recscale.families.trainer import DATA as TRAINER_DATA
 from recscale.ledger import Ledger
 from recscale.planner import Planned, Problem, problem
-from recscale.run import Place
+from recscale.planner.fixed import increments
+from recscale.planner.journal import decided
+from recscale.planner.race import beaten, race_of
+from recscale.run import CurvePoint, Place, RunRecord
 from recscale.spec import SweepSpec
 from recscale.specfile import parse_spec
-from recscale.spend import spent
+from recscale.spend import BEAT, Resting, found, spent
 
-LOOK = 5 * 512  # samples between two looks
-LATE_S = 1.5  # the longest that a driver needs to hear of a death, or a stopped worker to end
-SKEW_S = 5 * 3600.0
-
-
-class Clocks:
-    """The true time, and a wall clock for each writer that is wrong and jumps."""
-
-    def __init__(self, dice: random.Random):
-        self.dice, self.now, self.skew = dice, 1e6, 0.0
-
-    def time(self) -> float:
-        return 1.7e9 + self.now + self.skew
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(time, name)
-
-    def wrong(self, ledger: Ledger) -> Callable[..., None]:
-        """`ledger.append` by a clock of its own."""
-        skew = self.dice.uniform(-SKEW_S, SKEW_S)
-
-        def say(kind: str, **facts: Any) -> None:
-            self.skew = skew if self.dice.random() < 0.9 else self.dice.uniform(-SKEW_S, SKEW_S)
-            ledger.append(kind, **facts)
-
-        return say
+SHM = Path("/dev/shm")
+"""A folder in memory, where there is one: nobody's disk is tried here."""
 
 
-class Worker:
-    """One start of a job: loads, trains at an uneven speed, and ends as its dice say."""
-
-    def __init__(self, world: World, job: Job, workers: int = 1):
-        self.world, self.job, self.workers, dice = world, job, workers, world.dice
-        self.begun, self.alive = world.clocks.now, True
-        self.ledger = world.writer()
-        say = world.clocks.wrong(self.ledger)
-        resized = any(s.launch == job.launch for s in self.ledger.starts())
-        self.heart = Heart(say, job, workers, resized, now=lambda: world.clocks.now)
-        self.origin = self.position = 0
-        self.speed, self.looked_at = 0.0, self.begun
-        self.trains = self.silent = False
-        self.silent_at = self.begun
-        run = job.run
-        self.place = run.place
-        assert all(w.place.trunk != self.place.trunk or w.job is job for w in world.workers)
-        self.flop_per_sample = TRAIN_OVER_FORWARD * run.model.forward_flop(DATA).total
-        world.after(dice.uniform(0, 1.5), self.load)
-        world.after(EARLY * self.heart.interval(), self.beat)
-        if dice.random() < world.mortality:
-            at = dice.choice([0.3, 3.0, 12.0]) * dice.random()
-            ends = [self.killed, self.killed, self.raised, self.resized]
-            world.after(at, dice.choice([*ends, *([self.hung] if world.by_time else [])]))
-
-    def load(self) -> None:
-        if not self.alive or self.silent:
-            return
-        self.heart.opened(DATA, LOOK)
-        found = self.world.newest(self.place, self.heart.total)
-        try:
-            held = self.heart.began(found)
-        except CheckpointLost:
-            self.raised()
-            return
-        self.origin = self.position = found
-        self.trains, self.looked_at = True, self.world.clocks.now
-        self.world.after(held, self.step)
-
-    def step(self) -> None:
-        if not self.alive or self.silent:
-            return
-        self.speed = self.world.dice.uniform(0.4, 2.5) * self.world.speed
-        self.looked_at = self.world.clocks.now
-        ahead = min(LOOK, self.heart.total - self.position)
-        self.world.after(ahead / self.speed, self.look)
-
-    def look(self) -> None:
-        if not self.alive or self.silent:
-            return
-        self.position = min(self.heart.total, self.position + LOOK)
-        kept = self.world.newest(self.place, self.heart.total)
-        self.heart.looked(self.position, kept)
-        if self.position == self.heart.total:
-            self.finish()
-            return
-        if self.world.dice.random() < 0.3:
-            position = self.position
-            self.world.after(self.world.dice.random(), lambda: self.keep(position))
-        self.step()
-
-    def keep(self, samples: int) -> None:
-        if self.alive:
-            beyond = {x for x in self.world.disk[self.place.trajectory] if x > self.heart.total}
-            self.world.disk[self.place.trajectory] = {samples} | beyond
-
-    def beat(self) -> None:
-        if self.alive and not self.silent:
-            self.heart.beat()
-            self.world.after(EARLY * self.heart.interval(), self.beat)
-
-    def used(self) -> int:
-        """Samples trained on by now."""
-        if not self.trains:
-            return 0
-        since = 0.0 if self.silent else self.speed * (self.world.clocks.now - self.looked_at)
-        done = min(self.position + min(LOOK, int(since)), self.heart.total)
-        return done - self.origin
-
-    def die(self, unseen: bool = False) -> None:
-        """`unseen`: hung while no driver was there to count, which nobody can know of."""
-        world = self.world
-        until = self.silent_at if unseen and self.silent else world.clocks.now
-        worker_s = (until - self.begun) * self.workers
-        world.flop += self.used() * self.flop_per_sample
-        world.usd += priced(worker_s, self.job.needs)[1]
-        beat_s = self.heart.interval()
-        world.slack_flop += (2 * LOOK + 2.5 * world.speed * beat_s) * self.flop_per_sample
-        world.slack_usd += priced((beat_s + 4 * LOOK_S + LATE_S) * 2, self.job.needs)[1]
-        self.alive = False
-        world.workers.discard(self)
-
-    def killed(self) -> None:
-        if self.alive:
-            self.die()
-            self.world.after(self.world.dice.uniform(0, LATE_S), lambda: self.world.fell(self.job))
-
-    def raised(self) -> None:
-        if self.alive:
-            self.heart.end()
-            self.killed()
-
-    def hung(self) -> None:
-        """It stops for ever and is never heard of: only the guard ends it."""
-        if self.alive and self.trains:
-            self.position += min(LOOK, int(self.speed * (self.world.clocks.now - self.looked_at)))
-            self.silent, self.silent_at = True, self.world.clocks.now
-
-    def resized(self) -> None:
-        """Ray takes the group apart and starts another for the same job, and asks nobody."""
-        if self.alive:
-            self.die()
-            self.world.workers.add(Worker(self.world, self.job, 3 - self.workers))
-
-    def finish(self) -> None:
-        if self.place.trajectory == self.job.run_id:
-            self.world.disk.pop(self.job.run_id, None)
-            self.heart.end(self.position)
-        else:
-            self.keep(self.position)
-            self.heart.end(self.position, self.position)
-        self.die()
-        starts = [s for s in self.ledger.starts() if s.run_id == self.job.run_id]
-        assert lost(starts, max(s.worker_s for s in starts)) >= 0
-        made = record(self.world.planned[self.job.run_id], start=self.heart.id)
-        self.ledger.record(made)
-        self.world.landed(self.job)
+@contextmanager
+def folder() -> Iterator[Path]:
+    """For one simulated sweep."""
+    with tempfile.TemporaryDirectory(dir=SHM if SHM.is_dir() else None) as name:
+        yield Path(name)
 
 
 class World:
@@ -195,7 +55,7 @@ class World:
         self.events: list[tuple[float, int, Callable[[], None]]] = []
         self.count = 0
         self.reader = Ledger(folder)
-        self.writers = [Ledger(folder) for _ in range(4)]
+        self.writers = [Ledger(folder) for _ in range(2)]
         self.workers: set[Worker] = set()
         self.disk: dict[str, set[int]] = defaultdict(set)
         """Samples in the states of each run or trajectory."""
@@ -205,7 +65,16 @@ class World:
         self.speed = self.dice.choice([2000.0, 6000.0, 20000.0])
         self.concurrent = self.dice.randint(1, 3)
         self.session: Session | None = None
-        self.launched: Counter[str] = Counter()
+        self.own = spec.log is None
+        self.kind = OwnTraining if self.own else Worker
+        """Whether the runs are of a trainer of one's own."""
+        self.data = TRAINER_DATA if self.own else DATA
+        self.gaps: dict[str, int] = {}
+        """Samples from one of a run's reports to the next, of a trainer of one's own."""
+        self.untidy = self.dice.choice([0.0, 0.0, 0.1])
+        """Share of ended runs after which a training's states are removed for their room."""
+        self.losses = 0
+        """States that were damaged or removed, and work that ended before its run did."""
 
     def writer(self) -> Ledger:
         """Of a process that has read the ledger."""
@@ -266,8 +135,7 @@ class World:
         truth never above the budget."""
         flop, usd = self.truth()
         said = spent(self.reader.attempts(), self.reader.starts())
-        room = sum(2 * LOOK + 2.5 * self.speed * w.heart.interval() for w in self.workers)
-        room *= max((w.flop_per_sample for w in self.workers), default=0.0)
+        room = sum(w.room() for w in self.workers)
         beat_s = sum(w.heart.interval() * w.workers for w in self.workers)
         most_usd = usd + self.slack_usd + priced(beat_s, self.spec.resources)[1]
         assert flop * (1 - 1e-9) <= said.flop <= flop + self.slack_flop + room + 1, "FLOPs"
@@ -278,6 +146,38 @@ class World:
         assert budget.flop is None or flop <= budget.flop * (1 + 1e-9), "FLOPs crossed"
         assert budget.usd is None or usd <= budget.usd * (1 + 1e-9), "$ crossed"
 
+    def outcome(self, run_id: str, start: str) -> RunRecord:
+        """The record of a run that came to its end: of every third architecture's other rates one
+        has lost by far, and of every ninth one has diverged."""
+        run, train = self.planned[run_id], self.planned[run_id].config.train
+        if self.own:
+            return own_record(run, start)
+        made, race = record(run, start=start), zlib.crc32(race_of(run.config).encode())
+        if train.rate_factor == 1 or race % 3:
+            return made
+        if race % 9 == 0:
+            return made.model_copy(update={"status": "diverged"})
+        worse = [p.model_copy(update={"eval_loss": 1.2 * p.eval_loss}) for p in made.curve]
+        return made.model_copy(update={"curve": tuple(worse)})
+
+    def put_right(self, ledger: Ledger) -> None:
+        """What a driver does first: it tells of the states of trainings that are gone."""
+        for name, told in Resting(ledger.starts()).states.items():
+            if name not in self.planned and not {*told} <= self.disk[name]:
+                ledger.append(BEAT, **found(name, max(self.disk[name], default=0)))
+
+
+def own_record(run: Planned, start: str) -> RunRecord:
+    """Of a run of a trainer of one's own."""
+    loss = 0.3 + run.cost.train_flop**-0.1
+    at = {"samples": run.cost.samples, "train_flop": run.cost.train_flop, "time_s": 1.0}
+    point = CurvePoint.model_validate(at | {"train_loss": None, "eval_loss": loss, "metrics": {}})
+    return RunRecord(
+        run_id=run.run_id, config=run.config, status="done", reason=run.reason, curve=(point,),
+        estimated=run.cost, measured=run.cost, workers=1, started_at=1.8e9, finished_at=1.8e9 + 1,
+        start=start,
+    )  # fmt: skip
+
 
 class Session:
     """A driver in Tune's place."""
@@ -286,10 +186,11 @@ class Session:
         self.world = world
         ledger = Ledger(world.folder)
         skewed = world.clocks.wrong(ledger)
+        world.put_right(ledger)
+        self.planned = () if world.problem else tuple(world.planned.values())
         self.searcher = PlanSearcher(
-            world.spec, DATA, tuple(world.planned.values()) if not world.problem else (), ledger,
-            str(world.folder), "store", world.problem,
-        )  # fmt: skip
+            world.spec, world.data, self.planned, ledger, str(world.folder), "store", world.problem
+        )
         ledger.record = lambda r: skewed("run", record=r.model_dump(mode="json"))  # type: ignore
         self.guard = Allowance(self.searcher, now=lambda: world.clocks.now)
         self.heard: list[tuple[Job, bool]] = []
@@ -325,20 +226,18 @@ class Session:
                 job = Job(**asked["job"])
                 settled = {r.run_id for r in self.searcher.ledger.attempts() if r.settled}
                 assert job.run_id not in settled, "trained again"
-                world.launched[job.run_id] += 1
+                assert job.run_id not in beaten(self.planned, self.searcher.ledger.attempts())
                 if world.problem and job.run_id not in world.planned:
                     (planned,) = (p for p in self.decided() if p.run_id == job.run_id)
                     world.planned[job.run_id] = planned
                 self.trials[job.launch] = f"trial {self.count}"
-                world.workers.add(Worker(world, job))
+                world.workers.add(world.kind(world, job))
                 return True
         if self.over and not self.trials:
             self.ended = "finished"
         return False
 
     def decided(self) -> list[Planned]:
-        from recscale.planner.journal import decided
-
         return decided(self.searcher.ledger.entries())
 
 
@@ -363,6 +262,7 @@ def play(folder: Path, spec: SweepSpec, planned: list[Planned], seed: int) -> Co
                 part = spec.model_copy(update={"budget": now, "resources": retries})
                 if dice.random() < 0.2 and world.disk:  # damage
                     world.disk[dice.choice(list(world.disk))] = set()
+                    world.losses += 1
                 ends[how := world.drive(part, dice.choice([4.0, 40.0, 1e9]))] += 1
                 if how != "killed":
                     break
@@ -372,8 +272,12 @@ def play(folder: Path, spec: SweepSpec, planned: list[Planned], seed: int) -> Co
         ends[world.drive(spec.model_copy(update={"budget": free}), 1e9)] += 1
     finally:
         recscale.ledger.time = before
-    done = Counter(r.run_id for r in Ledger(folder).attempts() if r.status == "done")
-    assert done == dict.fromkeys(world.planned, 1), "lost or doubled"
+    attempts = Ledger(folder).attempts()
+    settled, lost = Counter(r.run_id for r in attempts if r.settled), beaten(planned, attempts)
+    assert settled == dict.fromkeys(world.planned.keys() - lost.keys(), 1), "lost or doubled"
+    if not world.losses:  # points of one training cost what each adds
+        whole = sum(p.cost.train_flop for p in increments([world.planned[i] for i in settled]))
+        assert math.isclose(world.flop, whole, rel_tol=1e-9), "the price of a training"
     return ends
 
 

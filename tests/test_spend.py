@@ -9,11 +9,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from planted_study import DATA, record, start
-from simulated_sweep import play, play_search
+from simulated_sweep import folder, play, play_search
 
 from recscale.engine.allowance import LOOK_S, STOP_S, silent_s, told_for
 from recscale.engine.heart import HEARTBEAT_S, HOLD_S, CheckpointLost, Heart
 from recscale.engine.job import Job, OtherVersion, check_version, cut_record, lost
+from recscale.families.trainer import DATA as TRAINER_DATA
 from recscale.ledger import Ledger
 from recscale.planner import Flight, Launch, Spend, Stop, Wait, decide, held, planned_runs, spent
 from recscale.run import RunRecord
@@ -35,6 +36,17 @@ PLANNED = planned_runs(SPEC, DATA)
 LONG = "RECSCALE_SLOW" in os.environ
 
 
+def simulated(few: int, many: int) -> settings:
+    """So many sweeps; 10,000 in all by hand."""
+    return settings(
+        max_examples=many if LONG else few,
+        deadline=None,
+        derandomize=not LONG,
+        suppress_health_check=[HealthCheck.too_slow],
+        phases=[Phase.explicit, Phase.generate],  # a seed has nothing to shrink to
+    )
+
+
 def job(i: int = 0, **changes) -> Job:
     p = PLANNED[i]
     resources = SPEC.resources.model_dump(mode="json")
@@ -43,47 +55,54 @@ def job(i: int = 0, **changes) -> Job:
     return Job(**{**facts, **changes})
 
 
-@settings(
-    max_examples=10_000 if LONG else 100,
-    deadline=None,
-    derandomize=not LONG,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-    phases=[Phase.explicit, Phase.generate],  # a seed has nothing to shrink to
-)
+@simulated(few=80, many=6000)
 @given(seed=st.integers(0, 2**32))
 @example(seed=534)  # resized near the end of the budget
 @example(seed=1001032)
-def test_a_sweep_spends_what_its_ledger_says_and_never_more_than_its_budget(
-    tmp_path_factory, seed: int
-):
+def test_a_sweep_spends_what_its_ledger_says_and_never_more_than_its_budget(seed: int):
     """Workers killed, hung, resized, failing; drivers killed; budgets raised twice; checkpoints
     lost; every writer's clock hours off and jumping. At each half second: the truth within the
     budget, the ledger at or above the truth by a heartbeat a death at most; in the end every run
     done once."""
-    play(tmp_path_factory.mktemp("sim"), SPEC, PLANNED, seed)
+    with folder() as here:
+        play(here, SPEC, PLANNED, seed)
 
 
 POINTS = parse_spec(
     SWEEP.replace("[4, 8, 16]", "[4, 8]").replace(
         "[0.02, 0.06], batch_size: 512",
         "[0.02, 0.04, 0.08], epochs: [1, 2], batch_size: 512, schedule: anytime, "
-        "warmup_samples: 512",
+        "warmup_samples: 512, learning_rate: {tune: [1, 4]}",
     )
 )
 TRAJECTORIES = planned_runs(POINTS, DATA)
 
 
-@settings(
-    max_examples=10_000 if LONG else 30,
-    deadline=None,
-    derandomize=not LONG,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-    phases=[Phase.explicit, Phase.generate],
-)
+@simulated(few=30, many=2500)
 @given(seed=st.integers(0, 2**32))
-def test_points_of_a_training_that_go_on_from_each_other_do_so_too(tmp_path_factory, seed: int):
-    """Likewise, of runs that share trainings, whose states are lost and branch off."""
-    play(tmp_path_factory.mktemp("sim"), POINTS, TRAJECTORIES, seed)
+def test_points_of_a_training_that_go_on_from_each_other_do_so_too(seed: int):
+    """Likewise, of runs that share trainings, whose states are lost and branch off, and whose
+    learning rates race. Where nothing was lost all cost what each adds to its training."""
+    with folder() as here:
+        play(here, POINTS, TRAJECTORIES, seed)
+
+
+OWN = parse_spec("""
+name: own
+trainer: "simulated_worker:trains_nothing"
+axes: {hidden: [16, 32], samples: [20000, 60000, 180000]}
+cost: 6 * hidden * samples
+budget: {flop: 1e18}
+resources: {elastic: [1, 2]}
+""")
+
+
+@simulated(few=20, many=1500)
+@given(seed=st.integers(0, 2**32))
+def test_a_trainer_of_ones_own_costs_what_it_may_have_done_since_its_last_report(seed: int):
+    """Likewise, of trainers that report seldom, or not before their end."""
+    with folder() as here:
+        play(here, OWN, planned_runs(OWN, TRAINER_DATA), seed)
 
 
 HUNT = """

@@ -496,7 +496,7 @@ def test_what_a_command_leaves_running_holds_nothing_up(folder: Path):
 def test_a_loss_that_is_no_longer_finite_is_an_outcome(folder: Path):
     record = trained(runs_of(SWEEP.replace("mine:train", "mine:later_nan"))[0], folder)
     assert record.status == "diverged" and record.error == "reported loss inf at 2 samples"
-    assert len(record.curve) == 1 and record.measured and record.measured.samples == 1
+    assert len(record.curve) == 1 and record.measured and record.measured.samples == 2
 
 
 @pytest.mark.parametrize("name", ["never", "nan", "back", "lossless"])

@@ -60,25 +60,27 @@ class Heart:
         place = job.run.place
         self.place = place if place.trajectory != job.run_id else None
         self.total = self.look = 0
+        self.sure = True
         self.flop_per_sample = 0.0
         self.origin: int | None = None
         self.kept: int | None = None
         self.position = self.promised = 0
         """Samples of the last look, and those that the ledger knows of."""
-        self.begun = self.began_at = now()
+        self.begun = self.began_at = self.looked_at = now()
         self.lock, self.ended = threading.Lock(), threading.Event()
         self.trouble: StorageError | None = None
         self.told: Start
         """What it last said, or tried to."""
         self._tell("start", pid=os.getpid(), host=socket.gethostname(), log=own_log())
 
-    def opened(self, data: Manifest, look: int) -> None:
-        """The data is there. `look` is the most samples between two calls of `looked`."""
+    def opened(self, data: Manifest, look: int, sure: bool = True) -> None:
+        """The data is there. `look` is the most samples between two calls of `looked`; where that
+        is not `sure`, a start that is not heard of is taken to train on at its mean speed."""
         run = self.job.run
         cost = estimate(run.model, run.train, data, self.job.needs)
         self.total = cost.samples
         self.flop_per_sample = TRAIN_OVER_FORWARD * cost.forward.total
-        self.look = look
+        self.look, self.sure = look, sure
 
     def repeat(self) -> None:
         """Tells of the time from a thread, until `end`."""
@@ -89,7 +91,7 @@ class Heart:
         Raises CheckpointLost."""
         with self.lock:
             self.origin = self.kept = self.position = self.promised = samples
-            self.began_at = self.now() + self.hold_s
+            self.began_at = self.looked_at = self.now() + self.hold_s
             if samples < self.job.kept:
                 raise CheckpointLost(
                     f"the checkpoint of {self.job.kept:,} samples from which this run was to go on "
@@ -105,7 +107,7 @@ class Heart:
             raise self.trouble
         with self.lock:
             news = kept != self.kept
-            self.position, self.kept = samples, kept
+            self.position, self.kept, self.looked_at = samples, kept, self.now()
             if news or min(self.total, samples + self.look) > self.promised:
                 self._promise()
 
@@ -142,9 +144,10 @@ class Heart:
     def _promise(self) -> None:
         """As many samples as training comes to in a heartbeat at its mean speed."""
         if self.origin is not None:
-            took = self.now() - self.began_at
+            took = self.looked_at - self.began_at
             speed = (self.position - self.origin) / took if took > 0 else 0.0
-            ahead = self.look + math.ceil(speed * self.interval())
+            unheard = 0.0 if self.sure else speed * (self.now() - self.looked_at)
+            ahead = max(self.look, math.ceil(unheard)) + math.ceil(speed * self.interval())
             self.promised = min(self.total, self.position + ahead)
         self._tell(BEAT)
 

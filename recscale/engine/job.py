@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 import sys
 import time
@@ -24,6 +25,8 @@ ON_HEAD = {"node:__internal_head__": 1e-3}
 """What only waits or passes messages on asks for: a place on the head, where it keeps no worker
 node from leaving and is not lost with one."""
 
+installed = functools.cache(functools.partial(version, "recscale"))  # read from a file
+
 
 @dataclass(frozen=True)
 class Job:
@@ -40,7 +43,7 @@ class Job:
     """Samples that its checkpoint holds, as the budget was asked for the rest."""
     launch: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     """Of the decision to run it; every start under it bears this."""
-    version: str = field(default_factory=lambda: version("recscale"))
+    version: str = field(default_factory=installed)
     """Of the driver's recscale."""
 
     def payload(self) -> dict[str, Any]:
@@ -188,6 +191,7 @@ def _measured(
     )
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """Versions of what decides a result; a package that is not installed is left out."""
     found = {"python": platform.python_version()}

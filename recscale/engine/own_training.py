@@ -3,7 +3,8 @@
 What has been reported is kept beside the trainer's own checkpoint, so that a run that is killed
 goes on with the curve that it had. Samples are promised to the budget from one report to the next:
 what a start has done beyond its last report when it is killed is known by nobody, and taken to be
-less than the most between two of its reports.
+at most the most between two of its reports, or what it does in that time at its mean speed. One
+that is killed or fails before its first report may have done anything, and costs the whole run.
 """
 
 from __future__ import annotations
@@ -136,7 +137,7 @@ def train_own(job: Job, ledger: Ledger, heart: Heart | None, world: int, send: A
         samples = ended.whole.samples
     finally:
         with suppress(StorageError):  # of a place that is gone: it shows when more is written
-            heart.end(desk.position if samples is None else samples)
+            heart.end(samples)
     record = finished_record(job, DATA, ended, told(ledger, heart))
     write_record(ledger, desk.as_reported(record))
     with guarded(shelf.place):
@@ -171,7 +172,7 @@ class Desk:
 
     def begin(self) -> None:
         """Tells the budget from where it goes on. Raises CheckpointLost."""
-        self.heart.opened(DATA, 0)
+        self.heart.opened(DATA, look=self.total, sure=False)
         time.sleep(self.heart.began(self.kept))
 
     def train(self) -> Outcome:
@@ -179,6 +180,7 @@ class Desk:
             call(self.model, self.run.train, self.shelf.local, self.hear)
             last = self.heard.ended()
         except RanAway as error:
+            self.position = self._units(self.heard.last or 0)
             return self._ended("diverged", str(error), self.position)
         if self.heard.last is None and not (self.model.data_axis and last.samples >= self.total):
             self.shelf.clear()
@@ -192,11 +194,12 @@ class Desk:
         """One report."""
         point = self.heard.hear(numbers, self._way().time_s)
         self.position = self._units(point.samples)
-        if self.model.data_axis:
+        if self.model.data_axis:  # without one the run counts whole
             self.heart.look = self.heard.gap
         # a checkpoint must not be newer than what is known of its curve
         if self.shelf.changed() or time.monotonic() - self.noted_at >= EVERY_S:
             self._note()
+        self.heart.looked(self.position, self.kept)
         self.send(self._point(point, self.total).columns())
 
     def as_reported(self, record: RunRecord) -> RunRecord:
@@ -211,7 +214,6 @@ class Desk:
         points = [p.model_dump() for p in self.heard.points]
         self.shelf.note({"points": points, "way": self._way(), "resumed": self.resumed})
         self.kept = self._before_last() if self.shelf.holds else 0
-        self.heart.looked(self.position, self.kept)
 
     def _before_last(self) -> int:
         """Samples, as the plan counts them, that a checkpoint holds for certain: one may be written

@@ -18,11 +18,11 @@ from recscale.families import ModelConfig, Rates
 from recscale.manifest import Manifest
 from recscale.planner.checks import PlanError, check, check_memory, idle_values, wild_rates
 from recscale.planner.lawful import determined, no_law, rows_of
-from recscale.planner.race import beaten
+from recscale.planner.race import beaten, race_of
 from recscale.run import Cost, Place, RunConfig, RunRecord, TrainConfig
 from recscale.schemes import BASE, scheme_points
 from recscale.spec import BudgetSpec, LearningRate, SweepSpec, middle
-from recscale.spend import Flight, Resting, Spend, Start, spent, to_train
+from recscale.spend import LEAST_S, Flight, Resting, Spend, Start, spent, to_train
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,11 @@ class Planned:
     @cached_property
     def place(self) -> Place:
         return self.config.place
+
+    @cached_property
+    def race(self) -> str:
+        """Of the learning-rate factors of its architecture; see `race_of`."""
+        return race_of(self.config)
 
 
 @dataclass(frozen=True)
@@ -136,9 +141,9 @@ def decide(
     if not free:
         return Wait("the runs that are left go on with trainings that are under way")
     resting = Resting(starts)
-    each = [(p, expected(p.cost, slower).times(rest(p, resting))) for p in free]
-    following, needs = min(each, key=lambda n: n[1].flop)
-    if (committed + needs).within(budget):
+    each = [(p, rest(p, resting)) for p in free]
+    following, share = min(each, key=lambda n: n[1] * n[0].cost.train_flop)
+    if (committed + needed(following.cost, slower, share)).within(budget):
         return Launch((following,), following.reason)
     if in_flight:
         return Wait("the budget holds no further run until those under way have ended")
@@ -164,9 +169,9 @@ def held(
     committed, found = spent(attempts, starts), []
     slower = max(1.0, pace(attempts))
     for run, share in ahead(open_runs, starts):
-        committed += expected(run.cost, slower).times(share)
-        if not committed.within(budget):
+        if not (committed + needed(run.cost, slower, share)).within(budget):
             break
+        committed += expected(run.cost, slower).times(share)
         found.append(run.run_id)
     return found
 
@@ -225,6 +230,13 @@ def pace(attempts: Iterable[RunRecord]) -> float:
 def expected(cost: Cost, slower: float) -> Spend:
     """A run's spend to be expected, at the pace measured so far."""
     return Spend(cost.train_flop, cost.gpu_hours * slower, cost.usd * slower)
+
+
+def needed(cost: Cost, slower: float, share: float) -> Spend:
+    """What has to be left for a start that trains so large a share of a run: no less than it takes
+    to stop it, however little time is expected."""
+    times = max(share * slower, LEAST_S / cost.time_s if cost.time_s else 0.0)
+    return Spend(share * cost.train_flop, times * cost.gpu_hours, times * cost.usd)
 
 
 def _architectures(spec: SweepSpec, data: Manifest) -> Iterable[tuple[Any, dict[str, Any], str]]:

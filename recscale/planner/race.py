@@ -48,7 +48,7 @@ def losers(
     races: dict[str, list[Planned]] = defaultdict(list)
     for p in planned:
         if p.config.train.schedule == "anytime":
-            races[race_of(p.config)].append(p)
+            races[p.race].append(p)
     found = {race: _lost(runs, losses) for race, runs in races.items()}
     return {race: lost for race, lost in found.items() if lost}
 
@@ -61,7 +61,7 @@ def beaten(planned: Sequence[Planned], attempts: Iterable[RunRecord]) -> dict[st
     out = {}
     for p in planned if lost else ():
         t = p.config.train
-        found = lost.get(race_of(p.config), {}).get(t.rate_factor)
+        found = lost.get(p.race, {}).get(t.rate_factor)
         if found and p.run_id not in ended and (t.data_fraction > found.fraction or t.epochs > 1):
             out[p.run_id] = found.why
     return out

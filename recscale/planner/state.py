@@ -15,7 +15,7 @@ from recscale.ledger import standing
 from recscale.planner.beating import beating
 from recscale.planner.candidates import Problem, in_unit, values
 from recscale.planner.choose import Choice, Seen, chances, choose
-from recscale.planner.fixed import Planned
+from recscale.planner.fixed import Planned, needed
 from recscale.planner.pace import Throughput, features
 from recscale.planner.race import beaten, losers
 from recscale.planner.trainings import Trainings, training_of
@@ -200,7 +200,8 @@ class SearchState:
         return to_train(run.cost.samples, self.resting.of(run.place, run.cost.samples))
 
     def holds(self, run: Planned) -> bool:
-        needs = self.upper(run.cost).times(self.share(run))
+        _, (most,) = self.throughput.factors(features([run.cost]))
+        needs = needed(run.cost, most, self.share(run))
         return (self.committed + needs).within(self.problem.spec.budget)
 
     def spend(self, points: Sequence[int] | np.ndarray) -> Spend:

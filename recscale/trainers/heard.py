@@ -88,6 +88,7 @@ class Heard:
             raise TrainerError(f"reported {self.loss} {shown(numbers[self.loss])}, no number")
         if not math.isfinite(loss):
             said = f"reported {self.loss} {loss:g} at {samples:,} samples"
+            self.last = samples
             raise RanAway(said) if self.points else TrainerError(f"{said}, its first report")
         kept = [p for p in self.points if p.samples < samples]
         same = [p.metrics for p in self.points if p.samples == samples and self.last == samples]
