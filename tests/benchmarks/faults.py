@@ -1,289 +1,66 @@
-"""Kills at random everything that a sweep consists of, and asks whether anything was lost.
+"""Everything that can befall a sweep, and whether anything is lost, doubled, silent or overspent.
 
-    python tests/benchmarks/faults.py [--seed 0] [--seeds 2]
+    python tests/benchmarks/faults.py [--seed 0] [--only kills drivers budget damage] [--size 1.0]
 
-A private Ray cluster on loopback: a head without CPUs and two nodes of one CPU. One sweep runs
-first undisturbed. Then the same sweep runs in two parts: with one worker a run, and from half of
-its runs on with `elastic: [1, 2]`. Meanwhile 20 processes are killed -9 at random times (workers,
-Train's controller, the driver, which is then started again), two nodes die with their raylets
-and are replaced, one is reclaimed with ten seconds' notice, and one is added and removed.
-Seeds choose the times and the victims.
+Four parts, one after the other, each with Rays of its own on this machine:
 
-Afterwards every planned run must have exactly one `done` record, none that had one may have been
-started again, and the final losses must equal the undisturbed sweep's (exactly for runs on one
-worker, to 1e-3 for sharded ones). Printed: the share of training time that was lost.
+`kills` (faults_kills.py): workers, Train's controller, drivers and whole nodes killed -9, a node
+reclaimed with notice, one added and removed, with one worker a run and with groups that Ray
+resizes; beside the same sweep undisturbed.
+`drivers` (faults_drivers.py): three drivers at once, a driver's process group ended by SIGTERM and
+its successor killed -9, and entries by clocks that are hours off.
+`budget` (faults_drivers.py): a budget of two runs whose worker is killed in every start, of a
+family and of a trainer that themselves count what they train on.
+`damage` (faults_damage.py): files of the store, of checkpoints and of the ledger flipped, cut,
+emptied, removed or swapped between a kill and the next start; beside the same sweep undisturbed.
+
+Printed of each, and in all, what `faults_tally.py` counts; ends with status 1 unless all are 0.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
-import random
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from recscale.engine.ready import stay_on_loopback
-from recscale.ledger import Ledger
-from recscale.run import RunRecord
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-if TYPE_CHECKING:
-    from ray.cluster_utils import Cluster
+from faults_damage import damage
+from faults_drivers import budget, drivers
+from faults_kills import kills
+from faults_tally import FAULTS
 
-SWEEP = """
-name: {name}
-data: {{source: synthetic, rows: 40000, users: 500, items: 300}}
-model: {{family: dlrm, embedding_dim: [4, 8, 16], mlp_width: [16, 32], sequence_length: 6}}
-train: {{data_fraction: [0.7, 1.0], batch_size: 64, seeds: {seeds}}}
-budget: {{flop: 1e15}}
-resources: {{checkpoint_s: 0.5, retries: 30, {workers}}}
-storage: {storage}
-"""
-FIRST = [*["worker"] * 12, *["driver"] * 3, "raylet", "node"]
-THEN = [*["worker"] * 3, "controller", "raylet", "drain"]
-NOTICE_S = 10
-LIMIT_S = 1800
+PARTS = {"kills": kills, "drivers": drivers, "budget": budget, "damage": damage}
 
 
-class Sweep:
-    """A sweep file, its ledger, and its driver, which is started again whenever it was killed."""
-
-    def __init__(self, folder: Path, name: str, seeds: int):
-        self.folder, self.name, self.seeds = folder, name, seeds
-        self.ledger = Ledger(folder / "runs" / name)
-        self.driver: subprocess.Popen[bytes] | None = None
-
-    def write(self, workers: str) -> None:
-        text = SWEEP.format(
-            name=self.name, seeds=self.seeds, workers=workers, storage=self.folder / "runs"
-        )
-        (self.folder / f"{self.name}.yaml").write_text(text)
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "recscale.cli", "run", f"{self.name}.yaml"]
-        with open(self.folder / f"{self.name}.log", "ab") as log:
-            self.driver = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
-
-    def ended(self) -> bool:
-        assert self.driver is not None
-        code = self.driver.poll()
-        assert code in (None, 0), (self.folder / f"{self.name}.log").read_text()[-3000:]
-        return code == 0
-
-    def done(self) -> list[RunRecord]:
-        return [r for r in self.ledger.attempts() if r.status == "done"]
-
-    def under_way(self) -> list[dict[str, Any]]:
-        """Latest starts of runs that are not done and whose process lives."""
-        over = {r.run_id for r in self.done()}
-        starts = [e for e in self.ledger.entries() if e["kind"] == "start"]
-        last = {e["run_id"]: e for e in starts}
-        return [e for e in last.values() if e["run_id"] not in over and alive(e["pid"])]
-
-
-def alive(pid: int) -> bool:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    return False
-
-
-def titled(word: str, cluster: Cluster) -> list[int]:
-    """Processes of this cluster's nodes whose title holds `word`."""
-    raylets = {raylet(n) for n in cluster.list_all_nodes()}
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            title = (folder / "cmdline").read_bytes().decode(errors="replace")
-            parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            if word in title and parent in raylets:
-                found.append(int(folder.name))
-    return found
-
-
-def raylet(node: Any) -> int:
-    return node.all_processes["raylet"][0].process.pid
-
-
-class Chaos:
-    def __init__(self, cluster: Cluster, sweep: Sweep, seed: int):
-        self.cluster, self.sweep, self.random = cluster, sweep, random.Random(seed)
-        self.struck: Counter[str] = Counter()
-        self.deaths: list[float] = []
-
-    def strike(self, kind: str) -> None:
-        """One fault of a kind, once there is something to hit."""
-        while not self.sweep.ended():
-            time.sleep(self.random.uniform(0.5, 4))
-            if getattr(self, f"_{kind}")():
-                self.struck[kind] += 1
-                self.deaths.append(time.time())
-                print(f"{time.strftime('%H:%M:%S')} {kind}, {len(self.sweep.done())} done")
-                return
-
-    def _kill(self, pids: list[int]) -> bool:
-        if not pids:
-            return False
-        os.kill(self.random.choice(sorted(pids)), signal.SIGKILL)
-        return True
-
-    def _worker(self) -> bool:
-        ranks = titled("RayTrainWorker", self.cluster)
-        return self._kill(ranks or [e["pid"] for e in self.sweep.under_way()])
-
-    def _controller(self) -> bool:
-        return bool(self.sweep.under_way()) and self._kill(titled("TrainController", self.cluster))
-
-    def _driver(self) -> bool:
-        if not self.sweep.under_way() or self.sweep.driver is None:
-            return False
-        self.sweep.driver.kill()
-        self.sweep.driver.wait()
-        self.sweep.start()
-        return True
-
-    def _raylet(self) -> bool:
-        """A node dies, and the cluster gets another."""
-        if not self.sweep.under_way():
-            return False
-        node = self.random.choice(sorted(self.cluster.worker_nodes, key=raylet))
-        self.cluster.remove_node(node, allow_graceful=False)
-        self.cluster.add_node(num_cpus=1)
-        return True
-
-    def _drain(self) -> bool:
-        """A node is reclaimed with notice, as a spot machine is, and the cluster gets another."""
-        if not self.sweep.under_way():
-            return False
-        from ray._raylet import GcsClient  # type: ignore[attr-defined]
-        from ray.core.generated import autoscaler_pb2
-
-        node = self.random.choice(sorted(self.cluster.worker_nodes, key=raylet))
-        self.cluster.add_node(num_cpus=1)
-        why = autoscaler_pb2.DrainNodeReason  # type: ignore[attr-defined]
-        deadline = int((time.time() + NOTICE_S) * 1000)
-        reason = why.Value("DRAIN_NODE_REASON_PREEMPTION")
-        GcsClient(address=self.cluster.address).drain_node(node.node_id, reason, "spot", deadline)
-        time.sleep(NOTICE_S)
-        self.cluster.remove_node(node, allow_graceful=False)
-        return True
-
-    def _node(self) -> bool:
-        """A node comes, and goes while it is used."""
-        node = self.cluster.add_node(num_cpus=1)
-        time.sleep(self.random.uniform(8, 16))
-        self.cluster.remove_node(node, allow_graceful=False)
-        return True
-
-
-def wait(sweep: Sweep) -> float:
-    begun = time.monotonic()
-    while not sweep.ended():
-        assert time.monotonic() - begun < LIMIT_S, "the sweep does not end"
-        time.sleep(0.2)
-    return time.monotonic() - begun
-
-
-def training_s(sweep: Sweep, deaths: list[float]) -> tuple[float, float]:
-    """Seconds that all attempts trained, to their end or death, and those that led to a record."""
-    starts: dict[str, list[float]] = {}
-    for e in sweep.ledger.entries():
-        if e["kind"] == "start":
-            starts.setdefault(e["run_id"], []).append(e["at"])
-    useful = total = 0.0
-    for r in sweep.done():
-        ends = [*starts[r.run_id][1:], r.finished_at]
-        for begun, end in zip(starts[r.run_id], ends, strict=True):
-            total += min([d for d in deaths if begun < d < end] or [end]) - begun
-        useful += r.measured.time_s if r.measured else 0.0
-    return total, useful
-
-
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--seeds", type=int, default=2, help="12 runs each")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--size", type=float, default=1.0, help="share of the faults to make")
     chosen = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="recscale-faults-"))
-    os.environ.update(RAY_AUTH_MODE="disabled", RAY_TRAIN_HEALTH_CHECK_INTERVAL_S="0.5")
-    stay_on_loopback()
-    from ray.cluster_utils import Cluster
-
-    head = {"num_cpus": 0, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
-    for _ in range(2):
-        cluster.add_node(num_cpus=1)
-    os.environ["RAY_ADDRESS"] = str(cluster.address)
-    try:
-        disturb(cluster, folder, chosen.seed, chosen.seeds)
-    finally:
-        cluster.shutdown()
-        shutil.rmtree(folder)
+    os.environ["RAY_AUTH_MODE"] = "disabled"
+    total = Counter[str]()
+    for name in chosen.only:
+        folder, begun = Path(tempfile.mkdtemp(prefix="recscale-faults-")), time.monotonic()
+        try:
+            found = PARTS[name](folder, chosen.seed, chosen.size)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        print(f"{name}: {words(found)} in {time.monotonic() - begun:.0f} s", flush=True)
+        total.update(found)
+    print(f"in all: {words(total)}")
+    return int(total.total() > 0)
 
 
-def disturb(cluster: Cluster, folder: Path, seed: int, seeds: int) -> None:
-    calm = Sweep(folder, "calm", seeds)
-    calm.write("workers: 1")
-    calm.start()
-    calm_s = wait(calm)
-    expected = {r.run_id: r.final.eval_loss for r in calm.done() if r.final}
-    print(f"undisturbed: {len(expected)} runs in {calm_s:.0f} s")
-
-    sweep = Sweep(folder, "faults", seeds)
-    sweep.write("workers: 1")
-    chaos = Chaos(cluster, sweep, seed)
-    begun = time.monotonic()
-    sweep.start()
-    for part, workers in ((FIRST, "elastic: [1, 2]"), (THEN, "")):
-        order = list(part)
-        chaos.random.shuffle(order)
-        first = len(sweep.done())
-        room = len(expected) / 2 - 1 if workers else len(expected) - first - 2
-        for n, kind in enumerate(order):
-            while len(sweep.done()) - first < n * room / len(order) and not sweep.ended():
-                time.sleep(0.1)
-            chaos.strike(kind)
-        if workers:  # the rest of the sweep in elastic groups
-            sweep.write(workers)
-            chaos.strike("driver")
-    took = wait(sweep) + time.monotonic() - begun
-    records = sweep.done()
-    settled: set[str] = set()
-    again = []
-    for entry in sweep.ledger.entries():
-        if entry["kind"] == "start" and entry["run_id"] in settled:
-            again.append(entry["run_id"])
-        if entry["kind"] == "run" and entry["record"]["status"] == "done":
-            settled.add(entry["record"]["run_id"])
-    total, useful = training_s(sweep, chaos.deaths)
-    kills = sum(chaos.struck[k] for k in ("worker", "controller", "driver"))
-    print(f"struck: {dict(chaos.struck)}; {kills} processes killed; {took:.0f} s")
-    print(f"done records: {len(records)} of {len(expected)}, {len(again)} trained again")
-    print(f"resumed {sum(r.resumed for r in records)} times from a checkpoint")
-    counted = sum(r.lost * r.measured.time_s for r in records if r.measured)
-    print(
-        f"trained {total:.0f} s, of them wasted {1 - useful / total:.1%}; the ledger counts "
-        f"{counted / (useful + counted):.1%} at most"
-    )
-    assert Counter(r.run_id for r in records) == dict.fromkeys(expected, 1)
-    assert not again
-    apart = {r.run_id: abs(r.final.eval_loss / expected[r.run_id] - 1) for r in records if r.final}
-    starts = [e for e in sweep.ledger.entries() if e["kind"] == "start"]
-    sharded = {e["run_id"] for e in starts if e["workers"] > 1}
-    worst = [max([d for i, d in apart.items() if (i in sharded) == s], default=0) for s in (0, 1)]
-    print(
-        f"largest difference of a final loss from the undisturbed sweep's: {worst[0]:.1e} of "
-        f"{len(apart) - len(sharded)} runs on one worker, {worst[1]:.1e} of {len(sharded)} on two"
-    )
-    assert worst[0] == 0 and worst[1] < 1e-3
-    assert kills >= 20 and chaos.struck["raylet"] == 2 and chaos.struck["node"] == 1
+def words(found: Counter[str]) -> str:
+    return ", ".join(f"{found[what]} {what}" for what in FAULTS)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
