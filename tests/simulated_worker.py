@@ -201,13 +201,15 @@ class OwnTraining(Worker):
     def opened(self) -> None:
         world, total = self.world, self.world.planned[self.job.run_id].cost.samples
         self.ahead = world.gaps.setdefault(self.job.run_id, _gap(total, world.dice))
-        known = self.ahead if self.world.disk[self.place.trajectory] else total
+        known = self.ahead if any(self.world.disk[self.place.trajectory]) else total
         self.heart.opened(world.data, known, sure=False)
 
     def told(self) -> None:
-        self.heart.look = self.ahead
         self.keep(max(self.origin, self.position - self.ahead))
         self.heart.looked(self.position, self.world.newest(self.place, self.heart.total))
+        if self.heart.look != self.ahead:
+            self.heart.look = self.ahead
+            self.heart.beat()
 
 
 def _gap(total: int, dice: random.Random) -> int:

@@ -172,7 +172,7 @@ class Desk:
 
     def begin(self) -> None:
         """Tells the budget from where it goes on. Raises CheckpointLost."""
-        self.heart.opened(DATA, look=self.total, sure=False)
+        self.heart.opened(DATA, look=self.heard.gap or self.total, sure=False)
         time.sleep(self.heart.began(self.kept))
 
     def train(self) -> Outcome:
@@ -194,12 +194,14 @@ class Desk:
         """One report."""
         point = self.heard.hear(numbers, self._way().time_s)
         self.position = self._units(point.samples)
-        if self.model.data_axis:  # without one the run counts whole
-            self.heart.look = self.heard.gap
         # a checkpoint must not be newer than what is known of its curve
         if self.shelf.changed() or time.monotonic() - self.noted_at >= EVERY_S:
             self._note()
         self.heart.looked(self.position, self.kept)
+        # without a data axis the run counts whole
+        if self.model.data_axis and self.heart.look != self.heard.gap:
+            self.heart.look = self.heard.gap
+            self.heart.beat()
         self.send(self._point(point, self.total).columns())
 
     def as_reported(self, record: RunRecord) -> RunRecord:

@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Collection, Mapping
+from itertools import pairwise
 from typing import Any
 
 from recscale.values import LARGEST, Frozen
@@ -59,7 +60,7 @@ class Heard:
         self.points = list(before)
         self.last: int | None = None
         """Samples of this attempt's last report."""
-        self.gap = 0
+        self.gap = max((b.samples - a.samples for a, b in pairwise(self.points)), default=0)
         """Most samples between two of its reports."""
         self.wrong: Exception | None = None
         """What was raised: a trainer that catches it has ended all the same."""
