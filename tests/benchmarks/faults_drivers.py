@@ -65,15 +65,18 @@ class Drivers:
         for file in ("faults_witness.py", "faults_family.py"):
             shutil.copy(Path(__file__).with_name(file), folder)
         self.ledger = Ledger(folder / "runs" / name)
+        self.pids: set[int] = set()
         self.silent = 0
         """Drivers that ended otherwise than they should, or without a sentence."""
 
     def start(self) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "recscale.cli", "run", f"{self.name}.yaml"],
             cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             env=os.environ | {"FAULTS_WITNESS": str(self.witness)}, start_new_session=True,
         )  # fmt: skip
+        self.pids.add(process.pid)
+        return process
 
     def trains(self) -> bool:
         return any(s.samples and not s.over for s in self.ledger.starts())
@@ -97,7 +100,7 @@ class Drivers:
 
     def tally(self, flop_per_sample: float = 0.0) -> Counter[str]:
         study = Study.open(str(self.folder / "runs" / self.name))
-        trained, budget = flop_per_sample * counted(self.witness), study.spec.budget
+        trained, budget = flop_per_sample * counted(self.witness, self.pids), study.spec.budget
         entries = self.ledger.entries()
         found = tally(study.planned, study.attempts, study.starts, entries, budget, trained)
         return found + Counter(silent=self.silent)
@@ -200,7 +203,7 @@ def killed_in_every_start(short: Drivers, flop_per_sample: float) -> Counter[str
     found = short.tally(flop_per_sample)
     study = Study.open(short.ledger.home)
     assert len(killed) > 2, "no worker was killed"
-    trained = flop_per_sample * counted(short.witness)
+    trained = flop_per_sample * counted(short.witness, short.pids)
     assert trained > 0, "nothing was counted"
     print(
         f"  {short.name}: {len(killed)} of {len(study.starts)} starts killed; trained "
