@@ -89,6 +89,31 @@ def test_a_law_that_cannot_be_is_refused_with_its_line(kind: str, law: str, said
     assert said in line or (kind == "several" and "sequence_length has" in line), line
 
 
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"sequence_width": "negatives: 5, sequence_width"}, "by model.negatives the training"),
+        ({"sequence_width": "negatives: [null, 5], sequence_width"}, "by model.negatives the"),
+        ({"sequence_width": "dropout: 0.1, sequence_width"}, "by model.dropout the training"),
+        ({"sequence_width": "dropout_top: 0.1, sequence_width"}, "by model.dropout_top the"),
+        ({"batch_size": "epochs: [1, 2], batch_size"}, "no batch of a second pass"),
+        ({"schedule: anytime": "schedule: decayed"}, "is no loss of family decoder"),
+        ({}, ""),
+    ],
+)
+def test_a_progressive_loss_that_runs_will_not_have_is_refused(change: dict[str, str], why: str):
+    text = NEXT.replace("batch_size", "schedule: anytime, warmup_samples: 32, batch_size")
+    text += "law: {loss: progressive_loss}\n"
+    for old, new in change.items():
+        text = text.replace("warmup_samples: 32, " * (new == "schedule: decayed"), "")
+        text = text.replace(old, new)
+    if not why:
+        assert planned(text) == (0, [])
+        return
+    said = refused(text)
+    assert said.startswith("s.yaml:6: law.loss: 'progressive_loss'") and why in said, said
+
+
 def test_a_form_that_does_not_take_the_usual_variables_says_which_they_are():
     said = refused(GRID + "law: {form: power}\n")
     assert "s.yaml:6: law.form: form power takes 1 variable" in said
@@ -195,6 +220,18 @@ def test_what_has_no_effect_is_said(old: str, new: str, said: str):
     code, lines = planned(GRID.replace(old, new))
     assert code == 0 and len(lines) == 1 and said in lines[0], lines
     assert lines[0].startswith("warning: s.yaml:")
+
+
+def test_what_has_no_effect_on_a_trainer_of_ones_own_is_said():
+    Path("mine.py").write_text("def train(config, report, checkpoint_dir):\n    pass\n")
+    text = 'name: t\ntrainer: "mine:train"\naxes: {h: [1, 2, 4], samples: [10, 100, 1000]}\n'
+    text += "cost: h * samples\nbudget: {flop: 1e15}\n"
+    assert planned(text) == (0, [])
+    more = "resources: {checkpoint_s: 5}\nlaw: {below_baseline: true}\n"
+    code, lines = planned(text + more)
+    assert code == 0 and [line.split(" has no effect: ")[0] for line in lines] == [
+        "warning: s.yaml:6: resources.checkpoint_s:", "warning: s.yaml:7: law.below_baseline:"
+    ]  # fmt: skip
 
 
 def test_negatives_of_a_log_that_has_its_own_are_said():

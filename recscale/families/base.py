@@ -147,6 +147,12 @@ class ModelSpec(Frozen):
     """Which networks."""
 
     @property
+    def other_loss(self) -> str:
+        """Keys by which its training minimises another loss than its evaluation's; empty where it
+        minimises the same, and has it of batches before they are learnt."""
+        return ""
+
+    @property
     def amounts(self) -> tuple[int, ...]:
         """Numbers of samples that a sweep takes, of a trainer that says so; else data fractions
         are those of a log."""

@@ -69,6 +69,15 @@ class SequenceSpec(ModelSpec):
                     )
         return self
 
+    @property
+    def other_loss(self) -> str:
+        given = {
+            "negatives": any(self.negatives),
+            "dropout": self.dropout,
+            "dropout_top": self.dropout_top,
+        }
+        return ", ".join(f"model.{key}" for key, value in given.items() if value)
+
     def shape(self, values: dict[str, Any]) -> dict[str, Any]:
         """The fields of `SequenceConfig` at one point of the axes."""
         width, depth = values["sequence_width"], values["sequence_depth"]

@@ -20,6 +20,11 @@ def idle_options(spec: SweepSpec, data: Manifest) -> Iterator[str]:
     if train.schedule == "decayed":
         why = "no training rests under schedule decayed"
         yield from _idle("resources", spec.resources, "resting_bytes", why)
+    if spec.log is None:
+        why = "a trainer writes its checkpoints when it likes"
+        yield from _idle("resources", spec.resources, "checkpoint_s", why)
+        why = "there are no baselines without a log (key data)"
+        yield from _idle("law", spec.law, "below_baseline", why)
     if search.strategy != "frontier":
         yield from _idle("search", search, "goal", "it belongs to strategy frontier")
     if search.strategy != "schemes":

@@ -190,6 +190,8 @@ class SweepSpec(Frozen):
         """Raises ValueError where the law's loss is none that this family's runs have."""
         later = model.progressive
         allowed = model.losses + (later if self.train.schedule == "anytime" else ())
+        if self.law_loss in later and (why := self._no_progress(model)):
+            raise ValueError(f"law.loss: {self.law_loss!r}: {why}; take {model.losses[0]}")
         if self.law_loss in allowed:
             return
         more = (
@@ -201,6 +203,14 @@ class SweepSpec(Frozen):
             f"law.loss: {self.law_loss!r} is no loss of family {model.family}; allowed: "
             f"{', '.join(allowed)}{more}"
         )
+
+    def _no_progress(self, model: ModelSpec) -> str:
+        """Why runs of this family have no progressive loss."""
+        if model.other_loss:
+            return f"by {model.other_loss} the training minimises another loss than is evaluated"
+        if max(self.train.epochs) > 1:
+            return "no batch of a second pass (train.epochs) is met before it was learnt"
+        return ""
 
     def axes(self) -> dict[str, tuple[Any, ...]]:
         """Every architecture axis, passes and the data fraction, in the file's order of meaning."""

@@ -108,11 +108,20 @@ def _wrong(spec: SweepSpec) -> Iterator[str]:
             f"6 * {next(iter(spec.declared))}"
         )
     known = [k for k, v in spec.declared.items() if isinstance(v, tuple)]
+    if spec.samples not in (None, SAMPLES) and SAMPLES in spec.declared:
+        yield (
+            f"axes.{SAMPLES}: {spec.samples} is the number of samples of a run (key samples); call "
+            "this axis otherwise, or leave that key out"
+        )
     for v in spec.variables or ():
+        if spec.variables and spec.variables.count(v) > 1:
+            yield f"variables: {v!r} stands twice; name each column once"
         if v not in (*known, "epochs", "train_flop"):
             yield f"variables: {v!r} is no axis; allowed: {', '.join([*known, 'epochs'])}"
     if spec.loss and not re.fullmatch(METRIC, spec.loss):
         yield f"loss: {spec.loss!r} is no name of a number that is reported"
+    if spec.loss in (*known, SAMPLES):
+        yield f"loss: {spec.loss!r} is a number of its own in every report; name the one to predict"
     usual = TrainSpec()
     for key in TrainSpec.model_fields:
         if key not in TRAINING and getattr(spec.train, key) != getattr(usual, key):
