@@ -218,8 +218,8 @@ class RunRecord(Frozen):
 
     Two records of one run_id are of one arithmetic but for the order of sums, which goes by
     `workers`, `threads` and `hardware`. A resume on as many as before changes no bit. Between one
-    worker and two, or one thread and four, final losses of the tests' models differ by 1e-10 to
-    6e-8 nats in float32, with dropout too, and by up to 4e-4 in bfloat16; seeds differ by 1e-3 to
+    worker and two, or one thread and four, final losses of the tests' models differ by 7e-11 to
+    2e-7 nats in float32, with dropout too, and by up to 4e-4 in bfloat16; seeds differ by 1e-3 to
     7e-2. Where rates are so high that a training amplifies rounding, it is 2e-4 at 20 times the
     usual sparse rate. Processor against GPU was not measured."""
 

@@ -104,6 +104,14 @@ def test_a_job_is_followed_stopped_and_submitted_again(cluster, sweep_file, tmp_
             "ray_recscale_law"
         }
         seen = until(lambda: (s := scraped(cluster)).keys() >= told and s, follower)
+        second = subprocess.run(  # by somebody who does not know of the first
+            cluster.submit("second", *run), env=cluster.env, capture_output=True, text=True,
+            timeout=PATIENCE_S, check=False,
+        )  # fmt: skip
+        assert second.returncode != 0, second.stdout
+        refusal = "another driver runs this sweep: process"
+        assert refusal in second.stdout and "Traceback" not in second.stdout, second.stdout
+        assert follower.poll() is None, "the first goes on"
         stop = subprocess.run(
             cluster.ray("job", "stop", "first"), env=cluster.env, capture_output=True, check=False
         )
