@@ -32,6 +32,22 @@ OWN = CLICK | {
     "data": {"source": "events", "path": "log.csv", "columns": COLUMNS | CLICKS},
     "model": {"family": "wukong", "layers": [1, 2, 3]},
 }
+ANYTIME = {
+    "data_fraction": [0.1, 0.5, 1.0], "batch_size": 16, "schedule": "anytime", "warmup_samples": 32,
+    "learning_rate": {"tune": [0.25, 1, 4]},
+}  # fmt: skip
+TRAINER = {
+    "name": "fuzz",
+    "trainer": "own_fuzz:train",
+    "axes": {"hidden": [16, 64, 256], "samples": [1e3, 1e4, 1e5]},
+    "cost": "6 * hidden * samples",
+    "budget": {"flop": 1e15},
+    "storage": "runs",
+}
+COMMAND = {k: v for k, v in TRAINER.items() if k != "trainer"} | {
+    "command": ["python", "own_fuzz.py", "{hidden}", "{samples}"],
+    "loss": "val_loss",
+}
 BASES = (
     CLICK,
     NEXT,
@@ -41,6 +57,15 @@ BASES = (
     CLICK | {"search": {"strategy": "axes"}, "law": {"variables": ["dense_params", "samples"]}},
     CLICK | {"model": [{"family": "dlrm"}, {"family": "wukong"}]},
     NEXT | {"probes": ["robustness"], "model": {"family": "hstu", "negatives": [None, 5]}},
+    CLICK | {"train": ANYTIME},
+    CLICK | {"train": ANYTIME, "law": {"loss": "progressive_ne"}},
+    CLICK | {"train": ANYTIME, "search": {"strategy": "frontier", "target": {"flop": "10x"}}},
+    NEXT | {"train": ANYTIME | {"epochs": [1, 2]}},
+    TRAINER,
+    TRAINER | {"search": {"strategy": "frontier", "target": {"flop": "10x"}}},
+    COMMAND,
+    *(CLICK | {"model": {"family": f}} for f in ("deepfm", "autoint", "rankmixer", "adrec")),
+    NEXT | {"model": {"family": "fuxi", "sequence_width": [16, 32, 64]}},
 )
 LONG = "a" * 5000
 ABSURD: tuple[Any, ...] = (
@@ -53,6 +78,9 @@ ABSURD: tuple[Any, ...] = (
     "10%", "100%", "100x", "1e300x", "rating >= 4", "p > 0.5", "%d %d", "%Y", "seconds", "10:20",
     "samples", "nope", ["samples"], ["samples", "samples"], ["eval_ne"], ["family"], ["nope", 3],
     ["dense_params", "samples"], "power", "repeated", "auto", "kaplan", "frontier", "schemes",
+    "anytime", "decayed", "progressive_ne", "progressive_loss", "6 * hidden", "hidden ** 9",
+    "{hidden}", "hidden", ["hidden", "samples"], ["python", "own_fuzz.py"], ["python", "{x}"],
+    "own_fuzz:train", "own_fuzz:nope", "nope:train", [0.25, 1, 4],
     "axes", "next_item", "click", "hash", "popularity", "bfloat16", "rows", ["rows", "rows"],
     "u", "i", "t", "l", "c", "p", ["c"], ["u"], ["p", "c"], "cpu", "mlflow", "trajectory",
 )  # fmt: skip
@@ -81,6 +109,7 @@ def world(folder: Path) -> None:
             "c": rng.integers(0, 5, n),
         }
     ).to_csv(folder / "log.csv", index=False)
+    (folder / "own_fuzz.py").write_text("def train(config, report, checkpoint_dir):\n    pass\n")
     (folder / "folder").mkdir()
     (folder / "loop").symlink_to("loop")
 
