@@ -50,7 +50,7 @@ resources: {{retries: 2}}
 storage: {storage}
 """
 LIMIT_S = 900
-KILLED_AFTER_S = 2.4
+KILLED_AFTER_S = 1.5
 ROUNDS = 2
 
 
@@ -186,18 +186,22 @@ def _planned(folder: Path, text: str) -> tuple[float, int]:
 
 
 def killed_in_every_start(short: Drivers, flop_per_sample: float) -> Counter[str]:
-    """Two drivers whose workers are killed some seconds into every start, and one that is left
-    alone."""
+    """Two drivers whose workers are killed a moment after they have begun to train, in every start;
+    and one that is left alone."""
+    begun: dict[str, float] = {}
     killed: set[str] = set()
     for life in range(3):
         driver = short.start()
         while driver.poll() is None:
-            for e in short.ledger.entries():
-                fresh = e["kind"] == "start" and e["start"] not in killed and life < 2
-                if fresh and time.time() - e["at"] > KILLED_AFTER_S:
-                    killed.add(e["start"])
+            now = time.monotonic()
+            pids = {e["start"]: e["pid"] for e in short.ledger.entries() if e["kind"] == "start"}
+            for s in short.ledger.starts() if life < 2 else ():
+                if s.origin is None or s.over or s.id in killed:
+                    continue
+                if now - begun.setdefault(s.id, now) > KILLED_AFTER_S:
+                    killed.add(s.id)
                     with contextlib.suppress(ProcessLookupError):
-                        os.kill(e["pid"], signal.SIGKILL)
+                        os.kill(pids[s.id], signal.SIGKILL)
             time.sleep(0.02)
         short.ended(driver, 1, 3, 0)
     found = short.tally(flop_per_sample)
