@@ -56,6 +56,16 @@ def test_all_rows_bad_is_an_error_that_lists_why():
         fit(frame, "power", ["depth"])
 
 
+@pytest.mark.parametrize("column", ["N", "loss"])
+def test_a_column_that_spans_more_than_amounts_can_is_refused_and_not_searched_for_long(column):
+    frame = runs()
+    frame[column] = 10.0 ** np.linspace(-25, 25, len(frame))
+    with pytest.raises(LawError, match=f"{column} spans 50 decades, from 1e-25 to 1e.25, where 40"):
+        fit(frame, "auto", ["N", "D"])
+    frame[column] = 10.0 ** np.linspace(0, 22, len(frame))
+    assert fit(frame, "additive", ["N", "D"]).n == len(frame)
+
+
 def test_copies_are_dropped_and_replicates_kept():
     frame = runs()
     twice = pd.concat([frame, frame.iloc[:4]], ignore_index=True)

@@ -11,6 +11,7 @@ from recscale.laws.nouns import LawError, Points
 
 MIN_DECADES = 0.25  # less than a factor 1.8 on an axis cannot show an exponent
 MOST_VARIABLES = 8
+MOST_DECADES = 40  # amounts and losses of one table: published ones span 22 at most (FLOPs)
 MAX_POWER = 60  # of ten; squares of such losses and powers of such counts stay finite
 
 
@@ -72,6 +73,15 @@ def check(
     if not keep.any():
         reasons = sorted({d["reason"] for d in dropped}) or ["the table has no rows"]
         raise LawError(f"no usable row: {'; '.join(reasons)}")
+
+    for c in dict.fromkeys((*variables, loss)):
+        least, most = np.log10(values[c][keep].min()), np.log10(values[c][keep].max())
+        if most - least > MOST_DECADES:
+            raise LawError(
+                f"{c} spans {most - least:.0f} decades, from {10**least:.3g} to {10**most:.3g}, "
+                f"where {MOST_DECADES} are allowed: a unit or reading error; correct those rows, "
+                "or leave them out with --where"
+            )
 
     y = values[loss][keep]
     if floor is not None and (y < floor).any():
