@@ -71,7 +71,9 @@ class SweepSpec(Frozen):
     """`model` in the file: one family, or a list of families to compare."""
     trainer: str | None = None
     """In place of data and model: a function of your own, `my_pkg.train:train`, which trains one
-    point of `axes`: train(config, report, checkpoint_dir). README.md, "Your own trainer"."""
+    point of `axes`: train(config, report, checkpoint_dir). README.md, "Your own trainer". Report
+    early and evenly: one that breaks off costs a distance between two reports more than it told
+    of, and before its first the whole run, since nobody knows what it has done."""
     command: tuple[str, ...] | None = None
     """Likewise: a program and its arguments, such as [python, train.py, --hidden, "{hidden}"], in
     which names in braces stand for the values of a run: axes, `seed`, `epochs`, `rate_factor` and
