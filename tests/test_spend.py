@@ -20,7 +20,7 @@ from recscale.planner import Flight, Launch, Spend, Stop, Wait, decide, held, pl
 from recscale.run import RunRecord
 from recscale.spec import BudgetSpec
 from recscale.specfile import SpecError, parse_spec
-from recscale.spend import Resting, flight
+from recscale.spend import LEAST_S, Resting, flight
 from recscale.study import Study, plan_entry
 
 SWEEP = """
@@ -255,6 +255,18 @@ def test_a_retry_is_decided_again_against_what_is_left():
     assert isinstance(again, Launch) and again.runs[0] == p
     under = {p.run_id: Flight(0.4, Spend())}
     assert isinstance(decide(PLANNED[:2], [], under, (), budget, kept_), Wait)
+
+
+def test_no_start_is_made_that_could_not_be_stopped_within_the_budget():
+    """However little time a run is expected to take."""
+    assert HEARTBEAT_S + LOOK_S + STOP_S <= LEAST_S
+    p = planned_runs(OWN, TRAINER_DATA)[0]
+    assert 0 < p.cost.time_s < LEAST_S
+    for times, holds in ((0.9, False), (1.1, True)):
+        budget = BudgetSpec(usd=times * p.cost.usd * LEAST_S / p.cost.time_s)
+        decision = decide([p], [], {}, (), budget)
+        assert isinstance(decision, Launch if holds else Stop), decision
+        assert held([p], [], [], budget) == [p.run_id] * holds
 
 
 @pytest.mark.parametrize("share", [0.0, 0.4, 0.999, 1.0, 2.0])

@@ -360,6 +360,22 @@ def test_a_run_that_broke_off_goes_on_from_its_checkpoint(
     assert last.origin == 25_000, "a checkpoint holds the report before the last for certain"
 
 
+def test_what_nobody_has_reported_is_no_training_for_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run, whole = runs_of(SWEEP)[-1], 100_000
+    monkeypatch.setenv("FAIL_AT", str(whole // 4))
+    with pytest.raises(RuntimeError, match="on fire"):
+        trained(run, folder)
+    first = Ledger(folder / "runs").starts()[-1]
+    assert first.over and first.samples == whole, "before its first report anything may be done"
+    assert first.flop == pytest.approx(run.cost.train_flop)
+    monkeypatch.setenv("FAIL_AT", str(whole // 2))
+    with pytest.raises(RuntimeError, match="on fire"):
+        trained(run, folder)
+    assert Ledger(folder / "runs").starts()[-1].samples == whole // 2, "a report and a gap"
+
+
 def test_what_a_lost_report_came_to_is_trained_again(folder: Path):
     """It left its last checkpoint, and died before its report was known."""
     run = runs_of(SWEEP)[-1]
