@@ -49,9 +49,9 @@ def tally(
     )
     losses = {r.run_id: r.final.eval_loss for r in attempts if r.settled and r.final}
     other = [i for i, loss in losses.items() if expected and not _near(loss, expected[i], apart)]
-    less = trained_flop > said.flop * (1 + 1e-9)
+    less = int(trained_flop > said.flop * (1 + 1e-9))
     free = sum(s.usd <= 0 for s in starts if s.launch)
-    crossed = not said.within(budget) or not Spend(trained_flop).within(budget)
+    crossed = int(not said.within(budget) or not Spend(trained_flop).within(budget))
     doubled = sum(n - 1 for n in settled.values()) + begun_again(entries)
     return Counter(lost=lost, doubled=doubled, silent=len(other) + free + less, crossed=crossed)
 
