@@ -78,7 +78,8 @@ class Signals:
                     Ledger(self.ledger.place).append("end", interrupted=True)
                 self._exit(
                     f"the head of Ray at {head} has been gone for {PATIENCE_S:.0f} s; what has "
-                    "ended is in the ledger: start Ray again and give the same command, which goes on",
+                    "ended is in the ledger: start Ray again and give the same command, which goes "
+                    "on",
                     GONE,
                 )
 
