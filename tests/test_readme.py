@@ -74,7 +74,7 @@ def cases() -> list[object]:
 def clicks() -> pd.DataFrame:
     """A newcomer's log: a part of the Open Bandit sample where there is one, else a made-up one."""
     if files := sorted(BANDIT.glob("*_men.csv")):
-        return pd.concat([pd.read_csv(f, index_col=0) for f in files], ignore_index=True)[::5]
+        return pd.concat([pd.read_csv(f, index_col=0) for f in files], ignore_index=True).iloc[::5]
     rng, n = np.random.default_rng(0), 4000
     return pd.DataFrame(
         {
