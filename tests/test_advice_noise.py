@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from planted_study import SWEEP, planted
 
-from recscale.advice.gains import measured_steps, measured_top
+from recscale.advice.gains import at_all_data, measured_steps, measured_top
 from recscale.advice.noise import seed_noise
 from recscale.advice.saturated import saturated
 from recscale.laws.verdicts import robust_variance
@@ -60,6 +61,36 @@ def test_worse_at_the_top_is_not_grown(study: Study):
     top = measured_top(study, told(study, worse, 0.001), "mlp_width", "eval_ne")
     assert top and top.low > 0
     assert "mlp_width" not in saturated(study, None)  # the planted trend itself pays
+
+
+def paying_with_data(study: Study, sd: float):
+    """One block costs .004 at .02 of the data and gains .02 at all of it."""
+    rng, frame = np.random.default_rng(1), study.frame()
+    share = np.log(frame["data_fraction"] / 0.02) / np.log(50)
+    loss = 0.95 - 0.1 * share + np.where(frame["sequence_depth"] > 0, 0.004 - 0.024 * share, 0.0)
+    return frame.assign(eval_ne=loss + sd * rng.standard_normal(len(frame)))
+
+
+def test_a_step_that_pays_more_with_more_data_is_told_at_all_of_it(tmp_path: Path):
+    text = SWEEP.replace("tune: [1, 3]", "tune: [1]").replace("strategy: axes", "strategy: grid")
+    text = text.replace("[4, 8, 16, 32]", "4").replace("[32, 64, 128, 256]", "[32, 64]")
+    study = Study.of(planted(tmp_path, text, mishaps=False))
+    step = measured_steps(study, paying_with_data(study, 0.001), "sequence_depth", "eval_ne")[0]
+    assert step.data == 1.0 and step.settings == 2 * 4
+    assert step.change == pytest.approx(-0.02, abs=0.002)
+    assert step.low < -0.02 < step.high < 0
+    # what does not change with the data is the mean of all settings, of one block and two
+    flat = measured_steps(study, paying_with_data(study, 0.001), "sequence_depth", "eval_ne")[1]
+    assert flat.data is None and flat.low < 0 < flat.high
+
+
+def test_a_step_is_seldom_told_at_all_data_by_chance():
+    rng, told_so = np.random.default_rng(2), 0
+    fractions = np.tile([0.02, 0.1, 0.4, 1.0], 2)
+    for _ in range(400):
+        pairs = pd.DataFrame({"data_fraction": fractions, "mean_a": 0.0})
+        told_so += at_all_data(pairs.assign(mean_b=rng.standard_normal(8)), None) is not None
+    assert told_so / 400 == pytest.approx(0.1, abs=0.05)
 
 
 def test_robust_variance_is_the_pooled_one_of_clean_cells():

@@ -34,7 +34,8 @@ def saturated(study: Study, law: ScalingLaw | None, at: Option | None = None) ->
 def measured_words(step: Measured) -> str:
     """`the step 32 to 64 measured 0.0012 [-0.0006, 0.0030]`."""
     ends = (quantity(v) if v is not None else "all" for v in (step.start, step.end))
-    return f"the step {' to '.join(ends)} measured {span(step.change, step.low, step.high)}"
+    at = "" if step.data is None else f" at data fraction {step.data:g}"
+    return f"the step {' to '.join(ends)} measured {span(step.change, step.low, step.high)}{at}"
 
 
 def turned(study: Study) -> dict[str, float]:

@@ -58,7 +58,10 @@ def _measured(step: Measured | None) -> Cell:
     words = f"{quantity(step.start)} to {quantity(step.end)}" + ("" if doubling else ", whole step")
     if not step.known:
         return number(step.change / each), "", f"{words}; {step.why}"
-    words += f", mean of {step.settings} settings" if step.settings > 1 else ""
+    if step.data is not None:
+        words += f", at data fraction {step.data:g}: it changes with the data"
+    elif step.settings > 1:
+        words += f", mean of {step.settings} settings"
     return *ends(step.change / each, step.low / each, step.high / each), words
 
 
