@@ -41,7 +41,9 @@ def test_runs_are_asked(tmp_path: Path):
                           loss=0.3 + h**-0.5 + 10 * n**-0.5)  # fmt: skip
     runs = recscale.open(tmp_path)
     assert "9 of 9 runs done" in repr(runs) and len(runs.frame()) == 9
-    assert runs.law().coefficients["alpha_hidden"] == pytest.approx(0.5, abs=0.02)
+    law = runs.law()
+    assert law.coefficients["alpha_hidden"] == pytest.approx(0.5, abs=0.02)
+    assert str(law) == law.summary() and "\nalpha_hidden " in law.summary()
     assert "hidden" in runs.ask("10x")
     with pytest.raises(StudyError):
         recscale.open(tmp_path / "nothing")

@@ -47,7 +47,7 @@ def fit(table: str, variables: str, report: str | None, as_json: bool, **options
     if as_json:
         say(to_json(fitted.facts))
         return
-    from recscale.report.law_text import law_lines
+    from recscale.laws.text import law_lines
 
     say("\n".join(law_lines(fitted.facts)))
     if report:

@@ -164,6 +164,20 @@ class ScalingLaw:
         p = self.points
         return residuals(self.model, self.theta[None], p.logx, np.log(p.y))[0][0]
 
+    def summary(self) -> str:
+        """What `recscale fit` prints: formula, status, constants with their intervals, answers."""
+        from recscale.laws.facts import describe, plain  # here: facts are of a law
+        from recscale.laws.text import law_lines
+
+        return "\n".join(law_lines(plain(describe(self))))
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """In notebooks; `repr` stays that of a dataclass, as debuggers ask for it often."""
+        printer.text(self.summary())
+
     def require(self) -> None:
         """Raises LawError with the reason if there is no law to answer from."""
         if not self.status.determined:
