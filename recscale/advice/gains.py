@@ -192,7 +192,7 @@ class _Cells:
             return None
         doublings, n = float(np.log2(b / a)) if a > 0 else np.nan, len(pairs)
         if "data_fraction" in pairs and (found := at_all_data(pairs, self.noise)):
-            most = float(pairs["data_fraction"].max())
+            most = float(pairs["data_fraction"].to_numpy(float).max())
             return Measured(self.axis, a, b, *found, doublings, n, data=most)
         centre, low, high, why = difference(pairs, self.noise)
         return Measured(self.axis, a, b, centre, low, high, doublings, n, why)
