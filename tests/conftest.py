@@ -19,7 +19,9 @@ from recscale.specfile import parse_spec
 slow = pytest.mark.skipif(
     "RECSCALE_SLOW" not in os.environ, reason="takes minutes; set RECSCALE_SLOW=1"
 )
-with_ray = pytest.mark.xdist_group("ray")  # in turn, beside the group of test_engine.py alone
+# Tests of Ray wait more than they compute: three Rays beside each other, the tests of each in turn,
+# and the others after them. Ray's workers are nice, so that other tests would take their cores.
+with_ray = tuple(pytest.mark.xdist_group(f"ray-{i}") for i in range(3))
 
 SMALL = """
 name: small

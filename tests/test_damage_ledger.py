@@ -162,6 +162,7 @@ def test_records_of_earlier_versions_are_read(records, tmp_path):
 
 def test_dropout_is_part_of_an_identity_only_where_there_is_some(records):
     config = records[0].config.model_dump()
+    config["train"]["data_fraction"] = 1.0  # the items of a part are in the identity too
     model = dict(
         family="decoder", sequence_depth=1, sequence_width=8, heads=1, sequence_length=4, tied=True,
         negatives=None, negatives_by=None, correction=None, filter_seen=False, norm="pre",

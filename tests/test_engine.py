@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import slow
+from conftest import slow, with_ray
 
 from recscale.data.prepare import prepare
 from recscale.data.store import Store
@@ -27,7 +27,7 @@ from recscale.planner.fixed import planned_runs
 from recscale.run import RunRecord
 from recscale.specfile import load_spec
 
-pytestmark = pytest.mark.xdist_group("engine")
+pytestmark = with_ray[0]
 
 SWEEP = """
 name: kill

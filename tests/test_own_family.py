@@ -85,10 +85,10 @@ IDS = {
     "dcnv2-low-rank": "dcnv2-d8-rall-c2q3-w16-s2-f0.5-x1-seed0-cffa6ed8",
     "wukong": "wukong-d8-rall-l2-F4-L3-k5-w16-s0-f0.5-x1-seed0-44174e22",
     "wukong-sets": "wukong-d8-m2-rall-l2-F4-L3-k5-w16-s0-f0.5-x1-seed0-84e8bde6",
-    "decoder": "decoder-l2-d16-h2-s8-f0.5-x1-seed0-1c649813",
-    "decoder-untied": "decoder-l2-d16-h2-s8-f0.5-x1-seed0-64c58e47",
-    "hstu": "hstu-l2-d16-h2-s8-f0.5-x1-seed0-63a8894f",
-    "hstu-untied": "hstu-l2-d16-h1-s8-f0.5-x1-seed0-2a845651",
+    "decoder": "decoder-l2-d16-h2-s8-f0.5-x1-seed0-8489598d",
+    "decoder-untied": "decoder-l2-d16-h2-s8-f0.5-x1-seed0-bba28aa0",
+    "hstu": "hstu-l2-d16-h2-s8-f0.5-x1-seed0-7e586425",
+    "hstu-untied": "hstu-l2-d16-h1-s8-f0.5-x1-seed0-fb2b227b",
 }
 
 

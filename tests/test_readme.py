@@ -33,7 +33,7 @@ ELSEWHERE = {
     "recscale/": "is a map of the sources",
 }
 RUN = {
-    ".venv/bin/recscale new mine --from": with_ray,
+    ".venv/bin/recscale new mine --from": with_ray[2],
     "export RECSCALE_FAMILIES=sweeps": (),
     ".venv/bin/recscale plan sweeps/own_trainer.yaml": (),
     ".venv/bin/recscale log runs/notebook": (),

@@ -78,7 +78,7 @@ def found(place: str) -> list[str]:
     return sorted(i.path.removeprefix(f"{root}/") for i in infos if i.is_file)
 
 
-@with_ray
+@with_ray[1]
 def test_a_whole_study_in_an_object_store(s3, tmp_path):
     """Killed, resumed from its checkpoint, and then read from there."""
     sweep = tmp_path / "sweep.yaml"
@@ -296,7 +296,7 @@ echo ended $?
 
 
 @slow
-@with_ray
+@with_ray[1]
 def test_a_disk_that_fills_up_loses_nothing(tmp_path):
     """A real file system of 64 MB, which is freed afterwards."""
     alone = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]

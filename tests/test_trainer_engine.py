@@ -14,7 +14,7 @@ from test_engine import done, finish, started, starts, until
 
 from recscale.ledger import Ledger
 
-pytestmark = with_ray
+pytestmark = with_ray[2]
 
 REPOSITORY = Path(__file__).parents[1]
 SWEEP = """

@@ -16,7 +16,7 @@ from recscale.run import RunRecord
 from recscale.spend import spent
 from recscale.study import Study
 
-pytestmark = with_ray
+pytestmark = with_ray[2]
 
 SWEEP = """
 name: way
