@@ -46,8 +46,8 @@ class Bounded(Form):
 
     def prior(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Of R 2.5 times the largest loss, a factor of 5 either way in 19 of 20: the log of the
-        number of items says less (.5 of it), yet under it half of the intervals of runs 31 times
-        larger missed on three next-item worlds, where under this one all held
+        number of items says less (.5 of it), yet under it two of three intervals of runs 11 times
+        larger missed on next-item worlds, where under this one all three held
         (tests/benchmarks/trajectory_law.py, seeds 30, 31 and 40, 2026-11-30)."""
         mean, sd = self.sum.prior(y)
         return np.r_[mean, np.log(2.5 * y.max())], np.r_[sd, 0.8]
