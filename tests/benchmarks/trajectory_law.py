@@ -8,7 +8,7 @@ Worlds, grids and the large run: `trajectory_worlds.py`; they are trained when t
 grid, by the planner's own choice; all points on the way of a training are bought with its end, and
 going on costs the difference. The law of what was bought (additive for clicks, bounded for next
 items), points of one training clustered, then
-predicts the run some thirty times larger than any, of the same schedule. `unclustered` is the same
+predicts the large run of the same schedule. `unclustered` is the same
 law without that. Choices were made on worlds of seeds 40 and above,
 results are of 30 to 35; the bounded law's prior was chosen on 30, 31 and 40 of next items, and
 32 to 35 judge it.
