@@ -2,8 +2,8 @@
 
 On a synthetic world every architecture of a small grid is trained at five data fractions, once as
 separate decayed runs and once as one training of schedule `anytime`; and, of each schedule, a run
-some thirty times (clicks) or eleven (next items) larger than any. One Parquet file a world is written; those that are
-there are kept.
+some thirty times (clicks) or eleven (next items) larger than any. One Parquet file a world is
+written; those that are there are kept.
 """
 
 from __future__ import annotations
