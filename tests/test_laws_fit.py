@@ -99,3 +99,17 @@ def test_no_start_of_a_brute_force_search_ends_lower():
     starts = itertools.product([-1, 0.5], [0, 10], [0, 10], [0.1, 0.6], [0.1, 0.6])
     ends = [minimize(objective, s, method="BFGS").fun for s in starts]
     assert law.objective <= min(ends) * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("noise", [1e-4, 0.03])
+def test_the_rows_that_are_searched_lead_to_the_minimum_of_all(monkeypatch, noise):
+    data = planted(1500, seed=5, noise=noise)
+    some = fit(data, "additive", ["N", "D"])
+    monkeypatch.setattr("recscale.laws.search.MANY", len(data))
+    every = fit(data, "additive", ["N", "D"])
+    assert some.objective == pytest.approx(every.objective, rel=1e-9)
+    assert some.coefficients == pytest.approx(every.coefficients, rel=1e-5)
+    few = data.iloc[np.argsort(data.loss)[:: len(data) // 500]]
+    assert abs(some.coefficients["E"] - every.coefficients["E"]) < 1e-3 * abs(
+        fit(few, "additive", ["N", "D"]).coefficients["E"] - every.coefficients["E"]
+    )

@@ -10,6 +10,7 @@ from recscale.laws.polish import follow, polish, residuals
 ROUGH = 8.0  # median residual over delta above which the objective has many small valleys
 JITTERED = 40  # extra starts there
 RESTARTS = 12
+MANY = 500  # rows that are searched for minima; where there are more, the others join to polish
 SAME = 0.3  # of the median residual: starts this near a known minimum lie in its basin
 
 
@@ -29,9 +30,14 @@ def optimum(form: Form, logx, y, weights, delta: float) -> Optimum:
     The grid sees squares and the objective is robust, so the grid is searched again with the
     points reweighted as the best fit so far sees them, until that finds nothing lower. Where the
     noise is far above delta the objective is nearly a sum of absolute values, with many small
-    valleys: there the search also follows the minima down from a wide threshold.
+    valleys: there the search also follows the minima down from a wide threshold. Of more than
+    MANY rows as many, evenly spaced in y, find the minima, which are then polished on all.
     """
     logy, best = np.log(y), np.inf
+    if len(y) > MANY:
+        some = np.argsort(y, kind="stable")[np.linspace(0, len(y) - 1, MANY).round().astype(int)]
+        minima = optimum(form, logx[some], y[some], weights[some], delta).minima
+        return _ranked(*polish(form, minima, logx, logy, weights, delta))
     found: list[tuple[np.ndarray, np.ndarray]] = []
 
     def best_so_far() -> tuple[np.ndarray, float]:
@@ -61,7 +67,11 @@ def optimum(form: Form, logx, y, weights, delta: float) -> Optimum:
         if np.median(r) > ROUGH * delta:
             starts = np.concatenate([form.starts(logx, y, weights), *(t for t, _ in found)])
             found.append(_anneal(form, starts, logx, logy, weights, delta, float(np.median(r))))
-    theta, value = np.concatenate([t for t, _ in found]), np.concatenate([v for _, v in found])
+    return _ranked(np.concatenate([t for t, _ in found]), np.concatenate([v for _, v in found]))
+
+
+def _ranked(theta: np.ndarray, value: np.ndarray) -> Optimum:
+    """Of ends (m, k) and their objectives (m,), with each minimum once."""
     order = np.argsort(value)
     theta, value = theta[order], value[order]
     distinct = np.r_[True, np.diff(value) > 1e-7 * value[1:] + 1e-30]
