@@ -271,3 +271,15 @@ def test_the_same_number_wherever_it_is_shown(study: Study):
     assert span(best.loss, best.low, best.high) in text
     assert span(best.loss, best.low, best.high) in advice.sentences()
     assert text in Page(render(study)).text
+
+
+def test_a_law_without_data_moves_no_run_to_less_or_more_of_it(tmp_path: Path):
+    text = SWEEP.replace("[table_params, dense_params, samples]", "[table_params, dense_params]")
+    one = Study.of(planted(tmp_path, text.replace("[0.02, 0.1, 0.4, 1.0]", "0.5")))
+    whole = DATA.n_train // 2 // 512 * 512
+    for compute in ("0.3x", "1x", "10x"):
+        found = advise(one, compute).facts()
+        assert found["answer"]["samples"] == whole
+        assert found["answer"]["train_flop"] <= found["budget_flop"]
+    with pytest.raises(ValueError, match="the sweep's data once"):
+        advise(one, "1e8")

@@ -12,6 +12,7 @@ from recscale.advice.beliefs import LEVEL
 from recscale.advice.gains import MarginalGain, law_gains
 from recscale.advice.options import (
     BEYOND,
+    knows_data,
     space,
     swept,
 )
@@ -193,8 +194,10 @@ def advise_on(known: Grounds, compute: str, beyond: int = BEYOND) -> Advice:
         reach = options.doublings
         best = answer(study, law, options, budget, rows)
         if best is None:
+            once = "the sweep's data once (its law has no samples)"
+            least = "one batch" if knows_data(law) else once
             raise ValueError(
-                f"--compute {compute}: not enough for one batch of the smallest model; give FLOPs "
+                f"--compute {compute}: not enough for {least} with the smallest model; give FLOPs "
                 "such as 1e15, or times the largest run such as 10x"
             )
         more = answer(study, law, options, budget, None)

@@ -30,6 +30,7 @@ BEYOND = 2
 """Doublings beyond the largest value tried that advice takes unasked. Followed on fresh sweeps,
 advice that reached further lost to the best run there was (tests/benchmarks/advice_followed.py)."""
 MOST = 20_000  # architectures weighed; with many axes the reach shrinks to keep to it
+OF_DATA = ("samples", "unique_samples", "train_flop", "data_fraction")
 FIXED = ("table_params", "dense_params", "head_params", "non_embedding_params", "table_rows")
 
 
@@ -56,12 +57,14 @@ class Space:
             `forward_flop` (per sample), `epochs` and `grown`: by how many doublings, over all
             axes, it lies beyond the values tried.
         doublings: how far beyond the largest value tried an axis may reach.
-        most_rows: the most training rows that a run may take: no more doublings of the data either.
+        tried_rows: the most training rows that the sweep's runs take.
+        most_rows: the most that a run may take: no more doublings of the data either.
     """
 
     models: tuple[ModelConfig, ...]
     table: pd.DataFrame
     doublings: int
+    tried_rows: int
     most_rows: int
 
 
@@ -120,9 +123,11 @@ def space(
             }
     fractions = tried["data_fraction"]
     fixed = len(fractions) == 1 or "data_fraction" in saturated
-    most_rows = math.floor(max(fractions) * data.n_train * (1 if fixed else 2**reach) + 1e-6)
+    tried_rows, most_rows = (
+        math.floor(max(fractions) * data.n_train * k + 1e-6) for k in (1, 1 if fixed else 2**reach)
+    )
     models = tuple(model for model, _ in rows)
-    return Space(models, pd.DataFrame(list(rows.values())), reach, most_rows)
+    return Space(models, pd.DataFrame(list(rows.values())), reach, tried_rows, most_rows)
 
 
 def _reach(values: tuple[Any, ...], doublings: int) -> list[tuple[Any, int]]:
@@ -139,7 +144,9 @@ def affordable(
 ) -> pd.DataFrame:
     """The rows of `options.table` that a training budget (FLOPs) buys a batch of, by its index,
     with all that a law may know of them: `samples` (whole batches; at most `rows` different ones,
-    None: as many as the space allows), `train_flop`, `data_fraction`, `unique_samples`.
+    None: as many as the space allows), `train_flop`, `data_fraction`, `unique_samples`. A law of
+    none of these four knows nothing of runs on less or more data than the sweep's: then all rows
+    take as much as those.
 
     Raises:
         LawError: the law leans on a column that is not known before a run.
@@ -148,11 +155,14 @@ def affordable(
     batch = spec.train.batch_size
     assert batch  # settled before the first plan was written down
     forward, epochs = (table[c].to_numpy(float) for c in ("forward_flop", "epochs"))
-    most = options.most_rows if rows is None else min(rows, options.most_rows)
+    knows = knows_data(law)
+    at_most = options.most_rows if knows else options.tried_rows
+    most = at_most if rows is None else min(rows, at_most)
     steps = np.floor(budget / (TRAIN_OVER_FORWARD * forward * batch))
     # a pass is over whole batches, as a run's is
     steps = np.minimum(steps, epochs * (most // batch))
     steps -= np.where(steps >= epochs, steps % epochs, 0)
+    enough = np.maximum(1, epochs) if knows else epochs * (most // batch)
     seen = table.assign(
         samples=steps * batch,
         train_flop=TRAIN_OVER_FORWARD * forward * steps * batch,
@@ -167,7 +177,12 @@ def affordable(
             f"variables such as {', '.join(FIXED[:2])}, samples"
         )
     known = askable(law.points, seen[list(law.variables)].to_numpy(float))
-    return cast(pd.DataFrame, seen[(steps >= np.maximum(1, epochs)) & known])
+    return cast(pd.DataFrame, seen[(steps >= enough) & known])
+
+
+def knows_data(law: ScalingLaw) -> bool:
+    """Whether the law says what more or less data does."""
+    return any(v in law.variables for v in OF_DATA)
 
 
 def weigh(
