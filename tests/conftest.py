@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from data_files import events_spec, prepared, sequence_log
+from loopback_ray import OF_LOOPBACK, loopback
 
 from recscale.data.prepare import prepare
 from recscale.data.store import Store
@@ -73,3 +74,16 @@ def sweep_file(tmp_path: Path) -> Callable[[str], Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def standing() -> Iterator[str]:
+    """Address of a Ray of two CPUs: one for all tests of a group, each of which starts drivers."""
+    with loopback(num_cpus=2) as nodes:
+        yield str(nodes.address)
+
+
+@pytest.fixture
+def ray_stands(standing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**OF_LOOPBACK, "RAY_ADDRESS": standing}.items():
+        monkeypatch.setenv(name, value)

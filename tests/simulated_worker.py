@@ -149,7 +149,8 @@ class Worker:
         world.slack_usd += priced((beat_s + 4 * LOOK_S + LATE_S) * 2, self.job.needs)[1]
         self.alive = False
         world.workers.discard(self)
-        world.losses += self.position < self.heart.total
+        # one that died before it trained may be given up: its training then goes on without it
+        world.losses += not self.trains or self.position < self.heart.total
 
     def killed(self) -> None:
         if self.alive:

@@ -30,7 +30,9 @@ resources: {checkpoint_s: 0.5}
 
 
 @with_ray[1]
-def test_kill_of_the_driver_mid_search_loses_nothing_and_repeats_nothing(sweep_file, tmp_path):
+def test_kill_of_the_driver_mid_search_loses_nothing_and_repeats_nothing(
+    ray_stands, sweep_file, tmp_path
+):
     sweep = sweep_file(SWEEP.replace("FLOP", "5e8"))
     run_dir = tmp_path / "runs" / "hunt"
     ledger = Ledger(run_dir)

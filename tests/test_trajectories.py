@@ -55,7 +55,9 @@ def check(ledger: Ledger) -> None:
             assert r.curve[-1].samples == r.trained.samples
 
 
-def test_kills_of_workers_and_the_driver_on_the_way_change_no_loss(sweep_file, tmp_path):
+def test_kills_of_workers_and_the_driver_on_the_way_change_no_loss(
+    ray_stands, sweep_file, tmp_path
+):
     sweep = sweep_file(SWEEP)
     run_dir = tmp_path / "runs" / "way"
     ledger = Ledger(run_dir)
@@ -85,7 +87,7 @@ def test_kills_of_workers_and_the_driver_on_the_way_change_no_loss(sweep_file, t
     assert used.flop == pytest.approx(max(r.trained.train_flop for r in records))
 
 
-def test_a_larger_fraction_goes_on_and_a_lost_state_is_said(sweep_file, tmp_path):
+def test_a_larger_fraction_goes_on_and_a_lost_state_is_said(ray_stands, sweep_file, tmp_path):
     """Asked for later; then with its state gone, and cut."""
     short = SWEEP.replace("[0.1, 0.5, 1.0]", "[0.1, 0.5]")
     whole = SWEEP
@@ -120,7 +122,7 @@ def test_a_larger_fraction_goes_on_and_a_lost_state_is_said(sweep_file, tmp_path
     assert losses_of[0] == losses_of[1] == losses_of[2]
 
 
-def test_states_at_rest_take_no_more_than_they_may(sweep_file, tmp_path):
+def test_states_at_rest_take_no_more_than_they_may(ray_stands, sweep_file, tmp_path):
     little = SWEEP.replace("[0.1, 0.5, 1.0]", "[0.1, 0.5]").replace(
         "retries: 3", "retries: 0, resting_bytes: 1"
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 import uuid
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ import ray.train
 import ray.util
 from ray.exceptions import RayActorError
 from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.v2._internal.execution.callback import ControllerCallback
 
 from recscale.engine.job import ON_HEAD
 from recscale.engine.worker import serve_leases
@@ -25,6 +27,8 @@ from recscale.spec import ResourcesSpec
 IDLE_S = 60.0
 RESIZE_S = 60.0
 """Seconds between Train's looks for nodes that came, which is Ray's own default."""
+PAUSE_S = 0.25
+"""Seconds between the looks of a group that waits for its first nodes, or for new ones."""
 
 
 @dataclass
@@ -167,6 +171,15 @@ class _Faults(ray.train.UserCallback):
         ray.get(self.bus.fault.remote(self.slot, error))
 
 
+class _Pause(ControllerCallback):
+    """Makes the controller of an elastic group that waits for nodes do so without a core: Ray 2.60
+    asks again at once while the state stays the same one (findings/ray_train_elastic_wait.sh)."""
+
+    def after_controller_state_update(self, previous_state: Any, current_state: Any) -> None:
+        if current_state is previous_state:
+            time.sleep(PAUSE_S)
+
+
 class Pool:
     """The worker groups of a sweep, one a slot."""
 
@@ -227,7 +240,7 @@ class Pool:
                 name=f"slot-{slot}",
                 storage_path=storage,
                 failure_config=ray.train.FailureConfig(max_failures=failures),
-                callbacks=[_Faults(self.bus, slot)],
+                callbacks=[_Faults(self.bus, slot), _Pause()],
             ),
         )
 
