@@ -121,7 +121,8 @@ class LawSpec(Frozen):
     """So many of the largest models, by the first variable, are predicted by a law fitted to the
     others and shown beside what they measured: the acceptance test of 2311.11351."""
     loss: str | None = None
-    """The column to fit; left out, `eval_ne` for clicks and `eval_loss` (nats) for next items.
+    """The column to fit; left out, `eval_ne` for clicks and `eval_loss` (nats) for next items. Of
+    several labels also `eval_ne_buy` and `eval_loss_buy`, with a label's name in the place of buy.
     Under `train.schedule: anytime` also `progressive_ne` (clicks) and `progressive_loss`: of each
     batch before it is learnt, in the first pass, averaged over the last half to three quarters."""
     below_baseline: bool = False
