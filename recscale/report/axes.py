@@ -41,6 +41,8 @@ LABELS = {
     "attention_width": "attention width",
     "token_width": "token width",
     "expert_width": "expert width",
+    "in_batch": "in-batch negatives",
+    "output_dim": "vector dimension",
     "tower_depth": "tower depth",
     "tower_width": "tower width",
     "data_fraction": "data",

@@ -181,13 +181,14 @@ class SweepSpec(Frozen):
         return alone.model_copy(update={"search": search})
 
     def on(self, n_train: int) -> SweepSpec:
-        """The sweep with what it leaves to the log settled: the batch."""
-        if self.train.batch_size:
-            return self
-        usual = self.train.usual_batch(n_train, self.resources.most_workers)
-        batch = 1 if self.log is None else usual
+        """The sweep with what it leaves to the log settled: the batch, and what follows from it."""
+        batch = self.train.batch_size
+        if batch is None:
+            usual = self.train.usual_batch(n_train, self.resources.most_workers)
+            batch = 1 if self.log is None else usual
         train = self.train.model_copy(update={"batch_size": batch})
-        return self.model_copy(update={"train": train})
+        models = tuple(m.on_batch(batch) for m in self.models)
+        return self.model_copy(update={"train": train, "models": models})
 
     def _check_loss(self, model: ModelSpec) -> None:
         """Raises ValueError where the law's loss is none that this family's runs have."""
