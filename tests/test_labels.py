@@ -266,6 +266,7 @@ COLUMNS = "  columns: {user: u, item: i, time: t, %s}\n"
         ("label: a", "label_weights: {a: 1}", "dlrm", "'a' is no column.*which is not given"),
         ("labels: [a, b]", "label_weights: {b: -1}", "dlrm", "should be above 0"),
         ("labels: [a, b]", "label_weights: {b: 0}", "dlrm", "should be above 0"),
+        ("labels: [a, b]", "label_weights: {b: 1e300}", "dlrm", "should be at most"),
         ("labels: [a, b]", "label_weights: {b: .nan}", "dlrm", "label_weights"),
         ("labels: [a, b]", "label_weights: {b: .inf}", "dlrm", "label_weights"),
         ("labels: [a, b]", "label_weights: {b: many}", "dlrm", "label_weights"),

@@ -295,6 +295,9 @@ Positives = Annotated[str, AfterValidator(_comparison)]
 FileFormat = Literal["auto", "csv", "tsv", "parquet", "arrow", "jsonl", "delta"]
 
 
+LabelWeight = Annotated[Positive, Field(ge=1e-6, le=1e6)]
+
+
 class EventsData(_Data):
     """Bring your own: Parquet, Arrow, Delta, JSON lines or CSV, one event a row."""
 
@@ -316,7 +319,7 @@ class EventsData(_Data):
     """Which column of the log plays which part."""
     task: Literal["click", "next_item"] = "click"
     """`click`: will this user take this item? `next_item`: which item does a user take next?"""
-    label_weights: dict[Column, Positive] = {}
+    label_weights: dict[Column, LabelWeight] = {}
     """Column under `columns.labels` -> its weight in the loss; 1 for those that are not named. The
     loss is the mean of the labels' losses by these weights, in training and in `eval_loss`."""
     negatives: Negatives = Negatives()
