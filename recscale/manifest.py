@@ -46,6 +46,18 @@ class TableFacts(Frozen):
     """Whether a bag's pool is weighted by a column of the log; otherwise it is the plain mean."""
 
 
+class LabelFacts(Frozen):
+    """One of several labels."""
+
+    name: str
+    weight: float
+    """In the loss; only ratios count."""
+    rate_train: float
+    rate_eval: float
+    baselines: dict[str, float] = {}
+    """As those of the manifest, of this label alone."""
+
+
 class Floor(Frozen):
     """The teacher's own loss on the evaluation set; only a synthetic world knows it."""
 
@@ -74,7 +86,10 @@ class Manifest(Frozen):
     history_mean_length: float = 0.0
     order: str = "time"
     label_rate_train: float | None = None
+    """Of several labels the first one's, as in `label_rate_eval`."""
     label_rate_eval: float | None = None
+    labels: tuple[LabelFacts, ...] = ()
+    """Where a row has several labels, all of them; empty where it has one."""
     time_range_train: tuple[str, str] | None = None
     time_range_eval: tuple[str, str] | None = None
     raw_rows: int
@@ -94,11 +109,30 @@ class Manifest(Frozen):
     def baselines_in(self, loss: str) -> dict[str, float]:
         """The baselines in the unit of a column of losses: `eval_loss` (nats) or `eval_ne`; empty
         for others."""
-        p = self.label_rate_eval or 0.0
-        if loss == "eval_ne" and 0 < p < 1:
-            entropy = -p * math.log(p) - (1 - p) * math.log1p(-p)
-            return {name: nats / entropy for name, nats in self.baselines.items()}
-        return self.baselines if loss == "eval_loss" else {}
+        entropy, known = 0.0, {"eval_loss": self.baselines, "eval_ne": self.baselines}
+        rates = [x.rate_eval for x in self.labels] or [self.label_rate_eval or 0.0]
+        for rate, share in zip(rates, self.label_shares, strict=True):
+            entropy += share * coin(rate)
+        for x in self.labels:
+            known |= {f"eval_loss_{x.name}": x.baselines, f"eval_ne_{x.name}": x.baselines}
+            if loss == f"eval_ne_{x.name}":
+                entropy = coin(x.rate_eval)
+        found = known.get(loss, {})
+        if not loss.startswith("eval_ne"):
+            return found
+        return {name: nats / entropy for name, nats in found.items()} if entropy else {}
+
+    @property
+    def label_shares(self) -> tuple[float, ...]:
+        """Of each label in the loss; they add up to 1."""
+        weights = [x.weight for x in self.labels] or [1.0]
+        return tuple(w / sum(weights) for w in weights)
+
+    @property
+    def label_rates(self) -> tuple[float, ...]:
+        """How often each label is 1 in the training window; a half where that is not known."""
+        rate = 0.5 if self.label_rate_train is None else self.label_rate_train
+        return tuple(x.rate_train for x in self.labels) or (rate,)
 
     def table(self, name: str) -> TableFacts:
         return next(t for t in self.tables if t.name == name)
@@ -116,6 +150,11 @@ class Manifest(Frozen):
     def items(self) -> TableFacts:
         """The table of the items that histories hold. Raises StopIteration without histories."""
         return self.table(str(self.history))
+
+
+def coin(p: float) -> float:
+    """Entropy of a coin, nats: the loss of knowing only the base rate p."""
+    return 0.0 if p in (0.0, 1.0) else -p * math.log(p) - (1 - p) * math.log1p(-p)
 
 
 def unused(name: str, taken: Collection[str]) -> str:

@@ -203,7 +203,8 @@ class Study:
         """The planned runs' records; see `recscale.frame.records_frame`."""
         from recscale.frame import records_frame
 
-        asked, losses = self.spec.law.below_baseline, self.spec.models[0].losses
+        asked = self.spec.law.below_baseline
+        losses = (*self.spec.models[0].losses, self.spec.law_loss)
         # of thousands of runs it takes a second, and a page asks for it ten times
         return self.once("frame", lambda: records_frame(self.records, losses, asked)).copy()
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from architectures import SEQUENCES, SIZES, architecture
 from click.testing import CliRunner
+from label_logs import MMOE, labelled_subject
 
 from recscale.cli import main
 from recscale.families import FAMILIES
@@ -36,6 +37,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "decoder": dict(sequence_depth=1, sequence_width=16, sequence_length=10),
     "hstu": dict(sequence_depth=1, sequence_width=16, sequence_length=10),
     "fuxi": dict(sequence_depth=1, sequence_width=16, sequence_length=10),
+    "two_tower": dict(embedding_dim=16, tower_width=16, output_dim=16, sequence_length=10),
     "own.deepfm:DeepFM": {},
     "own_families.sequence:Mixer": {},
     "own_families.tasks:Both": {},
@@ -83,8 +85,9 @@ def test_tables_that_were_built_on_the_processor_are_sharded(check: str):
     assert said.holds, said.said
 
 
-def test_two_workers_train_what_one_does_in_every_family():
-    assert len(compared([small(f) for f in SMALL])) == len(SMALL)
+def test_two_workers_train_what_one_does_in_every_family(tmp_path):
+    several = labelled_subject(tmp_path, **MMOE)
+    assert len(compared([several, *(small(f) for f in SMALL)])) == 1 + len(SMALL)
 
 
 @pytest.mark.parametrize(

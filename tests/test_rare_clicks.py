@@ -23,7 +23,7 @@ from recscale.data.store import Store
 from recscale.families.click import ENOUGH
 from recscale.families.dlrm import DLRMConfig
 from recscale.manifest import Manifest, TableFacts
-from recscale.models.click import start_logit
+from recscale.models.click import start_logits
 from recscale.models.contract import features
 from recscale.planner import planned_runs
 from recscale.report.terminal import training_line
@@ -108,8 +108,8 @@ def test_the_first_loss_is_the_base_rates_entropy(name, rare):
 
 def test_a_window_of_one_class_starts_finite(data):
     for rate in (0.0, 1.0, None):
-        assert math.isfinite(start_logit(data.model_copy(update={"label_rate_train": rate})))
-    assert start_logit(data.model_copy(update={"label_rate_train": 0.25})) == pytest.approx(
+        assert math.isfinite(start_logits(data.model_copy(update={"label_rate_train": rate}))[0])
+    assert start_logits(data.model_copy(update={"label_rate_train": 0.25}))[0] == pytest.approx(
         math.log(1 / 3)
     )
 

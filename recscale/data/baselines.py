@@ -42,6 +42,22 @@ FIT_EVENTS = 1 << 18
 ROUNDS = 100  # of expectation maximisation
 
 
+def with_baselines(folder: str | Path, manifest: Manifest) -> Manifest:
+    """The manifest with its baselines. Of several labels each has its own, and those of the whole
+    are their means by the labels' weights."""
+    if not manifest.labels:
+        return manifest.model_copy(update={"baselines": baselines(folder, manifest)})
+    columns = open_array(folder, "labels")
+    each = [_click(Path(folder), manifest, columns[:, i]) for i in range(columns.shape[1])]
+    shares = manifest.label_shares
+    whole = {k: sum(s * b[k] for s, b in zip(shares, each, strict=True)) for k in each[0]}
+    labels = tuple(
+        facts.model_copy(update={"baselines": found})
+        for facts, found in zip(manifest.labels, each, strict=True)
+    )
+    return manifest.model_copy(update={"baselines": whole, "labels": labels})
+
+
 def baselines(folder: str | Path, manifest: Manifest) -> dict[str, float]:
     """Name -> evaluation loss, nats a sample, of the arrays in `folder`, which `manifest`
     describes; the module's docstring says what each is.
@@ -51,7 +67,9 @@ def baselines(folder: str | Path, manifest: Manifest) -> dict[str, float]:
     """
     if manifest.task == "next_item":
         return _next_item(Path(folder), manifest)
-    return _click(Path(folder), manifest) if manifest.n_eval else {}
+    if not manifest.n_eval:
+        return {}
+    return _click(Path(folder), manifest, open_array(folder, "label"))
 
 
 class _Clicks(NamedTuple):
@@ -67,8 +85,8 @@ class _Clicks(NamedTuple):
         return -float(nats.sum()) / float(self.rows.sum())
 
 
-def _click(folder: Path, manifest: Manifest) -> dict[str, float]:
-    label, n = open_array(folder, "label"), manifest.n_train
+def _click(folder: Path, manifest: Manifest, label: np.ndarray) -> dict[str, float]:
+    n = manifest.n_train
     item, size = None, 1
     if manifest.history:
         item, size = _items(folder, manifest), manifest.table(manifest.history).rows

@@ -28,20 +28,11 @@ def refuse_unlearnable(data: DataSpec, folder: Path, built: Built) -> None:
     where = "data" if isinstance(data, SyntheticData) else f"data.path {data.path}"
     label, n = open_array(folder, "label"), built.n_train
     total = len(label) - n
-    if data.task == "click":
-        parts = {"training": (int(label[:n].sum()), n), "evaluation": (int(label[n:].sum()), total)}
-        shown = ", ".join(f"{c:,} of {rows:,} {name} rows" for name, (c, rows) in parts.items())
-        single = [name for name, (clicks, rows) in parts.items() if clicks in (0, rows)]
-        if len(single) == 2:
-            raise DataError(
-                f"{where}: positives are {shown}, so there is nothing to tell apart; "
-                f"{_remedy_of_one_class(data)}"
-            )
-        if single:
-            raise DataError(
-                f"{where}: positives are {shown}; of {single[0]} rows of one class no normalised "
-                f"entropy exists; {_REMEDY}"
-            )
+    several = data.columns.labels if isinstance(data, EventsData) else ()
+    for i, name in enumerate(several):
+        _refuse_one_class(data, f"{where}: label {name!r}", open_array(folder, "labels")[:, i], n)
+    if data.task == "click" and not several:
+        _refuse_one_class(data, where, label, n)
     item = next((t for t in built.tables if t.name == built.history), None)
     if item is not None and data.task == "next_item" and item.distinct < 2:
         raise DataError(
@@ -56,6 +47,24 @@ def refuse_unlearnable(data: DataSpec, folder: Path, built: Built) -> None:
         )
 
 
+def _refuse_one_class(data: DataSpec, where: str, label: np.ndarray, n: int) -> None:
+    """label: uint8 [rows], the first n of which train."""
+    total = len(label) - n
+    parts = {"training": (int(label[:n].sum()), n), "evaluation": (int(label[n:].sum()), total)}
+    shown = ", ".join(f"{c:,} of {rows:,} {name} rows" for name, (c, rows) in parts.items())
+    single = [name for name, (clicks, rows) in parts.items() if clicks in (0, rows)]
+    if len(single) == 2:
+        raise DataError(
+            f"{where}: positives are {shown}, so there is nothing to tell apart; "
+            f"{_remedy_of_one_class(data)}"
+        )
+    if single:
+        raise DataError(
+            f"{where}: positives are {shown}; of {single[0]} rows of one class no normalised "
+            f"entropy exists; {_REMEDY}"
+        )
+
+
 def _remedy_of_one_class(data: DataSpec) -> str:
     if isinstance(data, SyntheticData | CriteoData):
         return "check what the first column of the files says"
@@ -63,6 +72,8 @@ def _remedy_of_one_class(data: DataSpec) -> str:
         return (
             f"compare {data.compared.column!r} in data.positive with a number that parts its values"
         )
+    if data.columns.labels:
+        return "check what it says, or leave it out of data.columns.labels"
     if data.columns.label is None:
         return (
             "no negative could be drawn beside the positives, for the log has no second item that "

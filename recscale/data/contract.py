@@ -77,7 +77,7 @@ def _not_finite(values: np.ndarray) -> tuple[int, ...] | None:
 def _greatest(files: Mapping[str, Mapped], manifest: Manifest) -> dict[str, np.ndarray]:
     """Of the arrays of whole numbers from 0 on: the greatest value that each column may hold."""
     bags = [len(files[f"{BAG_IDS}.{i}"].array) for i in range(len(manifest.bags))]
-    most = {"ids": [t.rows - 1 for t in manifest.plain], "label": 1}
+    most = {"ids": [t.rows - 1 for t in manifest.plain], "label": 1, "labels": 1}
     most |= {f"{BAG_IDS}.{i}": facts.rows - 1 for i, facts in enumerate(manifest.bags)}
     most |= {"bag_begin": bags, "bag_end": bags}
     if manifest.history:

@@ -21,6 +21,11 @@ BAD_LABEL, NO_NUMBER = "label not 0 or 1", "no number to compare"
 COPY = "copy of another row"
 
 
+def bad_label(name: str) -> str:
+    """The reason, of one of several labels by its name."""
+    return f"label {name} not 0 or 1" if name else BAD_LABEL
+
+
 NAMED = 3
 """Files that a sentence names."""
 
@@ -103,6 +108,12 @@ class Dropped:
                 "; a label is 0 or 1, true or false: for stars, counts or -1 say data.positive, "
                 f'such as "{data.columns.label} >= 4" or "{data.columns.label} > 0", in place of '
                 "data.columns.label; where nothing stands for no click, write 0"
+            )
+        bad = [c for c in data.columns.labels if worst == bad_label(c)]
+        if bad:
+            return (
+                f"; each label is 0 or 1, true or false: write 0 in {bad[0]!r} where nothing "
+                "stands for none, or leave it out of data.columns.labels"
             )
         if worst == NO_NUMBER:
             return (

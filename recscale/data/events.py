@@ -47,6 +47,7 @@ from recscale.data.notes import (
     list_notes,
     owner_notes,
     repeat_warnings,
+    several_notes,
     time_notes,
 )
 from recscale.data.ranks import interleave, rank_bag, rank_column
@@ -145,6 +146,7 @@ def build(data: EventsData | PublishedData, folder: Path, progress: Progress) ->
         notes=choice_notes(data, events.clock)
         | list_notes(data, log.bags)
         | time_notes(events.clock, log.time, log.user)
+        | several_notes(data)
         | label_notes(data, None if label is None else label[log.rows], len(log.rows), n)
         | owner_notes(owners),
         warnings=events.warnings,
@@ -255,6 +257,9 @@ def _write(
     dense = data.columns.dense
     raw = [create_array(folder, f"raw.id.{i}", (n,), "<i4") for i in range(2 + len(sparse))]
     out = {name: create_array(folder, name, (n,)) for name in ("time", "label")}
+    labels = ["label", *(f"label.{c}" for c in data.columns.labels[1:])]
+    if len(labels) > 1:
+        out["labels"] = create_array(folder, "labels", (n, len(labels)))
     out |= {name: create_array(folder, name, (n,)) for name in ("history_begin", "history_end")}
     out["dense"] = create_array(folder, "dense", (n, len(dense)))
     for edge in ("bag_begin", "bag_end") if log.bags else ():
@@ -275,6 +280,8 @@ def _write(
         here = slice(done, done + len(rows.item))
         done = here.stop
         out["time"][here], out["label"][here] = log.time[rows.event], rows.label
+        for i, name in enumerate(labels) if len(labels) > 1 else ():
+            out["labels"][here, i] = log.take(name, rows.event)
         raw[0][here], raw[1][here] = log.user[rows.event], rows.item
         start = np.searchsorted(log.time, log.time[rows.event])
         if data.columns.history:

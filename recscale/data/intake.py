@@ -15,13 +15,13 @@ from recscale.data.bags import ListColumn, ListColumns
 from recscale.data.build import Progress
 from recscale.data.clock import Settled, Sizes, settle
 from recscale.data.dropped import (
-    BAD_LABEL,
     BAD_TIME,
     NO_NUMBER,
     NULL_ITEM,
     NULL_USER,
     OTHER_UNIT,
     Dropped,
+    bad_label,
     ragged_warnings,
 )
 from recscale.data.ids import Coder
@@ -58,8 +58,8 @@ class Events:
 
     columns: dict[str, np.ndarray]
     """`time` int64 [n]; `user`, `item`, `domain` and `sparse.<name>` int32 [n] codes; `label` uint8
-    [n] where there is one; `dense.<name>` float32 [n], NaN where missing; `row` int64 [n], the
-    row's number among all rows of all files"""
+    [n] where there is one, of several the first, and `label.<name>` the others; `dense.<name>`
+    float32 [n], NaN where missing; `row` int64 [n], the row's number among all rows of all files"""
     hashes: dict[str, np.ndarray]
     """Of each column of codes: uint64 [distinct], the same for a value in every log"""
     lists: dict[str, ListColumn]
@@ -159,7 +159,7 @@ class _Reader:
         self._coded, self._shapes = coded, Shapes()
         self._weights = {f"sparse.{name}": held for name, held in columns.weights.items()}
         self._dense = {f"dense.{name}": name for name in columns.dense}
-        self._label = columns.label if data.task == "click" else None
+        self._labels = columns.label_columns if data.task == "click" else ()
         self.coders = {part: Coder(whole=part in ("user", "item")) for part in coded}
         named = {**coded, **self._dense, "time": columns.time}
         named |= {f"weights.{part}": held for part, held in self._weights.items()}
@@ -170,7 +170,9 @@ class _Reader:
         self.arrays = {"row": "<i8", **_TIME, **dict.fromkeys(coded, "<i4")}
         self.arrays |= {"history": "<i4"} if columns.history else {}
         self.arrays |= dict.fromkeys(self._dense, "<f4")
-        self.arrays |= {"label": "|u1"} if self._label or data.compared else {}
+        self.arrays |= {"label": "|u1"} if data.compared else {}
+        self._label_parts = {f"label.{c}" if i else "label": c for i, c in enumerate(self._labels)}
+        self.arrays |= dict.fromkeys(self._label_parts, "|u1")
         self._time_format = "seconds" if data.source == "sequences" else None  # places in a line
         if isinstance(data, EventsData):
             self._time_format = data.time_format
@@ -179,7 +181,7 @@ class _Reader:
     def unread(self) -> list[str]:
         """Warnings of what the sweep names and the task does not use."""
         label = self._data.columns.label
-        if label is None or self._label:
+        if label is None or self._labels:
             return []
         return [
             f"data.columns.label {label!r} is not read by task next_item, which takes every row "
@@ -191,7 +193,7 @@ class _Reader:
     ) -> Iterator[tuple[pa.RecordBatch, Where]]:
         """Batches of one event a row. first: the place of the batch's first row in its file."""
         where = Where(file, np.arange(first, first + len(batch)))
-        yield from exploded(batch, self._data.columns, self._label is not None, where)
+        yield from exploded(batch, self._data.columns, self._labels, where)
 
     def usable(self, batch: pa.RecordBatch, where: Where, first: int) -> dict[str, Any]:
         """Rows of a batch that have user, item, time and label; the others are counted once each.
@@ -214,8 +216,7 @@ class _Reader:
         ]
         time = self._data.columns.time
         reads.append((self.titles["time"], time, lambda c: read_times(c, self._time_format)))
-        if self._label:
-            reads.append((f"data.columns.label {self._label!r}", self._label, clicks))
+        reads += [(self._label_title(c), c, clicks) for c in self._labels]
         reads += [(self.titles[part], name, dense) for part, name in self._dense.items()]
         for title, name, read in reads:
             try:
@@ -249,11 +250,10 @@ class _Reader:
             (NULL_ITEM, columns.item, given["item"]),
             (BAD_TIME, columns.time, times.readable),
         ]
-        if self._label:
-            title = f"data.columns.label {self._label!r}"
-            rows["label"], good = self._read(title, self._label, batch, file, clicks)
-            checks.append((BAD_LABEL, self._label, good))
-        elif positive := self._data.compared:
+        for part, name in self._label_parts.items():
+            rows[part], good = self._read(self._label_title(name), name, batch, file, clicks)
+            checks.append((bad_label(name if len(self._labels) > 1 else ""), name, good))
+        if positive := self._data.compared:
             title, name = f"data.positive {positive.column!r}", positive.column
             rows["label"], good = self._read(
                 title, name, batch, file, lambda c: compared(c, positive)
@@ -272,6 +272,9 @@ class _Reader:
             name: values.keep(keep) if isinstance(values, Lists) else values[keep]
             for name, values in rows.items()
         }
+
+    def _label_title(self, name: str) -> str:
+        return f"data.columns.{'labels' if len(self._labels) > 1 else 'label'} {name!r}"
 
     def _lists(self, part: str, kind: pa.DataType, where: Where) -> bool:
         """Whether a column of codes is read as lists."""

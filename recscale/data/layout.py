@@ -14,6 +14,7 @@ ROW_ARRAYS = {
     "dense": "<f4",  # [n, n_dense]
     "ids": "<i4",  # [n, n_plain], frequency ranks
     "label": "|u1",  # [n]
+    "labels": "|u1",  # [n, k], where rows have several: all of them; `label` is the first
     "time": "<i8",  # [n], steps of the manifest's time_unit since 1970, or of a log's own clock
     "history_begin": "<i8",  # [n], into history_items
     "history_end": "<i8",  # [n]
@@ -92,13 +93,21 @@ def parsed(raw: np.ndarray) -> Mapped:
     return Mapped(raw, np.ndarray(shape, dtype, raw, head.tell(), order=order), head.tell())
 
 
-def fingerprint(files: Mapping[str, Mapped], n_train: int, table_rows: Sequence[int]) -> str:
-    """BLAKE2b of every array's name, type, shape and values, the split and the table sizes.
+def fingerprint(
+    files: Mapping[str, Mapped],
+    n_train: int,
+    table_rows: Sequence[int],
+    labels: Mapping[str, float],
+) -> str:
+    """BLAKE2b of every array's name, type, shape and values, the split, the table sizes and, where
+    rows have several labels, their names and weights.
 
     Headers are left out: numpy may pad them differently from version to version.
     """
     digest = hashlib.blake2b(digest_size=16)
     digest.update(f"{n_train} {list(table_rows)}".encode())
+    if labels:
+        digest.update(f" {list(labels.items())}".encode())
     for name, (_, array, _) in sorted(files.items()):
         digest.update(f" {name} {array.dtype.str} {array.shape} ".encode())
         flat = array.reshape(-1)

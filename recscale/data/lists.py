@@ -9,7 +9,7 @@ length: a model reads every value of a bag, and the last `sequence_length` of a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -163,11 +163,12 @@ class Shapes:
 
 
 def exploded(
-    batch: pa.RecordBatch, columns: Columns, labelled: bool, where: Where
+    batch: pa.RecordBatch, columns: Columns, labels: Sequence[str], where: Where
 ) -> Iterator[tuple[pa.RecordBatch, Where]]:
     """One row an event of rows that hold a list of items: every list column is taken apart beside
     the items, any other value stands in all of the row's events. Without lists of items the batch
-    as it is. Some CHUNK_ROWS events at a time, or one longer row.
+    as it is. Some CHUNK_ROWS events at a time, or one longer row. labels: the columns that are read
+    as labels.
 
     Raises DataError where lists of a row differ in length, for a list of users, and where one
     label would stand for all items.
@@ -181,9 +182,9 @@ def exploded(
             f"{where.file}: data.columns.user: {columns.user!r} holds lists; a row may list a "
             "user's items, but has one user"
         )
-    if labelled and columns.label not in apart:
+    if single := [c for c in labels if c not in apart]:
         raise DataError(
-            f"{where.file}: data.columns.label: {columns.label!r} is one value a row where "
+            f"{where.file}: data.columns.label: {single[0]!r} is one value a row where "
             f"{columns.item!r} holds lists; give a list of labels, one an item"
         )
     flat = {c: flattened(batch[c]) for c in apart}

@@ -80,7 +80,7 @@ def label_notes(
     if data.task != "click":
         return {}
     if label is not None:
-        of = str(data.compared) if data.compared else f"column {data.columns.label!r}"
+        of = str(data.compared) if data.compared else f"column {data.columns.label_columns[0]!r}"
         return {
             "positives": f"{of}: {int(label.sum()):,} of {events:,} rows; the others are the "
             "negatives, and none were added"
@@ -93,6 +93,17 @@ def label_notes(
         "negatives": f"{k} per positive, {data.negatives.distribution} over the items seen by the "
         "end of the moment, none that the user takes in it, with replacement; "
         f"{k * events - added} could not be drawn for want of such items",
+    }
+
+
+def several_notes(data: EventsData | PublishedData) -> dict[str, str]:
+    """Of several labels: how they make one loss."""
+    if not isinstance(data, EventsData) or not (labels := data.columns.labels):
+        return {}
+    each = ", ".join(f"{name} {data.label_weights.get(name, 1):g}" for name in labels)
+    return {
+        "labels": f"weights in the loss: {each}; histories hold the rows whose {labels[0]} is 1, "
+        "and a row without one of its labels is dropped"
     }
 
 

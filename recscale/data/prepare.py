@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from recscale.data import criteo, events, synthetic, walks
-from recscale.data.baselines import baselines
+from recscale.data.baselines import with_baselines
 from recscale.data.build import Built, Progress, arrange
 from recscale.data.checks import history_warnings, idle_warnings, refuse_unlearnable, table_warnings
 from recscale.data.checksums import seal
@@ -46,6 +46,7 @@ from recscale.data.tables import holds_rows, layouts
 from recscale.manifest import (
     MANIFEST,
     VERSION,
+    LabelFacts,
     Manifest,
     Seal,
     StoreError,
@@ -53,7 +54,7 @@ from recscale.manifest import (
     prepare_anew,
     sealed,
 )
-from recscale.spec import CriteoData, DataSpec, PublishedData, SyntheticData
+from recscale.spec import CriteoData, DataSpec, EventsData, PublishedData, SyntheticData
 from recscale.storage import unfollowed
 
 __all__ = ["DataError", "prepare", "store_path"]
@@ -81,7 +82,9 @@ def store_path(data: DataSpec, root: str | Path) -> Path:
 
 
 def _identify(data: DataSpec, root: Path) -> _Identity:
-    literals = data.model_dump(mode="json", exclude={"path"})
+    # keys younger than the first stores say nothing where they are not given: names stay
+    young = {"label_weights": True, "columns": {"labels"}} if _labels(data) == {} else {}
+    literals = data.model_dump(mode="json", exclude={"path": True, **young})
     seen, named = [], []
     if not isinstance(data, SyntheticData):
         seen = contents(input_files(data.path), root)
@@ -185,8 +188,7 @@ def _build(data: DataSpec, folder: Path, store: str, progress: Progress) -> tupl
         arrays = beside.submit(seal, folder, files, store)
         manifest = _manifest(data, folder, files, built)
         refuse_outside(folder, files, manifest)
-        manifest = manifest.model_copy(update={"baselines": baselines(folder, manifest)})
-        return manifest, arrays.result()
+        return with_baselines(folder, manifest), arrays.result()
 
 
 def _manifest(data: DataSpec, folder: Path, files: dict[str, Mapped], built: Built) -> Manifest:
@@ -201,7 +203,7 @@ def _manifest(data: DataSpec, folder: Path, files: dict[str, Mapped], built: Bui
         version=VERSION,
         source=data.source,
         task=data.task,
-        fingerprint=fingerprint(files, n, [t.rows for t in built.tables]),
+        fingerprint=fingerprint(files, n, [t.rows for t in built.tables], _labels(data)),
         n_train=n,
         n_eval=len(label) - n,
         tables=tuple(built.tables),
@@ -211,6 +213,15 @@ def _manifest(data: DataSpec, folder: Path, files: dict[str, Mapped], built: Bui
         order=data.order,
         label_rate_train=float(np.mean(label[:n])),
         label_rate_eval=float(np.mean(label[n:])),
+        labels=tuple(
+            LabelFacts(
+                name=name,
+                weight=weight,
+                rate_train=float(np.mean(files["labels"].array[:n, i])),
+                rate_eval=float(np.mean(files["labels"].array[n:, i])),
+            )
+            for i, (name, weight) in enumerate(_labels(data).items())
+        ),
         time_range_train=(shown[0][0], shown[0][1]),
         time_range_eval=(shown[1][0], shown[1][1]),
         raw_rows=built.raw_rows,
@@ -225,6 +236,13 @@ def _manifest(data: DataSpec, folder: Path, files: dict[str, Mapped], built: Bui
         time_unit=built.time_unit,
         floor=built.floor,
     )
+
+
+def _labels(data: DataSpec) -> dict[str, float]:
+    """Several labels with their weights; empty of a single one."""
+    if not isinstance(data, EventsData):
+        return {}
+    return {name: data.label_weights.get(name, 1.0) for name in data.columns.labels}
 
 
 def _shown(time: int, built: Built) -> str:

@@ -161,6 +161,13 @@ def edges(n: int, order: str) -> list[int]:
     return sorted({int(n * 2 ** (-k / often)) for k in range(often * n.bit_length())} - {0})
 
 
+def widened(windows: Windows, length: int) -> Windows:
+    """The windows with the user's earlier events as context, where there are some, up to `length`
+    positions in all."""
+    more = np.minimum(windows.begin - windows.user, np.maximum(0, length - windows.length))
+    return Windows(windows.begin - more, windows.length + more, windows.user, windows.scored)
+
+
 def _pieces(users: np.ndarray, done: np.ndarray, events: np.ndarray, length: int) -> Windows:
     """Each user's events from the `done`-th up to `events` in pieces of `length`."""
     left = events - done

@@ -46,7 +46,7 @@ class Batch:
     """int64 [B, n_plain], in the order of the manifest's plain tables, capped by
     `embedding_rows`"""
     label: np.ndarray
-    """float32 [B]"""
+    """float32 [B], or [B, k] of rows that have several"""
     history: np.ndarray
     """int64 [sum of lengths], ids of the manifest's history table, oldest first, capped likewise"""
     history_lengths: np.ndarray
@@ -90,7 +90,7 @@ class Split:
         return Batch(
             dense=np.array(store.rows("dense", rows)),
             ids=ids.astype(np.int64),
-            label=store.rows("label", rows).astype(np.float32),
+            label=store.rows(store.label_array, rows).astype(np.float32),
             history=history.astype(np.int64),
             history_lengths=lengths.astype(np.int32),
             bags=tuple(
@@ -133,6 +133,7 @@ class Store:
         self.manifest = manifest
         self.arrays = arrays
         self.table_rows = np.array([t.rows for t in manifest.plain], np.int32)
+        self.label_array = "labels" if manifest.labels else "label"
         self.history_rows = manifest.items.rows if manifest.history else 0
 
     @classmethod

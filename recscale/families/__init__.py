@@ -22,6 +22,7 @@ from recscale.families.hstu import HSTUConfig, HSTUSpec
 from recscale.families.own import OwnConfig, OwnSpec, keys_of
 from recscale.families.rankmixer import RankMixerConfig, RankMixerSpec
 from recscale.families.trainer import TrainerConfig, TrainerSpec
+from recscale.families.two_tower import TwoTowerConfig, TwoTowerSpec
 from recscale.families.wukong import WukongConfig, WukongSpec
 
 
@@ -47,6 +48,7 @@ FAMILIES = {
     "decoder": Family(DecoderSpec, DecoderConfig, "recscale.models.decoder:decoder"),
     "hstu": Family(HSTUSpec, HSTUConfig, "recscale.models.hstu:hstu"),
     "fuxi": Family(FuXiSpec, FuXiConfig, "recscale.models.fuxi:fuxi"),
+    "two_tower": Family(TwoTowerSpec, TwoTowerConfig, "recscale.models.two_tower:TwoTower"),
 }
 """Name -> family. A new family is entered here, and nowhere else."""
 OWN = Family(OwnSpec, OwnConfig, "recscale.models.own:network")

@@ -7,7 +7,8 @@ import math
 from typing import Any, ClassVar, Literal
 
 from recscale.families.base import Flop
-from recscale.families.click import ClickConfig, ClickSpec, linear_macs, linear_params
+from recscale.families.click import ClickConfig, ClickSpec
+from recscale.families.towers import linear_macs, linear_params
 from recscale.manifest import Manifest
 from recscale.values import CountAxis, PartsAxis
 
@@ -71,7 +72,7 @@ class AdRecConfig(ClickConfig):
     def name(self) -> str:
         whole = "n" if self.mask == "none" else ""
         sizes = f"-l{self.layers}-h{self.heads}{whole}-w{self.mlp_width}"
-        return f"{self.input_name()}{sizes}{self.sequence_name()}"
+        return f"{self.input_name()}{sizes}{self.end_name()}"
 
     def attending(self, data: Manifest) -> int:
         """Vectors of a set that attend to one another: the embedded ones and the dense MLP's."""
@@ -83,13 +84,16 @@ class AdRecConfig(ClickConfig):
         bottom = [len(data.dense), *hidden, self.embedding_dim] if data.dense else []
         return bottom, [self.attending(data) * self.embedding_dim, *hidden, 1]
 
-    def dense_params(self, data: Manifest) -> int:
+    def last_width(self, data: Manifest) -> int:
+        return self.end_widths(data)[1][-2]
+
+    def trunk_params(self, data: Manifest) -> int:
         d = self.set_dim
         block = 12 * d * d + 13 * d  # attention 4d^2+4d, feed-forward 8d^2+5d, two norms 4d
         ends = sum(map(linear_params, self.end_widths(data)))
         return self.multi_embedding * self.layers * block + ends + self.history_params()
 
-    def forward_flop(self, data: Manifest) -> Flop:
+    def trunk_flop(self, data: Manifest) -> Flop:
         linear, attention = self.history_macs()
         linear += sum(map(linear_macs, self.end_widths(data)))
         n, d = self.attending(data), self.set_dim
@@ -104,7 +108,7 @@ class AdRecConfig(ClickConfig):
             head=0,
         )
 
-    def activations(self, data: Manifest) -> int:
+    def trunk_activations(self, data: Manifest) -> int:
         floats = sum(sum(w) for w in self.end_widths(data)) + self.input_activations(data)
         n = self.attending(data)
         # q k v, mixed, projected, two sums, two norms, the hidden layer twice; the scores

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
 from recscale.families.base import Flop, ModelConfig
-from recscale.families.click import ClickConfig, ClickSpec, linear_macs, linear_params
+from recscale.families.click import ClickConfig, ClickSpec
+from recscale.families.towers import linear_macs, linear_params
 from recscale.manifest import Manifest
 from recscale.values import CountAxis, DepthAxis, PartsAxis
 
@@ -86,7 +87,7 @@ class AutoIntConfig(ClickConfig):
     def name(self) -> str:
         deep = f"-w{self.mlp_width}" if self.mlp_depth else ""
         layers = f"-l{self.attention_layers}-a{self.attention_width}-h{self.heads}"
-        return f"{self.input_name()}{layers}{deep}{self.sequence_name()}"
+        return f"{self.input_name()}{layers}{deep}{self.end_name()}"
 
     def entering(self) -> Iterator[int]:
         """Width of a feature as it enters each layer of a set."""
@@ -106,13 +107,16 @@ class AutoIntConfig(ClickConfig):
         attended = self.multi_embedding * self.fields(data) * self.attention_width
         return deep, [attended + (deep[-1] if self.mlp_depth else 0), 1]
 
-    def dense_params(self, data: Manifest) -> int:
+    def last_width(self, data: Manifest) -> int:
+        return self.layer_widths(data)[1][0]
+
+    def trunk_params(self, data: Manifest) -> int:
         norms = 2 * self.attention_width * self.attention_layers if self.norm else 0
         layers = sum(map(linear_params, self.layer_widths(data)))
         sets = self.multi_embedding * (self.projections() + norms)
         return sets + layers + self.field_params(data) + self.history_params()
 
-    def forward_flop(self, data: Manifest) -> Flop:
+    def trunk_flop(self, data: Manifest) -> Flop:
         linear, attention = self.history_macs()
         n = self.fields(data)
         linear += sum(map(linear_macs, self.layer_widths(data)))
@@ -121,7 +125,7 @@ class AutoIntConfig(ClickConfig):
         pairs = self.multi_embedding * self.attention_layers * 2 * n * n * self.attention_width
         return Flop(body=2 * linear, attention=2 * attention, interaction=2 * pairs, head=0)
 
-    def activations(self, data: Manifest) -> int:
+    def trunk_activations(self, data: Manifest) -> int:
         n = self.fields(data)
         floats = sum(sum(w) for w in self.layer_widths(data)) + self.input_activations(data)
         # q k v, what is mixed, the residual, both sides of the norm; the scores

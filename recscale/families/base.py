@@ -158,6 +158,10 @@ class ModelSpec(Frozen):
         are those of a log."""
         return ()
 
+    def on_batch(self, batch: int) -> ModelSpec:
+        """The spec with what it leaves to the batch settled."""
+        return self
+
     def axes(self) -> dict[str, tuple[Any, ...]]:
         """The family's axes with their values, in the order in which they are declared."""
         fields = {k: getattr(self, k) for k in type(self).model_fields}

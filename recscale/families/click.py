@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
-from recscale.families.base import ModelConfig, ModelSpec, Rates, Table
+from recscale.families.base import Flop, ModelConfig, ModelSpec, Rates, Table
+from recscale.families.towers import Towers
 from recscale.manifest import Manifest, unused
 from recscale.values import CountAxis, DepthAxis, PartsAxis, RowsAxis
 
@@ -25,7 +25,11 @@ class ClickSpec(ModelSpec):
     task = "click"
     losses = ("eval_ne", "eval_loss")
     progressive = ("progressive_ne", "progressive_loss")
-    follows: ClassVar[dict[str, str]] = {"sequence_depth": "sequence_width"}
+    follows: ClassVar[dict[str, str]] = {
+        "sequence_depth": "sequence_width",
+        "experts": "expert_width",
+        "tower_depth": "tower_width",
+    }
     schemes: ClassVar[dict[str, tuple[str, ...]]] = {
         "rows": ("embedding_rows",),
         "dim": ("embedding_dim",),
@@ -54,9 +58,22 @@ class ClickSpec(ModelSpec):
     history's vector, so that a history is read for what is asked of it. False: the mean of all
     events' outputs."""
 
+    experts: DepthAxis = (0,)
+    """Of several labels (`data.columns.labels`): experts behind the network's last hidden values,
+    which every label mixes by a gate of its own (MMoE, Ma et al. 2018); 0: each label's tower reads
+    those values as they are."""
+    expert_width: CountAxis = (64,)
+    """Width of each expert's one layer."""
+    tower_depth: DepthAxis = (0,)
+    """Hidden layers of each label's own tower, below its output unit."""
+    tower_width: CountAxis = (64,)
+    """Their width."""
+
     def inputs(self, values: dict[str, Any], data: Manifest) -> dict[str, Any]:
         """The fields of `ClickConfig` at one point of the axes."""
         depth, rows = values["sequence_depth"], values["embedding_rows"]
+        experts = values["experts"] if data.labels else 0
+        towers = values["tower_depth"] if data.labels else 0
         largest = max((t.rows for t in data.tables), default=0)
         return {
             "embedding_dim": values["embedding_dim"],
@@ -70,6 +87,10 @@ class ClickSpec(ModelSpec):
             "sequence_length": values["sequence_length"] if data.history else 0,
             "sequence_encoder": self.sequence_encoder if depth else "decoder",
             "sequence_target": bool(self.sequence_target and depth and data.history),
+            "experts": experts,
+            "expert_width": values["expert_width"] if experts else 0,
+            "tower_depth": towers,
+            "tower_width": values["tower_width"] if towers else 0,
         }
 
     def size(self, axis: str, values: dict[str, Any], data: Manifest) -> int:
@@ -79,11 +100,15 @@ class ClickSpec(ModelSpec):
 
     def grown(self, config: ModelConfig, axis: str) -> dict[str, Any]:
         values = super().grown(config, axis)
-        if axis == "sequence_depth" and not values["sequence_width"]:
-            values["sequence_width"] = max(self.sequence_width)
+        for depth, width in ClickSpec.follows.items():
+            if axis == depth and not values[width]:
+                values[width] = max(getattr(self, width))
         return values
 
     def idle(self, data: Manifest) -> dict[str, str]:
+        return self._idle_history(data) | self._idle_towers(data)
+
+    def _idle_history(self, data: Manifest) -> dict[str, str]:
         if data.history is None:
             keys = ("sequence_width", "sequence_length", "sequence_encoder", "sequence_target")
             return dict.fromkeys(keys, "the data has no histories")
@@ -91,6 +116,13 @@ class ClickSpec(ModelSpec):
             return {}
         idle = ("sequence_width", "sequence_encoder", "sequence_target")
         return dict.fromkeys(idle, "sequence_depth is 0")
+
+    def _idle_towers(self, data: Manifest) -> dict[str, str]:
+        if not data.labels:
+            keys = ("experts", "expert_width", "tower_depth", "tower_width")
+            return dict.fromkeys(keys, "the data has one label (data.columns.labels names several)")
+        out = {} if any(self.experts) else {"expert_width": "experts is 0"}
+        return out | ({} if any(self.tower_depth) else {"tower_width": "tower_depth is 0"})
 
     def complaints(self, data: Manifest) -> list[str]:
         out = []
@@ -134,6 +166,53 @@ class ClickConfig(ModelConfig):
     multi_embedding: int = 1
     sequence_encoder: Literal["decoder", "hstu"] = "decoder"
     sequence_target: bool = False
+    experts: int = 0
+    expert_width: int = 0
+    tower_depth: int = 0
+    tower_width: int = 0
+
+    def last_width(self, data: Manifest) -> int:
+        """Width of the last hidden values, which output units and towers read."""
+        raise NotImplementedError
+
+    def trunk_params(self, data: Manifest) -> int:
+        """Dense parameters of the family's own network with one output unit."""
+        raise NotImplementedError
+
+    def trunk_flop(self, data: Manifest) -> Flop:
+        """Forward FLOPs of a sample of the same."""
+        raise NotImplementedError
+
+    def trunk_activations(self, data: Manifest) -> int:
+        """Its floats, as `activations` counts them."""
+        raise NotImplementedError
+
+    def towers(self, data: Manifest) -> Towers | None:
+        """What several labels have behind the last hidden values; None of one label."""
+        if not data.labels:
+            return None
+        return Towers(
+            labels=len(data.labels),
+            width=self.last_width(data),
+            experts=self.experts,
+            expert_width=self.expert_width,
+            tower_width=self.tower_width,
+            tower_depth=self.tower_depth,
+        )
+
+    def dense_params(self, data: Manifest) -> int:
+        towers = self.towers(data)
+        return self.trunk_params(data) + (towers.params if towers else 0)
+
+    def forward_flop(self, data: Manifest) -> Flop:
+        trunk, towers = self.trunk_flop(data), self.towers(data)
+        if towers is None:
+            return trunk
+        return trunk.model_copy(update={"body": trunk.body + 2 * towers.macs})
+
+    def activations(self, data: Manifest) -> int:
+        towers = self.towers(data)
+        return self.trunk_activations(data) + (2 * towers.activations if towers else 0)
 
     def usual_rates(self, data: Manifest, fraction: float) -> Rates:
         return rarer_rates(self.rates, data, fraction)
@@ -233,10 +312,14 @@ class ClickConfig(ModelConfig):
         sets = f"-m{self.multi_embedding}" if self.multi_embedding > 1 else ""
         return f"{self.family}-d{self.embedding_dim}{sets}-r{self.embedding_rows or 'all'}"
 
-    def sequence_name(self) -> str:
+    def end_name(self) -> str:
+        """History encoder, experts and towers, where there are any."""
         kind = "h" if self.sequence_encoder == "hstu" else ""
         target = "t" if self.sequence_target else ""
-        return f"-s{self.sequence_depth}{kind}{target}" if self.sequence_length else ""
+        past = f"-s{self.sequence_depth}{kind}{target}" if self.sequence_length else ""
+        experts = f"-x{self.experts}x{self.expert_width}" if self.experts else ""
+        towers = f"-t{self.tower_depth}x{self.tower_width}" if self.tower_depth else ""
+        return f"{past}{experts}{towers}"
 
 
 def history_heads(width: int) -> int:
@@ -247,20 +330,11 @@ def history_heads(width: int) -> int:
 def rarer_rates(usual: Rates, data: Manifest, fraction: float) -> Rates:
     """Lower by the square of how few clicks the run has: Adam and Adagrad take steps of one size
     however small the gradients are, so a handful of clicks, or the stretch of rows between two,
-    moves a model further than they can tell."""
-    click = data.label_rate_train
-    if click is None:
+    moves a model further than they can tell. Of several labels the one with the most counts: the
+    trunk learns by it, whatever the others have."""
+    if data.label_rate_train is None:
         return usual
-    rarer = max(1.0, min(click, 1 - click) * fraction * data.n_train)
+    share = max(min(click, 1 - click) for click in data.label_rates)
+    rarer = max(1.0, share * fraction * data.n_train)
     share = float(f"{min(1.0, (rarer / ENOUGH) ** 2):.2g}")
     return Rates(share * usual.dense, share * usual.sparse)
-
-
-def linear_params(widths: Sequence[int]) -> int:
-    """Weights and biases of linear layers of the given widths, input first."""
-    return sum(a * b + b for a, b in itertools.pairwise(widths))
-
-
-def linear_macs(widths: Sequence[int]) -> int:
-    """Their multiply-adds."""
-    return sum(a * b for a, b in itertools.pairwise(widths))

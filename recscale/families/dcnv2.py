@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 from recscale.families.base import Flop
-from recscale.families.click import ClickConfig, ClickSpec, linear_macs, linear_params
+from recscale.families.click import ClickConfig, ClickSpec
+from recscale.families.towers import linear_macs, linear_params
 from recscale.manifest import Manifest
 from recscale.values import CountAxis, PartsAxis, RowsAxis
 
@@ -55,7 +56,7 @@ class DCNv2Config(ClickConfig):
         rank = f"q{self.cross_rank}" if self.cross_rank else ""
         beside = "p" if self.structure == "parallel" else ""
         widths = f"-c{self.cross_layers}{rank}-w{self.mlp_width}{beside}"
-        return f"{self.input_name()}{widths}{self.sequence_name()}"
+        return f"{self.input_name()}{widths}{self.end_name()}"
 
     def cross_width(self, data: Manifest) -> int:
         """Width of x_0 in one set: its embedded features and the dense ones as they are."""
@@ -73,18 +74,21 @@ class DCNv2Config(ClickConfig):
         each = 2 * x * self.cross_rank if self.cross_rank else x * x
         return self.cross_layers * each
 
-    def dense_params(self, data: Manifest) -> int:
+    def last_width(self, data: Manifest) -> int:
+        return self.layer_widths(data)[1][0]
+
+    def trunk_params(self, data: Manifest) -> int:
         cross = self.cross_macs(data) + self.cross_layers * self.cross_width(data)
         deep = sum(map(linear_params, self.layer_widths(data)))
         return self.multi_embedding * cross + deep + self.history_params()
 
-    def forward_flop(self, data: Manifest) -> Flop:
+    def trunk_flop(self, data: Manifest) -> Flop:
         linear, attention = self.history_macs()
         linear += sum(map(linear_macs, self.layer_widths(data)))
         interaction = 2 * self.multi_embedding * self.cross_macs(data)
         return Flop(body=2 * linear, attention=2 * attention, interaction=interaction, head=0)
 
-    def activations(self, data: Manifest) -> int:
+    def trunk_activations(self, data: Manifest) -> int:
         floats = sum(sum(w) for w in self.layer_widths(data)) + self.input_activations(data)
         cross = self.cross_layers * (2 * self.cross_width(data) + (self.cross_rank or 0))
         return 2 * (floats + self.multi_embedding * cross)

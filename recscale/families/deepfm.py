@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from recscale.families.base import Flop
-from recscale.families.click import ClickConfig, ClickSpec, linear_macs, linear_params
+from recscale.families.click import ClickConfig, ClickSpec
+from recscale.families.towers import linear_macs, linear_params
 from recscale.manifest import Manifest
 from recscale.values import CountAxis, PartsAxis
 
@@ -38,7 +39,7 @@ class DeepFMConfig(ClickConfig):
 
     @property
     def name(self) -> str:
-        return f"{self.input_name()}-w{self.mlp_width}{self.sequence_name()}"
+        return f"{self.input_name()}-w{self.mlp_width}{self.end_name()}"
 
     def layer_widths(self, data: Manifest) -> tuple[list[int], list[int]]:
         """Layer widths, input to output, of the deep network and of the output layer, which weighs
@@ -47,17 +48,20 @@ class DeepFMConfig(ClickConfig):
         deep = [flat, *[self.mlp_width] * self.mlp_depth]
         return deep, [flat + self.multi_embedding + deep[-1], 1]
 
-    def dense_params(self, data: Manifest) -> int:
+    def last_width(self, data: Manifest) -> int:
+        return self.layer_widths(data)[1][0]
+
+    def trunk_params(self, data: Manifest) -> int:
         layers = sum(map(linear_params, self.layer_widths(data)))
         return layers + self.field_params(data) + self.history_params()
 
-    def forward_flop(self, data: Manifest) -> Flop:
+    def trunk_flop(self, data: Manifest) -> Flop:
         """The machine's own FLOPs are sums and squares element by element, which are left out: it
         costs n d, not n^2 d."""
         linear, attention = self.history_macs()
         linear += sum(map(linear_macs, self.layer_widths(data)))
         return Flop(body=2 * linear, attention=2 * attention, interaction=0, head=0)
 
-    def activations(self, data: Manifest) -> int:
+    def trunk_activations(self, data: Manifest) -> int:
         floats = sum(sum(w) for w in self.layer_widths(data)) + self.input_activations(data)
         return 2 * (floats + 2 * self.fields(data) * self.embedding_dim)

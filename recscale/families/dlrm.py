@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 from recscale.families.base import Flop, ModelConfig
-from recscale.families.click import ClickConfig, ClickSpec, linear_macs, linear_params
+from recscale.families.click import ClickConfig, ClickSpec
+from recscale.families.towers import linear_macs, linear_params
 from recscale.manifest import Manifest
 from recscale.values import CountAxis, PartsAxis, RowsAxis
 
@@ -64,7 +65,7 @@ class DLRMConfig(ClickConfig):
     @property
     def name(self) -> str:
         over = f"-o{self.overarch_width}" if self.overarch_width != self.mlp_width else ""
-        return f"{self.input_name()}-w{self.mlp_width}{over}{self.sequence_name()}"
+        return f"{self.input_name()}-w{self.mlp_width}{over}{self.end_name()}"
 
     def interacting(self, data: Manifest) -> int:
         """Vectors that enter the pairwise interaction of a set: the embedded ones and the bottom
@@ -80,18 +81,21 @@ class DLRMConfig(ClickConfig):
         interaction_out = self.multi_embedding * n * (n - 1) // 2 + (d if data.dense else 0)
         return bottom, [interaction_out, *[self.overarch_width] * depth, 1]
 
-    def dense_params(self, data: Manifest) -> int:
+    def last_width(self, data: Manifest) -> int:
+        return self.mlp_widths(data)[1][-2]
+
+    def trunk_params(self, data: Manifest) -> int:
         constant = 0 if data.dense else self.embedding_dim
         return sum(map(linear_params, self.mlp_widths(data))) + self.history_params() + constant
 
-    def forward_flop(self, data: Manifest) -> Flop:
+    def trunk_flop(self, data: Manifest) -> Flop:
         linear, attention = self.history_macs()
         linear += sum(map(linear_macs, self.mlp_widths(data)))
         n = self.interacting(data)
         interaction = 2 * n * n * self.embedding_dim  # over the sets: n^2 x set_dim each
         return Flop(body=2 * linear, attention=2 * attention, interaction=interaction, head=0)
 
-    def activations(self, data: Manifest) -> int:
+    def trunk_activations(self, data: Manifest) -> int:
         floats = sum(sum(w) for w in self.mlp_widths(data)) + self.input_activations(data)
         n = self.interacting(data)
         return 2 * (floats + n * (self.embedding_dim + self.multi_embedding * n))

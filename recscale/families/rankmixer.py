@@ -85,7 +85,7 @@ class RankMixerConfig(ClickConfig):
     @property
     def name(self) -> str:
         sizes = f"-l{self.layers}-t{self.tokens}-w{self.token_width}-k{self.expansion}"
-        return f"{self.input_name()}{sizes}{self.sequence_name()}"
+        return f"{self.input_name()}{sizes}{self.end_name()}"
 
     def entering(self, data: Manifest) -> int:
         """Numbers of a set's features, which the tokens share out."""
@@ -101,7 +101,10 @@ class RankMixerConfig(ClickConfig):
         forward = 2 * self.expansion * self.token_width**2
         return self.tokens * (enter + self.layers * forward)
 
-    def dense_params(self, data: Manifest) -> int:
+    def last_width(self, data: Manifest) -> int:
+        return self.multi_embedding * self.token_width
+
+    def trunk_params(self, data: Manifest) -> int:
         d, t = self.token_width, self.tokens
         biases = t * (d + self.layers * (self.expansion * d + d))
         norms = self.layers * 4 * d  # of both sub-layers
@@ -109,13 +112,13 @@ class RankMixerConfig(ClickConfig):
         out = self.multi_embedding * d + 1
         return sets + out + self.field_params(data) + self.history_params()
 
-    def forward_flop(self, data: Manifest) -> Flop:
+    def trunk_flop(self, data: Manifest) -> Flop:
         """Mixing moves numbers and costs nothing."""
         linear, attention = self.history_macs()
         linear += self.multi_embedding * (self.macs(data) + self.token_width)
         return Flop(body=2 * linear, attention=2 * attention, interaction=0, head=0)
 
-    def activations(self, data: Manifest) -> int:
+    def trunk_activations(self, data: Manifest) -> int:
         # mixed, two sums, two norms, and the hidden layer before and after GeLU
         layer = self.tokens * self.token_width * (5 + 2 * self.expansion)
         enter = self.tokens * (self.slice_width(data) + self.token_width)

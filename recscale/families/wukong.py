@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 from recscale.families.base import Flop
-from recscale.families.click import ClickConfig, ClickSpec, linear_macs, linear_params
+from recscale.families.click import ClickConfig, ClickSpec
+from recscale.families.towers import linear_macs, linear_params
 from recscale.manifest import Manifest
 from recscale.values import CountAxis, PartsAxis
 
@@ -54,7 +55,7 @@ class WukongConfig(ClickConfig):
     @property
     def name(self) -> str:
         sizes = f"-l{self.layers}-F{self.n_F}-L{self.n_L}-k{self.k}-w{self.mlp_width}"
-        return f"{self.input_name()}{sizes}{self.sequence_name()}"
+        return f"{self.input_name()}{sizes}{self.end_name()}"
 
     def entering(self, data: Manifest) -> list[int]:
         """Vectors that enter each layer of a set."""
@@ -78,7 +79,10 @@ class WukongConfig(ClickConfig):
         residual = leaving * entering if leaving != entering else 0
         return entering * self.k + entering * self.n_L + residual
 
-    def dense_params(self, data: Manifest) -> int:
+    def last_width(self, data: Manifest) -> int:
+        return self.end_widths(data)[1][-2]
+
+    def trunk_params(self, data: Manifest) -> int:
         layers = sum(
             self.mixing(n) + linear_params(self.block_widths(n)) + 2 * n * self.k + 2 * self.set_dim
             for n in self.entering(data)
@@ -86,7 +90,7 @@ class WukongConfig(ClickConfig):
         ends = sum(map(linear_params, self.end_widths(data)))
         return self.multi_embedding * layers + ends + self.history_params()
 
-    def forward_flop(self, data: Manifest) -> Flop:
+    def trunk_flop(self, data: Manifest) -> Flop:
         linear, attention = self.history_macs()
         linear += sum(map(linear_macs, self.end_widths(data)))
         interaction = 0
@@ -96,7 +100,7 @@ class WukongConfig(ClickConfig):
             interaction += self.embedding_dim * (self.mixing(n) + n * self.k)
         return Flop(body=2 * linear, attention=2 * attention, interaction=2 * interaction, head=0)
 
-    def activations(self, data: Manifest) -> int:
+    def trunk_activations(self, data: Manifest) -> int:
         floats = sum(sum(w) for w in self.end_widths(data)) + self.input_activations(data)
         for n in self.entering(data):
             block = 2 * n * self.k + sum(self.block_widths(n))

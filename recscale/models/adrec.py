@@ -42,7 +42,7 @@ class AdRec(ClickModel):
 
     def __init__(self, config: AdRecConfig, data: Manifest, device: torch.device):
         bottom, (*over, _) = config.end_widths(data)
-        super().__init__(config, data, device, width=over[-1])
+        super().__init__(config, data, device)
         self.dim = config.set_dim
         with device:
             self.bottom = mlp(bottom, last_activation=True) if bottom else None

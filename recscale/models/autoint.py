@@ -37,7 +37,7 @@ class AutoInt(ClickModel):
 
     def __init__(self, config: AutoIntConfig, data: Manifest, device: torch.device):
         deep, (last, _) = config.layer_widths(data)
-        super().__init__(config, data, device, width=last)
+        super().__init__(config, data, device)
         self.fields = Fields(config, data, device)
         out, heads, norm = config.attention_width, config.heads, config.norm
         self.stacks = nn.ModuleList(

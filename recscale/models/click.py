@@ -1,4 +1,4 @@
-"""What all click families share: sharded tables, the user's history, and the output unit."""
+"""What all click families share: sharded tables, the user's history, and the output units."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from recscale.manifest import Manifest, TableFacts
 from recscale.models.contract import HISTORY, Features
 from recscale.models.history import Histories, HistoryEncoder
 from recscale.models.names import module_name
+from recscale.models.towers import LabelTowers
 
 Vectors = torch.Tensor
 """Embedded vectors of one set [B, n, d]: the features in the manifest's order, the bags among them
@@ -35,12 +36,9 @@ class ClickModel(nn.Module):
     which is the mean; or the log's own weights over the sum of their magnitudes. Of an empty bag it
     is zero. torchrec pools (`is_weighted`), fused with the look-up."""
 
-    def __init__(self, config: ClickConfig, data: Manifest, device: torch.device, width: int):
-        """width: of the last hidden layer."""
+    def __init__(self, config: ClickConfig, data: Manifest, device: torch.device):
         super().__init__()
-        self.output = nn.Linear(width, 1, device=device)
-        nn.init.normal_(self.output.weight, std=OUTPUT_SD * width**-0.5)
-        nn.init.constant_(self.output.bias, start_logit(data))
+        self.output = _output(config, data, device)
         found = config.tables(data)
         meta = torch.device("meta")
 
@@ -102,11 +100,11 @@ class ClickModel(nn.Module):
         return [torch.cat(vectors, dim=1) for vectors in zip(*parts, strict=True)]
 
     def forward(self, features: Features) -> torch.Tensor:
-        """Logits [B]."""
+        """Logits [B], or [B, k] of k labels."""
         return self.interact(features.dense, self.embedded(features))
 
     def interact(self, dense: torch.Tensor, sets: list[Vectors]) -> torch.Tensor:
-        """Logits [B] from dense features [B, n_dense] and the vectors of each set."""
+        """Logits from dense features [B, n_dense] and the vectors of each set."""
         return self.output(self.hidden(dense, sets)).squeeze(1)
 
     def hidden(self, dense: torch.Tensor, sets: list[Vectors]) -> torch.Tensor:
@@ -134,13 +132,25 @@ class Fields(nn.Module):
         return [torch.cat(both, dim=1) for both in zip(sets, own, strict=True)]
 
 
-def start_logit(data: Manifest) -> float:
-    """Log-odds of a click in the training window: what an untrained model answers. Finite for a
+def _output(config: ClickConfig, data: Manifest, device: torch.device) -> nn.Module:
+    """What makes logits of the last hidden values: one unit, or a tower for each of the labels."""
+    towers = config.towers(data)
+    width = towers.tower[-2] if towers else config.last_width(data)
+    units = []
+    for start in start_logits(data):
+        unit = nn.Linear(width, 1, device=device)
+        nn.init.normal_(unit.weight, std=OUTPUT_SD * width**-0.5)
+        nn.init.constant_(unit.bias, start)
+        units.append(unit)
+    return LabelTowers(towers, units, device) if towers else units[0]
+
+
+def start_logits(data: Manifest) -> list[float]:
+    """Log-odds of each label in the training window: what an untrained model answers. Finite for a
     window of one class, which counts as half a row short of it."""
-    rate = 0.5 if data.label_rate_train is None else data.label_rate_train
     least = 0.5 / max(1, data.n_train)
-    rate = min(max(rate, least), 1 - least)
-    return math.log(rate) - math.log1p(-rate)
+    rates = [min(max(rate, least), 1 - least) for rate in data.label_rates]
+    return [math.log(rate) - math.log1p(-rate) for rate in rates]
 
 
 def with_target(history: KeyedJaggedTensor, target: torch.Tensor) -> KeyedJaggedTensor:

@@ -29,6 +29,7 @@ from recscale.families.base import ModelConfig, Table
 from recscale.families.door import FamilyError, in_words, where
 from recscale.families.own import USUAL, Counted, OwnConfig
 from recscale.families.sequence import ITEM
+from recscale.families.two_tower import TwoTowerConfig
 from recscale.manifest import Manifest
 from recscale.models.contract import HISTORY, Features
 from recscale.models.contract import build as contract_build
@@ -69,6 +70,9 @@ class Subject:
     build: Callable[[Manifest], nn.Module]
     option: Callable[[str, Any], Any]
     """How its data is read: an option by its name, else what is usual."""
+    batched: int = 0
+    """Items that a sample is scored against where they are targets of its batch, each of which is
+    read once; 0 where all samples share others."""
 
     @classmethod
     def of(cls, model: ModelConfig) -> Subject:
@@ -81,6 +85,7 @@ class Subject:
             model.task,
             lambda data: contract_build(model, data, "meta"),
             model.option,
+            model.scored if isinstance(model, TwoTowerConfig) else 0,
         )
 
     @classmethod
@@ -117,10 +122,11 @@ def count(family: Subject, data: Manifest) -> Counted:
     dense = sum(p.numel() for p in model.parameters() if id(p) not in inside)
     for place, collection in found.items():
         _replace(model, place, _Looked(collection))
-    steps = {}
+    steps, scored = {}, 0
     if family.task == "next_item":
-        scored = family.option("negatives", None) or data.items.rows - 1
-        inputs, samples = windows(family, WINDOWS, scored)
+        scored = family.batched or family.option("negatives", None) or data.items.rows - 1
+        length = int(family.option("sequence_length", USUAL.sequence_length))
+        inputs, samples = windows(family, WINDOWS, WINDOWS * length if family.batched else scored)
         for collection in found.values():
             for config in configs(collection):
                 if CATALOGUE in config.feature_names:
@@ -136,7 +142,7 @@ def count(family: Subject, data: Manifest) -> Counted:
         output = model(inputs)
         if family.task == "next_item":
             hidden, candidates = output
-            logits = hidden @ candidates.T
+            logits = hidden @ candidates[:scored].T
             torch.nn.functional.log_softmax(logits, dim=1)
     return Counted(
         tables=tables,

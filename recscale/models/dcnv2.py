@@ -38,7 +38,7 @@ class DCNv2(ClickModel):
 
     def __init__(self, config: DCNv2Config, data: Manifest, device: torch.device):
         hidden, (last, _) = config.layer_widths(data)
-        super().__init__(config, data, device, width=last)
+        super().__init__(config, data, device)
         width = config.cross_width(data)
         self.parallel = config.structure == "parallel"
         self.cross = nn.ModuleList(

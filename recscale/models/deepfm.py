@@ -18,7 +18,7 @@ class DeepFM(ClickModel):
 
     def __init__(self, config: DeepFMConfig, data: Manifest, device: torch.device):
         deep, (last, _) = config.layer_widths(data)
-        super().__init__(config, data, device, width=last)
+        super().__init__(config, data, device)
         self.fields = Fields(config, data, device)
         with device:
             self.deep = mlp(deep, last_activation=True)

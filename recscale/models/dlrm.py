@@ -31,7 +31,7 @@ class DLRM(ClickModel):
 
     def __init__(self, config: DLRMConfig, data: Manifest, device: torch.device):
         bottom, (*over, _) = config.mlp_widths(data)
-        super().__init__(config, data, device, width=over[-1])
+        super().__init__(config, data, device)
         self.dim = config.set_dim
         with device:
             self.bottom = mlp(bottom, last_activation=True) if bottom else None

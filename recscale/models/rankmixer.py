@@ -81,7 +81,7 @@ class RankMixer(ClickModel):
     The paper's sparse mixture of experts is left out."""
 
     def __init__(self, config: RankMixerConfig, data: Manifest, device: torch.device):
-        super().__init__(config, data, device, config.multi_embedding * config.token_width)
+        super().__init__(config, data, device)
         self.fields = Fields(config, data, device)
         self.stacks = nn.ModuleList(
             nn.Sequential(

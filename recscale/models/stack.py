@@ -11,6 +11,7 @@ from torch import nn
 from torchrec.modules.embedding_configs import EmbeddingConfig
 from torchrec.modules.embedding_modules import EmbeddingCollection
 
+from recscale.families.base import ModelConfig
 from recscale.families.sequence import ITEM, SequenceConfig
 from recscale.manifest import Manifest
 from recscale.models.dropout import Dropout, number
@@ -69,7 +70,7 @@ class SequenceModel(nn.Module):
         return x, candidates
 
 
-def item_table(config: SequenceConfig, data: Manifest) -> EmbeddingCollection:
+def item_table(config: ModelConfig, data: Manifest) -> EmbeddingCollection:
     """The table of the items, on the meta device; the output layer reads it too."""
     table = config.tables(data)[ITEM]
     return EmbeddingCollection(

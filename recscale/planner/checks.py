@@ -32,6 +32,13 @@ def check(spec: SweepSpec, data: Manifest) -> None:
     for part in spec.parts():
         tried = {k: v for k, v in part.tried().items() if k in part.model.axes()}
         errors += part.model.model_copy(update=tried).complaints(data)
+        batch = spec.train.batch_size or 1
+        errors += [
+            f"model.in_batch: {n:,} others of a batch of {batch:,}; take fewer than there are "
+            "samples, and one at least, or a larger train.batch_size"
+            for n in tried.get("in_batch", ())
+            if not 0 < n < batch
+        ]
     errors += _fractions(spec, data)
     if errors:
         raise PlanError("\n".join(errors))

@@ -45,8 +45,9 @@ def _sampling(data: EventsData | PublishedData) -> Iterator[str]:
     """Negatives are sampled of task click alone, where nothing says which rows are negatives."""
     if data.task != "click":
         why = "negatives are sampled for task click; model.negatives are those of a sequence model"
-    elif data.columns.label:
-        why = f"data.columns.label ({data.columns.label}) says which rows are negatives"
+    elif named := data.columns.label_columns:
+        key = "labels" if len(named) > 1 else "label"
+        why = f"data.columns.{key} ({', '.join(named)}) says which rows are negatives"
     elif data.positive:
         why = "data.positive says which rows are negatives"
     else:

@@ -40,6 +40,11 @@ LABELS = {
     "attention_layers": "attention layers",
     "attention_width": "attention width",
     "token_width": "token width",
+    "expert_width": "expert width",
+    "in_batch": "in-batch negatives",
+    "output_dim": "vector dimension",
+    "tower_depth": "tower depth",
+    "tower_width": "tower width",
     "data_fraction": "data",
 }
 # The column that measures an axis, where it is not the axis itself.

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from recscale.families import TrainerSpec
 from recscale.families.own import OwnSpec
 from recscale.families.sequence import SequenceSpec
+from recscale.families.two_tower import TwoTowerSpec
 from recscale.laws import LAW_VERSION, Role
 from recscale.report.findings import Findings
 from recscale.report.sentences import noise_sentence
@@ -169,7 +170,7 @@ def _training(f: Findings) -> Rows:
     t, runs = f.study.spec.train, [r.config.train for r in f.study.records]
     model = f.study.spec.model
     return [
-        *(_ranking(model) if isinstance(model, SequenceSpec) else []),
+        *(_ranking(model) if isinstance(model, SequenceSpec | TwoTowerSpec) else []),
         ("family", model.family),
         *(_source(model) if isinstance(model, OwnSpec) else []),
         ("batch", f"{t.batch_size:,} over all workers, the same for every run"),
@@ -207,10 +208,14 @@ def _source(model: OwnSpec) -> Rows:
     ]
 
 
-def _ranking(model: SequenceSpec) -> Rows:
+def _ranking(model: SequenceSpec | TwoTowerSpec) -> Rows:
     seen = "left out" if model.filter_seen else "ranked too"
+    ranked = f"over the whole catalogue; items that the user met before are {seen}"
+    if isinstance(model, TwoTowerSpec):
+        drawn = f"against {model.contrastive:,} items drawn uniformly for each evaluation event"
+        return [("ranking metrics", ranked), ("contrastive entropy", drawn)]
     return [
-        ("ranking metrics", f"over the whole catalogue; items that the user met before are {seen}"),
+        ("ranking metrics", ranked),
         ("output layer", "the item table itself" if model.tied else "weights of its own"),
     ]
 

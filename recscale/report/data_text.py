@@ -21,7 +21,12 @@ def data_lines(data: Manifest) -> Iterator[str]:
     )
     for part, times, rate in parts:
         said = [f"{times[0]} to {times[1]}"] if times else []
-        said += [f"{100 * rate:.3g} % positives"] if rate is not None and clicks else []
+        if data.labels:
+            each = [(x.rate_train if part == "training" else x.rate_eval) for x in data.labels]
+            named = zip(data.labels, each, strict=True)
+            said += [", ".join(f"{100 * rate:.3g} % {label.name}" for label, rate in named)]
+        elif rate is not None and clicks:
+            said += [f"{100 * rate:.3g} % positives"]
         if said:
             yield f"{part + ':':12}{'; '.join(said)}"
     for reason, rows in data.dropped.items():

@@ -16,6 +16,7 @@ from recscale.spec.positive import Comparison
 from recscale.values import (
     Count,
     Frozen,
+    Positive,
     Share,
     Whole,
 )
@@ -56,10 +57,11 @@ class _Data(Frozen):
         if getattr(self, "task", None) != "click":
             raise ValueError("positive belongs to task click; for next_item filter the log itself")
         columns: Columns = getattr(self, "columns")  # noqa: B009
-        if columns.label:
+        if columns.label_columns:
+            key = "label" if columns.label else "labels"
             raise ValueError(
-                f"positive and columns.label {columns.label!r} both say what is a positive; "
-                "leave one of them out"
+                f"positive and columns.{key} {', '.join(map(repr, columns.label_columns))} both "
+                "say what is a positive; leave one of them out"
             )
         if compared.column in (*columns.sparse, *columns.dense):
             raise ValueError(
@@ -132,6 +134,9 @@ class Columns(Frozen):
     """When: unix time in any unit, timestamps, dates or ISO text; see also `data.time_format`."""
     label: Column | None = None
     """0/1 clicks. Without it every row is a positive and negatives are sampled."""
+    labels: tuple[Column, ...] = ()
+    """Of task click, in place of `label`: several columns of 0/1 labels, such as [click, buy], that
+    one network learns together, with a tower each. The first says which events histories hold."""
     domain: Column | None = None
     """The domain that an event belongs to, such as a shop's department: for probe `transfer`."""
     sparse: tuple[Column, ...] = ()
@@ -153,9 +158,29 @@ class Columns(Frozen):
         """Part, as it is written below `data.columns` -> the column that plays it."""
         single = ("user", "item", "time", "label", "domain", "history")
         parts = {part: getattr(self, part) for part in single if getattr(self, part)}
+        parts |= {f"labels[{i}]": c for i, c in enumerate(self.labels)}
         parts |= {f"sparse[{i}]": c for i, c in enumerate(self.sparse)}
         parts |= {f"dense[{i}]": c for i, c in enumerate(self.dense)}
         return parts | {f"weights.{c}": w for c, w in self.weights.items()}
+
+    @property
+    def label_columns(self) -> tuple[str, ...]:
+        """The columns of 0/1 labels: none, one or several."""
+        return (self.label,) if self.label else self.labels
+
+    @model_validator(mode="after")
+    def _one_label_or_several(self) -> Columns:
+        if self.label and self.labels:
+            raise ValueError(
+                f"label {self.label!r} and labels {', '.join(map(repr, self.labels))} both name "
+                "labels; list all of them under labels, and leave label out"
+            )
+        if len(self.labels) == 1:
+            raise ValueError(
+                f"labels: {self.labels[0]!r} is one label alone; write label: {self.labels[0]}, or "
+                "list two or more"
+            )
+        return self
 
     @model_validator(mode="after")
     def _distinct(self) -> Columns:
@@ -270,6 +295,9 @@ Positives = Annotated[str, AfterValidator(_comparison)]
 FileFormat = Literal["auto", "csv", "tsv", "parquet", "arrow", "jsonl", "delta"]
 
 
+LabelWeight = Annotated[Positive, Field(ge=1e-6, le=1e6)]
+
+
 class EventsData(_Data):
     """Bring your own: Parquet, Arrow, Delta, JSON lines or CSV, one event a row."""
 
@@ -291,6 +319,9 @@ class EventsData(_Data):
     """Which column of the log plays which part."""
     task: Literal["click", "next_item"] = "click"
     """`click`: will this user take this item? `next_item`: which item does a user take next?"""
+    label_weights: dict[Column, LabelWeight] = {}
+    """Column under `columns.labels` -> its weight in the loss; 1 for those that are not named. The
+    loss is the mean of the labels' losses by these weights, in training and in `eval_loss`."""
     negatives: Negatives = Negatives()
     """Of task click without label or positive: what is sampled beside each event."""
     seed: Whole = 0
@@ -299,6 +330,27 @@ class EventsData(_Data):
     @property
     def domain(self) -> str | None:
         return self.columns.domain
+
+    @property
+    def label_losses(self) -> tuple[str, ...]:
+        """Columns of the losses of each of several labels."""
+        return tuple(f"eval_{m}_{c}" for c in self.columns.labels for m in ("ne", "loss"))
+
+    @model_validator(mode="after")
+    def _labels_of_clicks(self) -> EventsData:
+        labels = self.columns.labels
+        if labels and self.task != "click":
+            raise ValueError(
+                "columns.labels belongs to task click; next_item takes every row for an event: "
+                "rows that are none belong out of the log"
+            )
+        strange = [c for c in self.label_weights if c not in labels]
+        if strange:
+            allowed = f"allowed: {', '.join(labels)}" if labels else "which is not given"
+            raise ValueError(
+                f"label_weights: {shown(strange[0])} is no column under columns.labels; {allowed}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _histories_of_clicks(self) -> EventsData:

@@ -121,9 +121,11 @@ class LawSpec(Frozen):
     """So many of the largest models, by the first variable, are predicted by a law fitted to the
     others and shown beside what they measured: the acceptance test of 2311.11351."""
     loss: str | None = None
-    """The column to fit; left out, `eval_ne` for clicks and `eval_loss` (nats) for next items.
-    Under `train.schedule: anytime` also `progressive_ne` (clicks) and `progressive_loss`: of each
-    batch before it is learnt, in the first pass, averaged over the last half to three quarters."""
+    """The column to fit; left out, `eval_ne` for clicks and `eval_loss` (nats) for next items. Of
+    several labels also `eval_ne_buy` and `eval_loss_buy`, with a label's name in the place of buy;
+    of two_tower also `eval_contrastive`. Under `train.schedule: anytime` also `progressive_ne`
+    (clicks) and `progressive_loss`: of each batch before it is learnt, in the first pass, averaged
+    over the last half to three quarters."""
     below_baseline: bool = False
     """Whether runs enter that end no better than one of the data's baselines, such as popularity:
     a sweep of small shares of the data may ask for it, as baselines know all of the training part.

@@ -17,7 +17,8 @@ from pydantic import (
 )
 
 from recscale.families import AnyModelSpec, ModelSpec, TrainerSpec
-from recscale.spec.data import DataSpec
+from recscale.families.click import ClickSpec
+from recscale.spec.data import DataSpec, EventsData
 from recscale.spec.search import FACTORS, LawSpec, SearchSpec
 from recscale.spec.sizes import too_many
 from recscale.spec.train import BudgetSpec, ResourcesSpec, TrainSpec
@@ -180,18 +181,20 @@ class SweepSpec(Frozen):
         return alone.model_copy(update={"search": search})
 
     def on(self, n_train: int) -> SweepSpec:
-        """The sweep with what it leaves to the log settled: the batch."""
-        if self.train.batch_size:
-            return self
-        usual = self.train.usual_batch(n_train, self.resources.most_workers)
-        batch = 1 if self.log is None else usual
+        """The sweep with what it leaves to the log settled: the batch, and what follows from it."""
+        batch = self.train.batch_size
+        if batch is None:
+            usual = self.train.usual_batch(n_train, self.resources.most_workers)
+            batch = 1 if self.log is None else usual
         train = self.train.model_copy(update={"batch_size": batch})
-        return self.model_copy(update={"train": train})
+        models = tuple(m.on_batch(batch) for m in self.models)
+        return self.model_copy(update={"train": train, "models": models})
 
     def _check_loss(self, model: ModelSpec) -> None:
         """Raises ValueError where the law's loss is none that this family's runs have."""
         later = model.progressive
-        allowed = model.losses + (later if self.train.schedule == "anytime" else ())
+        allowed = model.losses + getattr(self.log, "label_losses", ())
+        allowed += later if self.train.schedule == "anytime" else ()
         if self.law_loss in later and (why := self._no_progress(model)):
             raise ValueError(f"law.loss: {self.law_loss!r}: {why}; take {model.losses[0]}")
         if self.law_loss in allowed:
@@ -351,6 +354,13 @@ class SweepSpec(Frozen):
             if self.log and self.log.task != needed:
                 raise ValueError(
                     f"model.family {model.family} needs data.task {needed}, not {self.log.task}"
+                )
+            labels = self.log.columns.labels if isinstance(self.log, EventsData) else ()
+            if labels and not isinstance(model, ClickSpec):
+                raise ValueError(
+                    f"model.family {model.family} learns one label, and data.columns.labels names "
+                    f"{', '.join(labels)}; take a built-in click family, or name one column under "
+                    "data.columns.label"
                 )
             if self.probes and model.task != "next_item":
                 raise ValueError("probes belong to models of task next_item; leave them out")

@@ -119,6 +119,7 @@ def subject(family: str | type, **axes: Any) -> Subject:
         }
     )
     store = world(task)
+    spec = spec.on(store.manifest.n_train)
     try:
         run = planned_runs(spec, store.manifest)[0].config
     except (PlanError, FamilyError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -23,6 +24,10 @@ class ClickMetrics(NamedTuple):
     calibration: float | None
     """Sum of predicted over sum of observed clicks; None without a click."""
 
+    def columns(self) -> dict[str, float | None]:
+        """All but the loss, by column name."""
+        return {"eval_ne": self.ne, "eval_auc": self.auc, "eval_calibration": self.calibration}
+
 
 def click_metrics(logits: torch.Tensor, labels: torch.Tensor) -> ClickMetrics:
     """Metrics of logits [n] against 0/1 labels [n], in float64."""
@@ -41,6 +46,18 @@ def click_metrics(logits: torch.Tensor, labels: torch.Tensor) -> ClickMetrics:
         auc=float(binary_auroc(probability, labels.long())) if both else None,
         calibration=float(calibration) if positives > 0 else None,
     )
+
+
+def weighted(
+    each: Sequence[ClickMetrics], shares: Sequence[float], rates: Sequence[float]
+) -> tuple[float, float | None]:
+    """Log-loss and NE of several labels together: the mean of their losses by shares that add up
+    to 1, and that over the same mean of their base rates' entropies. None, as of one label, where
+    one of them has a single class."""
+    loss = sum(s * m.log_loss for s, m in zip(shares, each, strict=True))
+    if any(m.ne is None for m in each):
+        return loss, None
+    return loss, loss / sum(s * entropy(p) for s, p in zip(shares, rates, strict=True))
 
 
 def entropy(p: float) -> float:

@@ -19,12 +19,13 @@ from torch.nn import functional as F
 
 from recscale.cost import steps
 from recscale.data.layout import HISTORY_ITEMS
-from recscale.data.sequences import Positions, TrainStream, eval_windows, positions
+from recscale.data.sequences import Positions, TrainStream, Windows, eval_windows, positions
 from recscale.data.store import Store, shard
 from recscale.families.own import OwnConfig, Reading
 from recscale.families.sequence import SequenceConfig
+from recscale.families.two_tower import TwoTowerConfig
 from recscale.models.sequences import sequences
-from recscale.run import RunConfig
+from recscale.run import RunConfig, TrainConfig
 from recscale.train.probes import Probe
 from recscale.train.ranking import COVERAGE_AT, Places, places, ranking_metrics
 from recscale.train.task import Evaluated, Part, gathered
@@ -43,26 +44,34 @@ class Met(NamedTuple):
 
 
 class NextItemTask:
+    beside = 0
+    """Numbers that are kept of each evaluation target beside its loss and place."""
+
     def __init__(
         self, config: RunConfig, store: Store, rank: int, world: int, device: torch.device
     ):
         model, train = config.model, config.train
         if isinstance(model, OwnConfig):
             model = model.reading
-        assert isinstance(model, SequenceConfig | Reading)
-        self.model, self.store, self.rank, self.world = model, store, rank, world
+        assert isinstance(model, SequenceConfig | TwoTowerConfig | Reading)
+        self.model: Any = model
+        self.store, self.rank, self.world = store, rank, world
         self.device, self.batch_size, self.seed = device, train.batch_size, train.seed
         self.share, self.probes = item_shares(store), train.probes
         self.met: dict[int, Met] = {}
         self.catalogue = np.arange(len(self.share))
-        self.stream = TrainStream(
-            store.train(train.data_fraction),
-            model.sequence_length,
-            train.seed,
-            nested=train.schedule == "anytime",
-        )
+        self.stream = self._stream(train)
         self.steps_per_epoch = steps(train, store.manifest) // train.epochs
-        self.eval_batches = _batches(store, model.sequence_length)
+        self.eval_batches = self._evaluated()
+
+    def _stream(self, train: TrainConfig, length: int | None = None) -> TrainStream:
+        """The training targets in windows of so many positions; left out, the model's own."""
+        rows, nested = self.store.train(train.data_fraction), train.schedule == "anytime"
+        return TrainStream(rows, length or self.model.sequence_length, train.seed, nested)
+
+    def _evaluated(self) -> list[Positions]:
+        windows = eval_windows(self.store, self.model.sequence_length)
+        return batches(self.store, windows, EVAL_POSITIONS)
 
     def loss(self, model: Any, step: int) -> Part:
         epoch, nth = divmod(step, self.steps_per_epoch)
@@ -133,13 +142,27 @@ class NextItemTask:
             hidden, candidates = model(sequences(batch, self.catalogue, self.device))
             if not padded:
                 kept += self._score(batch, hidden, candidates, shown)
-        mine = torch.cat(kept, dim=1) if kept else torch.empty(3, 0, dtype=torch.float64)
+        mine = (
+            torch.cat(kept, dim=1) if kept else torch.empty(3 + self.beside, 0, dtype=torch.float64)
+        )
         model.train()
-        loss, first, tied = gathered(mine, self.world)
+        loss, first, tied, *beside = gathered(mine, self.world)
         coverage = gathered(shown.T, self.world).any(1)
         metrics = ranking_metrics(Places(first.long(), tied.long()))
         metrics[f"eval_coverage{COVERAGE_AT}"] = float(coverage.double().mean())
+        if self.beside:
+            metrics |= self.beside_metrics(torch.stack(beside))
         return Evaluated(float(loss.mean()), metrics)
+
+    def beside_of(
+        self, scores: torch.Tensor, truth: torch.Tensor, event: np.ndarray
+    ) -> list[torch.Tensor]:
+        """Those numbers, [n] each, of targets [n] with scores [n, V] at events [n] of the store."""
+        return []
+
+    def beside_metrics(self, found: torch.Tensor) -> dict[str, float | None]:
+        """What all targets' numbers [beside, n] come to, by column name."""
+        return {}
 
     def progressive(self, loss: float, untrained: float) -> dict[str, float]:
         """Of the full softmax alone, over the items that had been met by then."""
@@ -164,7 +187,8 @@ class NextItemTask:
     def _score(
         self, batch: Positions, hidden: torch.Tensor, candidates: torch.Tensor, shown: torch.Tensor
     ) -> list[torch.Tensor]:
-        """[3, n] loss and place of each target in the catalogue; marks the items recommended."""
+        """[3 + beside, n] loss and place of each target in the catalogue, and the numbers beside;
+        marks the items recommended."""
         found = []
         target = batch.target[batch.scored]
         known = np.flatnonzero(target < len(self.catalogue))
@@ -179,7 +203,8 @@ class NextItemTask:
             offered = scores if seen is None else scores.masked_fill(seen, -torch.inf)
             best = offered.topk(min(COVERAGE_AT, scores.shape[1])).indices
             shown[0, best.flatten().cpu()] = True
-            found.append(torch.stack([loss.double(), *(p.double() for p in place)]).cpu())
+            beside = self.beside_of(scores, truth, batch.event[batch.scored[some]])
+            found.append(torch.stack([x.double() for x in (loss, *place, *beside)]).cpu())
         return found
 
     def _seen(self, batch: Positions, which: np.ndarray) -> torch.Tensor:
@@ -205,10 +230,10 @@ def item_shares(store: Store) -> np.ndarray:
     return item_counts(store, n) / n
 
 
-def _batches(store: Store, length: int) -> list[Positions]:
-    windows = eval_windows(store, length)
+def batches(store: Store, windows: Windows, size: int) -> list[Positions]:
+    """Windows in batches of about `size` positions."""
     ends = np.cumsum(windows.length)
-    cuts = np.searchsorted(ends, np.arange(EVAL_POSITIONS, ends[-1], EVAL_POSITIONS))
+    cuts = np.searchsorted(ends, np.arange(size, ends[-1], size))
     edges = np.unique([0, *cuts, len(ends)])
     return [
         positions(store, windows.take(slice(a, b))) for a, b in zip(edges, edges[1:], strict=False)

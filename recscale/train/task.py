@@ -9,6 +9,7 @@ import torch.distributed as dist
 
 from recscale.data.store import Store
 from recscale.families.own import OwnConfig
+from recscale.families.two_tower import TwoTowerConfig
 from recscale.run import RunConfig
 
 
@@ -60,7 +61,10 @@ def task_of(config: RunConfig, store: Store, rank: int, world: int, device: torc
     from recscale.train.click import ClickTask
     from recscale.train.next_item import NextItemTask
     from recscale.train.own import CustomTask, Seeded
+    from recscale.train.retrieval import RetrievalTask
 
+    if isinstance(config.model, TwoTowerConfig):
+        return RetrievalTask(config, store, rank, world, device)
     tasks = {"click": ClickTask, "next_item": NextItemTask, "custom": CustomTask}
     task = tasks[config.model.task](config, store, rank, world, device)
     if isinstance(config.model, OwnConfig):

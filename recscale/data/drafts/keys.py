@@ -61,6 +61,8 @@ def find_outcome(columns: dict[str, Profile]) -> tuple[Guess | None, str | None]
         others = [n for n in others if n != label]
         rate = float((p.numbers == p.numbers.max()).mean()) if p.distinct > 1 else None
         doubt = f"{', '.join(others)} could be the label too" if others else None
+        if others and all(flat[n].binary for n in (label, *others)):
+            doubt = f"{doubt}, or be learnt beside it: labels: [{', '.join([label, *others])}]"
         if rate is None:
             doubt = f"every row looked at has {p.example}; both outcomes are needed"
         if not p.binary:
