@@ -91,7 +91,7 @@ from recscale.train.host import PlainHost
 from recscale.train.loop import _Training
 
 CLICK = ("dlrm", "dcnv2", "wukong", "deepfm", "autoint", "rankmixer", "adrec")
-NEXT = ("decoder", "hstu", "fuxi")
+NEXT = ("decoder", "hstu", "fuxi", "climber")
 
 
 def main() -> None:
