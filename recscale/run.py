@@ -58,6 +58,13 @@ class TrainConfig(Frozen):
     seed: int
 
 
+SERVED = 128
+"""Requests whose answer is timed: users with their history, each against the whole catalogue; of a
+click model, rows."""
+LATENCY = "probe_latency_s"
+"""Column of the seconds that it takes, of a run whose sweep asks for it (`probes`)."""
+
+
 class Place(NamedTuple):
     """Where a run lies: under schedule `anytime` all data fractions and epochs of one architecture,
     rates and seed are points of one training. All have the first pass in common; what passes over

@@ -100,6 +100,9 @@ SEQUENCES: dict[str, dict[str, Any]] = {
         "channels": "semantic",
         "heads": 1,
     },
+    "climber": {**SEQUENCE, "family": "climber", "subsequences": 2},
+    "climber-three": {**SEQUENCE, "family": "climber", "subsequences": 3, "tied": False},
+    "climber-one": {**SEQUENCE, "family": "climber", "subsequences": 1, "heads": 1},
 }
 
 

@@ -66,6 +66,7 @@ BASES = (
     COMMAND,
     *(CLICK | {"model": {"family": f}} for f in ("deepfm", "autoint", "rankmixer", "adrec")),
     NEXT | {"model": {"family": "fuxi", "sequence_width": [16, 32, 64]}},
+    NEXT | {"model": {"family": "climber", "subsequences": [1, 2, 4]}},
 )
 LONG = "a" * 5000
 ABSURD: tuple[Any, ...] = (

@@ -37,6 +37,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "decoder": dict(sequence_depth=1, sequence_width=16, sequence_length=10),
     "hstu": dict(sequence_depth=1, sequence_width=16, sequence_length=10),
     "fuxi": dict(sequence_depth=1, sequence_width=16, sequence_length=10),
+    "climber": dict(sequence_depth=1, sequence_width=16, sequence_length=10, subsequences=3),
     "two_tower": dict(embedding_dim=16, tower_width=16, output_dim=16, sequence_length=10),
     "own.deepfm:DeepFM": {},
     "own_families.sequence:Mixer": {},

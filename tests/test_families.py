@@ -15,7 +15,9 @@ from recscale.advice.families import compare_pairs, shared_budgets
 from recscale.cli import main
 from recscale.ledger import Ledger
 from recscale.planner import planned_runs
+from recscale.report.architectures import sentences
 from recscale.report.page import write_report
+from recscale.run import LATENCY
 from recscale.specfile import SpecError, parse_spec
 from recscale.study import Study, law_facts, plan_entry
 
@@ -105,7 +107,7 @@ def test_families_are_told_apart_where_they_differ(study: Study):
     assert pair.matched.settings == 2 * 4  # 256 and 116, 1024 and 649
 
 
-def test_families_are_compared_at_equal_time_on_machines_of_one_kind(tmp_path: Path):
+def test_families_are_compared_at_equal_time_and_latency_on_machines_of_one_kind(tmp_path: Path):
     """Each size at a pace of its own, but for two, a tenth apart; another machine is no match."""
     text = SWEEP.replace("  - {family: dcnv2, mlp_width: [64, 256]}\n", "").replace("seeds: 2", "")
     spec = parse_spec(text)
@@ -121,7 +123,9 @@ def test_families_are_compared_at_equal_time_on_machines_of_one_kind(tmp_path: P
         took = p.cost.model_copy(update={"time_s": p.cost.samples * seconds})
         small = p.config.train.data_fraction < 0.1
         machine = "another" if small and family == "dlrm" else "planted"
-        done = record(p, measured=took, hardware=machine)
+        # another order than that of the paces: of equal latency are 256 and 116, 12 % apart
+        served = {("dlrm", 256): 0.10, ("wukong", 116): 0.112}.get((family, width), seconds * 1e4)
+        done = record(p, measured=took, hardware=machine, probes={LATENCY: served})
         losses[family, width, p.config.train.data_fraction] = done.curve[-1].metrics["eval_ne"]
         ledger.record(done)
     (pair,) = compare_pairs(Study.of(ledger))
@@ -129,6 +133,13 @@ def test_families_are_compared_at_equal_time_on_machines_of_one_kind(tmp_path: P
     assert pair.timed is not None and pair.timed.settings == 3
     assert pair.timed.change == pytest.approx(np.mean(each))
     assert pair.matched is not None and pair.matched.settings == 2 * 4
+    gaps = [losses["wukong", 116, f] - losses["dlrm", 256, f] for f in (0.2, 0.6, 1.0)]
+    assert pair.served is not None
+    # and the two that are of equal time
+    assert pair.served.settings == 6
+    assert pair.served.change == pytest.approx(np.mean([*gaps, *each]))
+    told = " ".join(sentences(Study.of(ledger), [pair]))
+    assert "at equal latency of 128 answers and equal data (6 pairs)" in told
 
 
 def test_the_laws_cross_where_they_were_planted_to(study: Study):

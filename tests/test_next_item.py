@@ -210,6 +210,7 @@ def test_two_workers_train_what_one_does(sequence_store, tmp_path):
         run(sequence_store, "decoder", **SAMPLED, **changes),
         run(sequence_store, "decoder", dropout=0.3, dropout_top=0.1, **changes),
         run(sequence_store, "hstu", dropout=0.3, **changes),
+        run(sequence_store, "climber-three", dropout=0.3, **changes),
     ]
     spawn(worker, 2, sequence_store.path, runs, tmp_path / "two.pt")
     for one, two in zip(runs, torch.load(tmp_path / "two.pt", weights_only=True), strict=True):
@@ -286,7 +287,8 @@ UNIFORM = {**SAMPLED, "negatives_by": "uniform"}
 
 @pytest.mark.parametrize(
     "name, sampled",
-    [("decoder", {}), ("hstu", {}), ("fuxi", {}), ("decoder", SAMPLED), ("decoder", UNIFORM)],
+    [(name, {}) for name in ("decoder", "hstu", "fuxi", "climber")]
+    + [("decoder", SAMPLED), ("decoder", UNIFORM)],
 )
 def test_items_that_come_later_are_not_pushed_down(name, sampled, late_items):
     """They end where they began, so that a run on the past is no worse than a guess among all."""

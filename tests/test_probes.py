@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from data_files import events_spec, prepared
 
 from recscale.data.sequences import Positions
 from recscale.data.store import Store
+from recscale.run import LATENCY, SERVED
 from recscale.spec import Holdout
 from recscale.train.probes import GROUPS, Contexts, Probe, popularity_groups
 
@@ -136,6 +138,22 @@ def test_a_trajectory_feeds_its_own_choice_back(ring):
     found = made.trajectory()
     hits = [found[f"ahead{n}_loss"] for n in range(1, 11)]
     assert hits[9] > hits[0]
+
+
+def test_latency_is_of_whole_batches_of_histories(ring):
+    """Of 128 requests, each with as many events as a model sees, and not of what is made once."""
+    made, oracle = probe(ring)
+    seen: list[int] = []
+
+    def slow(batch) -> torch.Tensor:
+        seen.append(len(batch.lengths))
+        time.sleep(0.002 if len(seen) > 3 else 0.05)
+        return oracle(batch)
+
+    made.answer = slow
+    found = made.run(("latency",))
+    assert set(seen) == {SERVED} and list(found) == [LATENCY]
+    assert 0.002 < found[LATENCY] < 0.05
 
 
 def test_a_domain_new_to_the_user_is_outside(ring):

@@ -136,6 +136,8 @@ def test_merge_keys_dates_and_numbers_as_text_are_plain_values():
         ("budget", "search: {strategy: axes, base: {mlp_width: x}}\nbudget",
          "search.base.mlp_width: 'x': should be a number"),
         ("budget", "probes: [robustness, robustness]\nbudget", "'robustness' stands twice"),
+        ("budget", "probes: [latency, long_tail]\nbudget",
+         "probes: long_tail belong to models of task next_item"),
         ("budget", "train: {learning_rate: {dense: 2e11}}\nbudget", "should be at most 10,000"),
     ],
 )  # fmt: skip

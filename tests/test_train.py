@@ -20,7 +20,7 @@ from recscale import states
 from recscale.data.store import Split, Store
 from recscale.models.contract import features
 from recscale.planner import planned_runs
-from recscale.run import RunConfig, Spectrum
+from recscale.run import LATENCY, RunConfig, Spectrum
 from recscale.testing import training as testing
 from recscale.testing.training import Killed
 from recscale.testing.workers import spawn
@@ -88,6 +88,16 @@ def test_training_learns(runs, opened, data):
         assert outcome.curve[-1].eval_loss < outcome.curve[0].eval_loss
         assert outcome.curve[-1].metrics["eval_auc"] > 0.52
         assert data.floor.log_loss < outcome.curve[-1].eval_loss
+
+
+def test_latency_of_a_click_model_is_measured_where_it_is_asked_for(runs, opened):
+    """And changes nothing that was learnt."""
+    asked = runs[0].model_copy(
+        update={"train": runs[0].train.model_copy(update={"probes": ("latency",)})}
+    )
+    usual, found = (train(run, opened, PlainHost()) for run in (runs[0], asked))
+    assert not usual.probes and 0 < found.probes[LATENCY] < 5
+    assert quality(usual) == quality(found)
 
 
 def test_same_seed_same_result_and_another_seed_another(runs, opened):

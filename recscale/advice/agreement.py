@@ -14,6 +14,7 @@ from recscale.frame import curves_frame
 from recscale.laws import LawError
 from recscale.laws.intervals import student
 from recscale.laws.points import check
+from recscale.run import LATENCY
 from recscale.study import Study
 
 LEAST = 5  # runs from which a rank correlation is shown
@@ -57,7 +58,7 @@ def beside(study: Study) -> list[Beside]:
     except LawError:  # there is no run, or its variables are no numbers of runs
         return []
     metrics = dict.fromkeys(k for r in study.records if r.final for k in r.final.metrics)
-    probes = dict.fromkeys(k for r in study.records for k in r.probes)
+    probes = dict.fromkeys(k for r in study.records for k in r.probes if k != LATENCY)
     curves = curves_frame(study.records)
     curves = where(curves, curves["run_id"].isin(runs["run_id"]))
     found = []

@@ -1,9 +1,8 @@
 """Families side by side: which one scales better, at which budget, and how surely.
 
-Two answers again: measured, between runs of about equal FLOPs, or of about equal time, on the same
-data, and by the laws of
-both: exponents over what all families have in common, FLOPs per sample and samples, and which is
-better at a budget over what can be built of each on the data that there is.
+Two answers again: measured, between runs of about equal FLOPs, time or serving latency on the same
+data, and by the laws of both: exponents over what all families have in common, FLOPs per sample and
+samples, and which is better at a budget over what can be built of each on the data that there is.
 """
 
 from __future__ import annotations
@@ -28,6 +27,7 @@ from recscale.cost import TRAIN_OVER_FORWARD
 from recscale.frame import settings
 from recscale.laws import LawError
 from recscale.laws.compare import Comparison, compare, verdict
+from recscale.run import LATENCY
 from recscale.spec import FOOTING
 from recscale.study import Study
 
@@ -62,6 +62,7 @@ class PairComparison:
 
     Attributes:
         matched, timed: measured between architectures of equal FLOPs, and of equal time, a sample.
+        served: likewise of equal latency, where the sweep asks for it (`probes`).
         exponents: difference first - second of the laws' constants; see `Comparison.exponents`.
         crossings: budgets at which the laws cross, up to AHEAD times the largest of both.
         better: which is better at three budgets, the last one beyond the runs.
@@ -72,6 +73,7 @@ class PairComparison:
     names: tuple[str, str]
     matched: Matched | None
     timed: Matched | None
+    served: Matched | None
     laws: Comparison | None
     why: str
     exponents: pd.DataFrame | None = None
@@ -90,6 +92,7 @@ class PairComparison:
             "families": list(self.names),
             "matched": self.matched and _plain(vars(self.matched)),
             "matched_by_time": self.timed and _plain(vars(self.timed)),
+            "matched_by_latency": self.served and _plain(vars(self.served)),
             "exponents": rows(self.exponents),
             "crossings": rows(self.crossings),
             "better": rows(self.better),
@@ -117,13 +120,16 @@ def _pair(
 ) -> PairComparison:
     loss, form = study.spec.law_loss, study.spec.law.form
     both = where(runs, runs["family"].isin(names))
-    matched = _matched(both, names, loss, "forward_flop")
-    by_time = _matched(where(both, both[TIME].notna()), names, loss, TIME)
+    flop, by_time, served = (
+        _matched(where(both, both[cost].notna()), names, loss, cost)
+        for cost in ("forward_flop", TIME, LATENCY)
+    )
+    measured = flop, by_time, served
     if set(both["family"]) != set(names):
         lacking = set(names) - set(both["family"])
         parts = {p.spec.model.family: p for p in study.parts()}
         why = (f"{name}: {parts[name].no_law()}" for name in sorted(lacking))
-        return PairComparison(names, matched, by_time, None, "; ".join(why))
+        return PairComparison(names, *measured, None, "; ".join(why))
     # the forms over two variables; the others do not separate compute per sample from samples
     form = form if form in ("gamma", "bounded", "kaplan") else "additive"
     try:
@@ -135,20 +141,22 @@ def _pair(
         better, equivalent = _at_budgets(study, names, budgets or asked)
         crossings = laws.crossings(asked[0], asked[-1], training_flop)
     except LawError as error:
-        return PairComparison(names, matched, by_time, None, study.no_law(str(error)))
+        return PairComparison(names, *measured, None, study.no_law(str(error)))
     sides = zip(laws.names, (laws.first, laws.second), strict=True)
     bound = tuple(n for n, law in sides if law.status != "converged")
     return PairComparison(
-        names, matched, by_time, laws, "", exponents, crossings, better, equivalent, bound
+        names, *measured, laws, "", exponents, crossings, better, equivalent, bound
     )
 
 
 def timed(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs with TIME, and the `machine` (hardware and workers) that it was measured on; NaN of
-    runs that were not."""
+    """The runs with TIME and LATENCY, and the `machine` (hardware and workers) that they were
+    measured on; NaN of runs that were not."""
     hardware = {r.run_id: f"{r.hardware}, {r.workers} workers" for r in study.records}
     speed = runs["samples_per_s"].to_numpy(float)
-    return runs.assign(**{TIME: 1 / speed}, machine=[hardware[i] for i in runs["run_id"]])
+    served = runs[LATENCY].to_numpy(float) if LATENCY in runs else np.nan
+    machine = [hardware[i] for i in runs["run_id"]]
+    return runs.assign(**{TIME: 1 / speed, LATENCY: served}, machine=machine)
 
 
 def _at_budgets(
@@ -201,7 +209,7 @@ def _matched(both: pd.DataFrame, names: tuple[str, str], loss: str, cost: str) -
     """`cost`: the column of what a sample costs."""
     if both.empty:
         return None
-    machine = ["machine"] if cost == TIME else []
+    machine = ["machine"] if cost in (TIME, LATENCY) else []
     groups = both.groupby([*settings(both), *machine], dropna=False)
     table = cast(
         pd.DataFrame,

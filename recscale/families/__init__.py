@@ -12,6 +12,7 @@ from pydantic import Discriminator, Tag
 from recscale.families.adrec import AdRecConfig, AdRecSpec
 from recscale.families.autoint import AutoIntConfig, AutoIntSpec
 from recscale.families.base import Flop, ModelConfig, ModelSpec, Rates, Table
+from recscale.families.climber import ClimberConfig, ClimberSpec
 from recscale.families.dcnv2 import DCNv2Config, DCNv2Spec
 from recscale.families.decoder import DecoderConfig, DecoderSpec
 from recscale.families.deepfm import DeepFMConfig, DeepFMSpec
@@ -48,6 +49,7 @@ FAMILIES = {
     "decoder": Family(DecoderSpec, DecoderConfig, "recscale.models.decoder:decoder"),
     "hstu": Family(HSTUSpec, HSTUConfig, "recscale.models.hstu:hstu"),
     "fuxi": Family(FuXiSpec, FuXiConfig, "recscale.models.fuxi:fuxi"),
+    "climber": Family(ClimberSpec, ClimberConfig, "recscale.models.climber:climber"),
     "two_tower": Family(TwoTowerSpec, TwoTowerConfig, "recscale.models.two_tower:TwoTower"),
 }
 """Name -> family. A new family is entered here, and nowhere else."""

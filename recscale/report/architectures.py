@@ -20,6 +20,7 @@ from recscale.report import figures, plot
 from recscale.report.plot import Figure
 from recscale.report.sentences import no_noise
 from recscale.report.tables import Cell
+from recscale.run import SERVED
 from recscale.spec import FOOTING
 from recscale.study import Study
 from recscale.words import ends, number, quantity, span, time
@@ -41,7 +42,7 @@ def laws_of(found: list[PairComparison]) -> dict[str, tuple[ScalingLaw, Comparis
 
 def sentences(study: Study, found: list[PairComparison]) -> list[str]:
     """The comparison in words, a pair after the other, and what limits it."""
-    if not found or all(d.matched is d.timed is d.laws is None for d in found):
+    if not found or all(d.matched is d.timed is d.served is d.laws is None for d in found):
         return ["No two families have runs to compare yet."]
     loss = study.spec.law_loss
     out = [s for pair in found for s in _pair_sentences(pair, loss)]
@@ -63,6 +64,7 @@ def _pair_sentences(pair: PairComparison, loss: str) -> list[str]:
     for m, equal in (
         (pair.matched, "FLOPs per sample"),
         (pair.timed, "time per sample, as measured,"),
+        (pair.served, f"latency of {SERVED} answers"),
     ):
         if m is None:
             continue
@@ -143,7 +145,11 @@ def pair_rows(found: list[PairComparison]) -> list[list[Cell]]:
 def _pair_row(pair: PairComparison) -> list[Cell]:
     a, b = pair.names
     row: list[Cell] = [(f"{a} and {b}", "", pair.why)]
-    for m, equal in ((pair.matched, "FLOPs"), (pair.timed, "time")):
+    for m, equal in (
+        (pair.matched, "FLOPs"),
+        (pair.timed, "time"),
+        (pair.served, "latency that was measured (probes: [latency])"),
+    ):
         if m is None:
             row.append(("", "", f"no two architectures of equal {equal}"))
         else:

@@ -29,7 +29,7 @@ from recscale.values import (
     one_or_more,
 )
 
-Probe = Literal["long_tail", "cold_start", "robustness", "transfer", "trajectory"]
+Probe = Literal["long_tail", "cold_start", "robustness", "transfer", "trajectory", "latency"]
 
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
@@ -101,8 +101,9 @@ class SweepSpec(Frozen):
     train: TrainSpec = TrainSpec()
     """How every run is trained; data and passes are axes too."""
     probes: Annotated[tuple[Probe, ...], AfterValidator(no_repeats)] = ()
-    """The hard tasks of 2311.11351 that every next-item model faces at the end of its run; see
-    `recscale.train.probes`."""
+    """What every run is asked at its end: the hard tasks of 2311.11351, of next-item models, see
+    `recscale.train.probes`; and `latency`, of any, the seconds in which it answers 128 requests:
+    users' next items out of the whole catalogue, or rows of a click log."""
     search: SearchSpec = SearchSpec()
     """How the axes are searched."""
     law: LawSpec = LawSpec()
@@ -362,8 +363,12 @@ class SweepSpec(Frozen):
                     f"{', '.join(labels)}; take a built-in click family, or name one column under "
                     "data.columns.label"
                 )
-            if self.probes and model.task != "next_item":
-                raise ValueError("probes belong to models of task next_item; leave them out")
+            others = [p for p in self.probes if p != "latency"]
+            if others and model.task != "next_item":
+                raise ValueError(
+                    f"probes: {', '.join(others)} belong to models of task next_item; leave them "
+                    "out (latency is of any)"
+                )
             if self.train.learning_rate.width and model.task != "next_item":
                 raise ValueError(
                     "train.learning_rate.width belongs to sequence models; use tune for click "

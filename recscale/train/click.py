@@ -13,7 +13,8 @@ from recscale.cost import steps
 from recscale.data.store import Batch, Split, Store, shard
 from recscale.models.click import start_logits
 from recscale.models.contract import Features, features
-from recscale.run import RunConfig
+from recscale.run import LATENCY, SERVED, RunConfig
+from recscale.train.latency import fastest
 from recscale.train.metrics import click_metrics, weighted
 from recscale.train.task import Evaluated, Part, gathered
 
@@ -103,8 +104,16 @@ class ClickTask:
         """`progressive_ne` is over what the training window's click rate loses on them."""
         return {"progressive_loss": loss, "progressive_ne": loss / untrained}
 
+    @torch.no_grad()
     def probe(self, model: Any) -> dict[str, float | None]:
-        return {}
+        if not self.config.train.probes:
+            return {}
+        model.eval()
+        rows = self.store.eval()
+        some = self._read(rows, 0, min(SERVED, len(rows)))
+        took = fastest(lambda: model(self._inputs(some)).cpu())
+        model.train()
+        return {LATENCY: took}
 
     def _inputs(self, batch: Batch) -> Features:
         found = features(batch, self.store.manifest, self.device)

@@ -1,8 +1,9 @@
-"""The five hard tasks of 2311.11351 as probes of a trained next-item model.
+"""The five hard tasks of 2311.11351 as probes of a trained next-item model, and how long it takes
+to answer.
 
-Each is measured on a fixed sample of the evaluation targets, the same for every run of a sweep, by
-ranking the whole catalogue. A result is a dict of columns `probe_<what>_<metric>`; the metrics are
-the loss (nats), HR@10 and NDCG@10.
+Each task is measured on a fixed sample of the evaluation targets, the same for every run of a
+sweep, by ranking the whole catalogue. A result is a dict of columns `probe_<what>_<metric>`; the
+metrics are the loss (nats), HR@10 and NDCG@10.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from torch.nn import functional as F
 from recscale.data.layout import HISTORY_ITEMS, HISTORY_TIMES
 from recscale.data.sequences import Positions
 from recscale.data.store import Store
+from recscale.run import SERVED
+from recscale.train.latency import fastest
 from recscale.train.ranking import Places, gain, hit, places
 
 TARGETS = 1000  # sampled, for the probes that change what is read
@@ -137,6 +140,18 @@ class Probe:
             **_metrics("inside", loss[inside], where[inside]),
             **_metrics("outside", loss[outside], where[outside]),
         }
+
+    def latency(self) -> Found:
+        """Seconds until SERVED users' histories, of S events where they have them, are scored
+        against the whole catalogue."""
+        found = self._sampled(self.length, SERVED)
+        some = np.resize(np.arange(len(found.event)), SERVED)
+        contexts = Contexts(
+            [found.items[i] for i in some],
+            [found.times[i] for i in some],
+            *(part[some] for part in found[2:]),
+        )
+        return {"latency_s": fastest(lambda: self._scores(contexts))}
 
     def _sampled(self, keep: int, count: int = TARGETS) -> Contexts:
         """Contexts of the last `keep` events before a fixed sample of targets in the catalogue

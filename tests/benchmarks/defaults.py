@@ -33,6 +33,9 @@ at 3e-3, which is the best or within 0.003 of it but for deepfm on `retail-click
 
 Judged on `world-10k-1` and `world-1`, 1e-3 / 3e-3: rankmixer -.0629 / -.0606, -.1222 / -.1208;
 adrec -.0625 / -.0587, -.0963 / -.1053, so that its rate stays.
+climber, 2026-11-30, one seed, nats from the best baseline: of dense 1e-3, 3e-3, 1e-2 walks-10k
+-.337, -.106, +.043; retail +.265, +.739, +.757 (5e-4: +.233; decoder at 1e-3: +.317); of dense
+5e-4, 1e-3, 2e-3 walks -.940, -.953, -.879; chain at 1e-3 -3.19. So it has the others' 1e-3.
 dlrm with one block over the history (`--depth 1`) on `world-10k`: -.0473 -.0433 -.0409.
 
 Few clicks, 2026-11-30: `--factor 1,.4,.2,.1`, distance from the constant expected over labels, NE.
@@ -91,7 +94,7 @@ from recscale.train.host import PlainHost
 from recscale.train.loop import _Training
 
 CLICK = ("dlrm", "dcnv2", "wukong", "deepfm", "autoint", "rankmixer", "adrec")
-NEXT = ("decoder", "hstu", "fuxi")
+NEXT = ("decoder", "hstu", "fuxi", "climber")
 
 
 def main() -> None:

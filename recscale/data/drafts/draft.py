@@ -169,7 +169,7 @@ def _rest(sample: Sample, roles: Roles, budget: str) -> list[str]:
     else:
         widths = ("[16, 32, 64, 128]", "[32, 64, 128, 256]", "[64, 128, 256, 512]")[step]
         model = [
-            _noted("  family: decoder", "hstu takes the same columns"),
+            _noted("  family: decoder", "or hstu, fuxi, climber"),
             _noted(f"  sequence_width: {widths}", "an axis: does a wider model pay?"),
             _noted("  sequence_depth: [1, 2]", "an axis: do more blocks pay?"),
         ]
