@@ -103,6 +103,11 @@ def _marked(page: str, marks: str) -> bytes:
     return page.replace("<body>", f"<body {marks}>", 1).encode()
 
 
+def figures_of(study: Study) -> dict[str, figures.Figure]:
+    """The figures of the study's page as plotly JSON, by their names there."""
+    return (_compared(study) if len(study.spec.models) > 1 else _words(study))["plots"]
+
+
 @uncollected()
 def render(study: Study, name: str = "") -> str:
     """The page as text; no clock, no paths, no network."""
