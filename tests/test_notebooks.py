@@ -1,5 +1,6 @@
-"""The notebooks of `sweeps/` run from their first cell to the last, outside the checkout, and are kept
-without outputs. They hold plain Python only, so that an interpreter runs them as a kernel would."""
+"""The notebooks of `sweeps/` run from their first cell to the last, outside the checkout, and are
+kept without outputs. They hold plain Python only, so that an interpreter runs them as a kernel
+would."""
 
 from __future__ import annotations
 
