@@ -14,10 +14,21 @@ if TYPE_CHECKING:
     from recscale.models.own import Embeddings as Embeddings
     from recscale.models.own import Family as Family
     from recscale.models.own import ItemEmbeddings as ItemEmbeddings
+    from recscale.notebook import figures as figures
     from recscale.notebook import load as load
     from recscale.notebook import open_runs as open
 
-__all__ = ["Embeddings", "Family", "ItemEmbeddings", "Ledger", "__version__", "fit", "load", "open"]
+__all__ = [
+    "Embeddings",
+    "Family",
+    "ItemEmbeddings",
+    "Ledger",
+    "__version__",
+    "figures",
+    "fit",
+    "load",
+    "open",
+]
 
 
 def __getattr__(name: str) -> object:
@@ -34,10 +45,10 @@ def __getattr__(name: str) -> object:
         from recscale.laws import fit
 
         return fit
-    if name in ("load", "open"):
+    if name in ("figures", "load", "open"):
         from recscale import notebook
 
-        return {"load": notebook.load, "open": notebook.open_runs}[name]
+        return getattr(notebook, "open_runs" if name == "open" else name)
     if name in ("Embeddings", "Family", "ItemEmbeddings"):
         from recscale.models import own
 

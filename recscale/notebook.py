@@ -5,7 +5,8 @@ import recscale
 sweep = recscale.load("mine.yaml")
 sweep.plan()                       # a frame
 runs = sweep.run()
-runs.ask("10x")
+print(runs.ask("10x"))
+runs.figures()["compute"]          # a plotly figure
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
+    from plotly.graph_objects import Figure
 
     from recscale.engine.ready import Sweep as Ready
     from recscale.laws import ScalingLaw
@@ -58,7 +60,7 @@ class Sweep:
     def run(self) -> Runs:
         """Runs what the ledger lacks, with a progress bar; the same call goes on. Raises as
         `plan`."""
-        from rich.progress import Progress
+        from tqdm import tqdm
 
         from recscale.engine.ready import stay_on_loopback
 
@@ -66,14 +68,14 @@ class Sweep:
         stay_on_loopback()
         from recscale.engine.sweep import run
 
-        with Progress() as bar:
-            task = bar.add_task(self.spec.name, total=None)
+        with tqdm(desc=self.spec.name, unit="run") as bar:
 
             def changed(study: Study) -> None:
-                ended = sum(r.settled for r in study.records)
-                bar.update(task, completed=ended, total=len(study.planned))
+                bar.total = len(study.planned)
+                bar.n = sum(r.settled for r in study.records)
+                bar.refresh()
 
-            run(ready, changed)
+            changed(run(ready, changed).study)
         return open_runs(ready.run_dir)
 
     def _ready(self) -> Ready:
@@ -114,6 +116,14 @@ class Runs:
 
         return [str(p) for p in write_report(self._study(), self.path)]
 
+    def figures(self) -> dict[str, Figure]:
+        """The report's figures as plotly objects, by what each shows."""
+        from plotly.graph_objects import Figure
+
+        from recscale.report.page import figures_of
+
+        return {name: Figure(f) for name, f in figures_of(self._study()).items()}
+
     def _study(self) -> Study:
         """As the ledger is now."""
         from recscale.study import Study
@@ -131,3 +141,14 @@ def load(path: str | Path) -> Sweep:
 def open_runs(path: str | Path) -> Runs:
     """The runs in a run directory. Raises StudyError, StorageError."""
     return Runs(path)
+
+
+def figures(law: ScalingLaw) -> dict[str, Figure]:
+    """What `recscale fit --report` draws of a law, as plotly objects: the loss along each variable
+    by its name and, of a law that may be drawn, `fit` and `residuals`."""
+    from plotly.graph_objects import Figure
+
+    from recscale.report.law_page import figures_of
+
+    names = (*law.variables, "fit", "residuals")
+    return {name: Figure(f) for name, f in zip(names, figures_of(law).values(), strict=False)}

@@ -181,7 +181,9 @@ class CurvePoint(Frozen):
 
     def columns(self) -> dict[str, float | None]:
         """The point as columns of a frame."""
-        return {**self.model_dump(exclude={"metrics"}), **self.metrics}
+        # not model_dump: thousands of curves are told at once (tests/benchmarks/page.py)
+        own = {name: value for name, value in self.__dict__.items() if name != "metrics"}
+        return {**own, **self.metrics}
 
 
 class Way(NamedTuple):

@@ -208,6 +208,12 @@ class Study:
         # of thousands of runs it takes a second, and a page asks for it ten times
         return self.once("frame", lambda: records_frame(self.records, losses, asked)).copy()
 
+    def curves(self) -> pd.DataFrame:
+        """The planned runs' learning curves; see `recscale.frame.curves_frame`."""
+        from recscale.frame import curves_frame
+
+        return self.once("curves", lambda: curves_frame(self.records)).copy()
+
     def left_out(self) -> dict[str, str]:
         """run id -> why it does not enter the law; see `recscale.frame.left_out`."""
         from recscale.frame import left_out

@@ -10,7 +10,6 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from recscale.advice.gains import LEVEL, law_runs, where
-from recscale.frame import curves_frame
 from recscale.laws import LawError
 from recscale.laws.intervals import student
 from recscale.laws.points import check
@@ -59,7 +58,7 @@ def beside(study: Study) -> list[Beside]:
         return []
     metrics = dict.fromkeys(k for r in study.records if r.final for k in r.final.metrics)
     probes = dict.fromkeys(k for r in study.records for k in r.probes if k != LATENCY)
-    curves = curves_frame(study.records)
+    curves = study.curves()
     curves = where(curves, curves["run_id"].isin(runs["run_id"]))
     found = []
     for name in [*(m for m in metrics if m not in NOT_RANKED), *probes]:

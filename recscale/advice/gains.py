@@ -170,6 +170,18 @@ def measured_top(study: Study, frame: pd.DataFrame, axis: str, loss: str) -> Mea
     return both if both and both.known and both.high < 0 and before.change < 0 else last
 
 
+def measured_axis(study: Study, axis: str) -> tuple[tuple[Measured, ...], Measured | None]:
+    """`measured_steps` and `measured_top` of the study's own runs, worked out once: over thousands
+    of runs they take a second, and advice and report both rest on them."""
+
+    def work_out():
+        frame, loss = study.frame(), study.spec.law_loss
+        steps = tuple(measured_steps(study, frame, axis, loss))
+        return steps, measured_top(study, frame, axis, loss)
+
+    return study.once(f"steps of {axis}", work_out)
+
+
 @dataclass(frozen=True)
 class _Cells:
     """Means over seeds of every configuration, for steps along one axis."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from recscale.advice.gains import Measured, law_gains, measured_steps, measured_top
+from recscale.advice.gains import Measured, law_gains, measured_axis
 from recscale.advice.options import Option, swept
 from recscale.laws import ScalingLaw
 from recscale.laws.verdicts import run_noise
@@ -15,10 +15,9 @@ from recscale.words import number, quantity, span
 def saturated(study: Study, law: ScalingLaw | None, at: Option | None = None) -> dict[str, str]:
     """Axis -> why it is not grown: the top of it measured no gain beyond noise, or by the law a
     doubling at the run `at` surely gains less than two runs differ by chance."""
-    frame, loss = study.frame(), study.spec.law_loss
     out = {}
     for axis in swept(study.spec):
-        top = measured_top(study, frame, axis, loss)
+        _, top = measured_axis(study, axis)
         if top and top.known and top.high >= 0:
             out[axis] = measured_words(top)
     if law is None or at is None or not law.status.determined:
@@ -41,10 +40,10 @@ def measured_words(step: Measured) -> str:
 def turned(study: Study) -> dict[str, float]:
     """Axis -> the largest value that is not surely worse than the one before it, where one is: such
     as passes over the data beyond which a model learns it by heart."""
-    frame, loss = study.frame(), study.spec.law_loss
     out = {}
     for axis in swept(study.spec):
-        for step in measured_steps(study, frame, axis, loss):
+        steps, _ = measured_axis(study, axis)
+        for step in steps:
             if step.known and step.low > 0 and step.start is not None:
                 out[axis] = step.start
                 break

@@ -103,7 +103,8 @@ def to_know(
     seed of the best run, as nothing can be told from chance before."""
     base = Option(best.config.model, best.config.train, best.trained)
     again = f"another seed of {best.run_id}"
-    if seed_noise(study.frame(), study.spec.law_loss) is None:
+    noise = study.once("seed noise", lambda: seed_noise(study.frame(), study.spec.law_loss))
+    if noise is None:
         return _step(study, base, again, None)
     probes = [(base, again), *_one_step_on(study, base)]
     if law is None or advised is None:

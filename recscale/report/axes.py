@@ -11,8 +11,7 @@ import pandas as pd
 from recscale.advice.gains import (
     Measured,
     law_runs,
-    measured_steps,
-    measured_top,
+    measured_axis,
     others,
     where,
 )  # fmt: skip
@@ -130,8 +129,8 @@ def _view(study: Study, frame: pd.DataFrame, axis: str) -> AxisView:
     )  # fmt: skip
     runs["at_base"] = runs["context"] == richest
     law, words = _own_law(where(runs, runs["at_base"]), size, loss)
-    steps = tuple(measured_steps(study, frame, axis, loss))
-    verdict, why = _verdict(steps, measured_top(study, frame, axis, loss), law)
+    steps, top = measured_axis(study, axis)
+    verdict, why = _verdict(steps, top, law)
     return AxisView(axis, label(study, axis), size, runs, richest, law, words, steps, verdict, why)
 
 

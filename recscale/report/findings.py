@@ -13,7 +13,6 @@ from recscale.advice.gains import LEVEL, MarginalGain, law_change, law_gains, la
 from recscale.advice.headlines import asked, known, tried
 from recscale.advice.options import Option, base_option, space, weigh
 from recscale.advice.runs import largest_option
-from recscale.advice.saturated import saturated, turned
 from recscale.families import FamilyError
 from recscale.laws import LawError, ScalingLaw, Status
 from recscale.report.axes import AxisView, axis_views
@@ -72,7 +71,7 @@ class Findings:
 
 def find(study: Study) -> Findings:
     """All findings of a study; works from the first record on."""
-    frame = study.frame()
+    frame, grounds = study.frame(), known(study)
     fitted, words = _law(study)
     law = fitted if fitted is not None and fitted.status == Status.CONVERGED else None
     at_base: dict[str, MarginalGain] = {}
@@ -82,8 +81,8 @@ def find(study: Study) -> Findings:
         with suppress(FamilyError):  # whose code is not here: the advice says so
             at_base = {r.axis: r for r in law_gains(study, law, base_option(study))}
             at_largest = {r.axis: r for r in law_gains(study, law, largest_option(study))}
-            frontier, mix = _frontier(study, law, frame)
-    views, grounds = tuple(axis_views(study, frame)), known(study)
+            frontier, mix = _frontier(study, law, frame, grounds)
+    views = tuple(axis_views(study, frame))
     return Findings(
         study,
         frame,
@@ -110,15 +109,16 @@ def _law(study: Study) -> tuple[ScalingLaw | None, str]:
     return law, law.reason
 
 
-def _frontier(study: Study, law: ScalingLaw, frame: pd.DataFrame):
+def _frontier(study: Study, law: ScalingLaw, frame: pd.DataFrame, grounds: Grounds | str):
     """The law's best legal configuration at each budget up to AHEAD times the largest run, on the
     data at hand and with more, and its change from the largest run's budget to twice that. None of
     both by a law that does not hold the data: what a small budget loses, it cannot know."""
     if not DATA & set(law.variables):
         return None, None
     flops = law_runs(frame)["train_flop"].to_numpy(float)
-    still = saturated(study, law, largest_option(study))
-    options = space(study, AHEAD, saturated=still, most=turned(study))
+    still = grounds.saturated if isinstance(grounds, Grounds) else {}
+    most = grounds.most if isinstance(grounds, Grounds) else {}
+    options = space(study, AHEAD, saturated=still, most=most)
     top = float(flops.max())
     budgets = [*np.geomspace(flops.min(), top * AHEAD, BUDGETS), top, 2 * top]
     try:

@@ -32,9 +32,6 @@ def law_page(fitted: TableFit, name: str) -> str:
     """The page as text; no clock, no paths, no network. `name` is what the table is called."""
     law, facts = fitted.law, fitted.facts
     sound = law.status is Status.CONVERGED
-    figures = {f"along-{i}": _along(law, i) for i in range(len(law.variables))}
-    if sound:
-        figures |= {"fit": _fitted(law), "residuals": _residuals(law, fitted.cost is not None)}
     return (
         templates()
         .get_template("law.html.j2")
@@ -53,11 +50,20 @@ def law_page(fitted: TableFit, name: str) -> str:
             held=_held(facts),
             dropped=_dropped(facts["dropped"]),
             diagnostics=_diagnostics(law, facts),
-            plots=drawn(figures),
+            plots=drawn(figures_of(law)),
             plotly=packed_plotly(),
             runs=None,
         )
     )
+
+
+def figures_of(law: ScalingLaw) -> dict[str, Figure]:
+    """The page's figures by name: the loss along each variable and, of a law that may be drawn,
+    fitted against measured and what it misses."""
+    figures = {f"along-{i}": _along(law, i) for i in range(len(law.variables))}
+    if law.status is Status.CONVERGED:
+        figures |= {"fit": _fitted(law), "residuals": _residuals(law)}
+    return figures
 
 
 def _hover(law: ScalingLaw) -> list[str]:
@@ -108,8 +114,9 @@ def _fitted(law: ScalingLaw) -> Figure:
     return {"data": data, "layout": plot.layout(*axes, height=320, showlegend=False)}
 
 
-def _residuals(law: ScalingLaw, costed: bool) -> Figure:
+def _residuals(law: ScalingLaw) -> Figure:
     miss = 100 * np.expm1(-law.residuals)
+    costed = not np.array_equal(law.points.rank, law.points.logx.sum(1))
     title = "cost of the run" if costed else " × ".join(escape(v) for v in law.variables)
     marker = {"size": 6, "color": ACCENT, "opacity": 0.7}
     data = [plot.points(np.exp(law.points.rank), miss, "runs", _hover(law), marker)]

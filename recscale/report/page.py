@@ -21,7 +21,7 @@ from recscale.advice.families import compare_pairs
 from recscale.advice.headlines import headlines
 from recscale.advice.hold_out import hold_out
 from recscale.advice.options import swept
-from recscale.frame import curves_frame, tables_frame
+from recscale.frame import tables_frame
 from recscale.report import collapse, figures, schemes, tables, trainings
 from recscale.report.axes import column
 from recscale.report.checklist import checklist
@@ -50,7 +50,7 @@ def write_report(study: Study, run_dir: str) -> list[str]:
     Raises:
         StorageError: `run_dir` has a scheme that no filesystem here knows, or cannot be written.
     """
-    frame, curves = study.frame(), curves_frame(study.records)
+    frame, curves = study.frame(), study.curves()
     contents = {
         **{name: page.encode() for name, page in pages(study).items()},
         "runs.csv": csv_of(frame),
@@ -101,6 +101,11 @@ def halted(page: str, heard_at: float) -> bytes:
 
 def _marked(page: str, marks: str) -> bytes:
     return page.replace("<body>", f"<body {marks}>", 1).encode()
+
+
+def figures_of(study: Study) -> dict[str, figures.Figure]:
+    """The figures of the study's page as plotly JSON, by their names there."""
+    return (_compared(study) if len(study.spec.models) > 1 else _words(study))["plots"]
 
 
 @uncollected()
@@ -225,7 +230,7 @@ def _plots(f: Findings) -> tuple[dict[str, figures.Figure], str]:
         plots[f"axis-{view.axis}"] = figures.axis_figure(view, f.loss, f.law, f.baselines)
     bars = {"gains": gains_figure(f), "exponents": exponents_figure(f)}
     plots |= {key: figure for key, figure in bars.items() if figure}
-    curves = curves_frame(f.study.records)
+    curves = f.study.curves()
     plots["curves"], words = figures.curves_figure(curves, f.frame, f.loss, f.baselines)
     if f.law is not None:
         plots["fit"], plots["residuals"] = figures.fit_figures(f.law, f.frame, f.loss, f.baselines)
