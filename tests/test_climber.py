@@ -60,9 +60,10 @@ def naive_layer(layer: AdaptiveLayer, x: torch.Tensor) -> torch.Tensor:
 def naive(block: ClimberBlock, gate: BitwiseGate, x: torch.Tensor) -> torch.Tensor:
     """One window: every N-th event through a layer of its own, then the gate at each event."""
     n, of = gate.n, torch.zeros_like(x)
-    for k in range(n):
+    for k, layer in enumerate(block.layers):
+        assert isinstance(layer, AdaptiveLayer)
         if len(x[k::n]):
-            of[k::n] = naive_layer(block.layers[k], x[k::n])
+            of[k::n] = naive_layer(layer, x[k::n])
     out = torch.zeros_like(x)
     for i in range(len(x)):
         latest = [of[i - k] if i >= k else torch.zeros(x.shape[1]) for k in range(n)]

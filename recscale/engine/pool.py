@@ -226,6 +226,8 @@ class Pool:
         per_worker: dict[str, float] = {"CPU": resources.cpus_per_worker}
         if resources.gpus_per_worker:
             per_worker["GPU"] = resources.gpus_per_worker
+        # typed as users' own callbacks; Train takes its internal kind as well
+        callbacks: list[Any] = [_Faults(self.bus, slot), _Pause()]
         return TorchTrainer(
             serve_leases,
             train_loop_config={"bus": self.name, "slot": slot},
@@ -240,7 +242,7 @@ class Pool:
                 name=f"slot-{slot}",
                 storage_path=storage,
                 failure_config=ray.train.FailureConfig(max_failures=failures),
-                callbacks=[_Faults(self.bus, slot), _Pause()],
+                callbacks=callbacks,
             ),
         )
 
