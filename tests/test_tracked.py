@@ -192,6 +192,20 @@ def test_a_run_directory_is_a_table_of_what_may_enter_its_law(tmp_path: Path):
         main, ["fit", str(tmp_path / "mine"), "--variables", "hidden,samples"]
     )
     assert result.exit_code == 0 and "converged" in result.output, result.output
+    whole = ledger.frame()
+    for name in ("runs.csv", "runs.parquet"):  # as `recscale report` writes them
+        table = tmp_path / name
+        whole.to_csv(table, index=False) if name == "runs.csv" else whole.to_parquet(table)
+        assert [*load(table)["run_id"]] == [*load(tmp_path / "mine")["run_id"]], name
+        assert len(load(table)) == len(SIZES) == len(whole) - 1
+
+
+def test_runs_of_which_none_may_enter_a_law_are_refused_with_their_reasons(tmp_path: Path):
+    ledger = Ledger(tmp_path / "mine")
+    for h in (1, 2, 3):
+        ledger.record(axes={"hidden": h}, samples=10, cost="hidden * samples", status="diverged")
+    with pytest.raises(LawError, match=r"none of its 3 runs may enter a law \(3: .*diverged"):
+        load(tmp_path / "mine")
 
 
 # -- rows of one run ----------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from recscale.laws import tracked
 from recscale.laws.nouns import LawError
 from recscale.storage import StorageError
 
+ENTERS = ("enters_law", "left_out")  # columns of recscale's own tables: whether, and why not
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 STORES = (".db", ".sqlite", ".sqlite3")
 KINDS = (
@@ -28,11 +29,12 @@ KINDS = (
 
 def load(path: str | Path) -> pd.DataFrame:
     """A table of runs from a .csv, .tsv, .parquet or mlflow sqlite file, or a folder of runs; rows
-    are counted from 0.
+    are counted from 0. Of a recscale run directory, or the runs.csv or runs.parquet of its report,
+    the runs that may enter a law.
 
     Raises:
-        LawError: no such file, another kind of file, one that cannot be read, or one in whose
-            header a name stands twice.
+        LawError: no such file, another kind of file, one that cannot be read, one in whose header
+            a name stands twice, or one of whose runs none may enter a law.
     """
     path = Path(path)
     try:
@@ -46,7 +48,17 @@ def load(path: str | Path) -> pd.DataFrame:
     twice = frame.columns[frame.columns.duplicated()].tolist()
     if twice:
         raise LawError(f"{path}: two columns are called {twice[0]!r}; rename one")
-    return frame
+    return _entering(frame, path) if {"run_id", *ENTERS} <= {*frame.columns} else frame
+
+
+def _entering(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    enters, why = (frame[c] for c in ENTERS)
+    kept = pd.DataFrame(frame[enters.astype(str).str.lower() == "true"]).reset_index(drop=True)
+    if len(frame) and not len(kept):
+        reasons = why.fillna("").astype(str).value_counts()
+        told = "; ".join(f"{n}: {reason}" for reason, n in reasons.items())
+        raise LawError(f"{path}: none of its {len(frame)} runs may enter a law ({told})")
+    return kept
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -52,13 +52,12 @@ def folder(path: Path) -> pd.DataFrame:
 
 
 def _ledger(path: Path) -> pd.DataFrame:
-    """The runs that may enter a law; their loss is called both `eval_loss` and `loss`."""
+    """All runs; their loss is called both `eval_loss` and `loss`."""
     from recscale.ledger import Ledger
 
     frame = Ledger(path).frame()
     if not len(frame):
         raise LawError("no run has ended yet")
-    frame = pd.DataFrame(frame[frame["enters_law"].astype(bool)]).reset_index(drop=True)
     return frame if "loss" in frame else frame.assign(loss=frame["eval_loss"])
 
 

@@ -142,9 +142,6 @@ def _from_ledger(key, path: str, spec: SweepSpec, data: Manifest, target: Target
 
 def _from_table(path: str, spec: SweepSpec, target: Target) -> list[dict[str, Any]]:
     frame = load(path)
-    if "enters_law" in frame:  # a table that `recscale report` wrote
-        frame = frame[frame["enters_law"].astype(bool)]
-    frame = pd.DataFrame(frame)
     if "protocol" in frame:
         own = frame["protocol"].isna() | (frame["protocol"] == spec.train.schedule)
         frame = pd.DataFrame(frame[own])
