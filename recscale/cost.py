@@ -63,6 +63,12 @@ def eval_schedule(total: int, points: int, schedule: Schedule = "decayed") -> li
     return sorted({max(1, total >> k) for k in range(points)})
 
 
+def sample_flop(model: ModelConfig, train: TrainConfig, data: Manifest) -> Flop:
+    """Forward FLOPs of a training sample, its share of what a step does once among them."""
+    found, once = model.forward_flop(data), model.step_flop(data)
+    return found.model_copy(update={"body": found.body + once / train.batch_size})
+
+
 def estimate(
     model: ModelConfig, train: TrainConfig, data: Manifest, resources: ResourcesSpec
 ) -> Cost:
@@ -77,7 +83,7 @@ def estimate(
         model.dense_params(data),
         model.head_params(data),
     )
-    forward = model.forward_flop(data)
+    forward = sample_flop(model, train, data)
     n_steps = steps(train, data)
     samples = n_steps * train.batch_size
     train_flop = TRAIN_OVER_FORWARD * forward.total * samples

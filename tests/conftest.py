@@ -21,7 +21,9 @@ slow = pytest.mark.skipif(
     "RECSCALE_SLOW" not in os.environ, reason="takes minutes; set RECSCALE_SLOW=1"
 )
 # Tests of Ray wait more than they compute: three Rays beside each other, the tests of each in turn,
-# and the others after them. Ray's workers are nice, so that other tests would take their cores.
+# and the others after them. Ray's workers would be nice by 15, and whatever runs beside them takes
+# their cores.
+os.environ["RAY_worker_niceness"] = "0"
 with_ray = tuple(pytest.mark.xdist_group(f"ray-{i}") for i in range(3))
 
 SMALL = """

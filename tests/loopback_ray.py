@@ -12,8 +12,6 @@ OF_LOOPBACK = {
     "RAY_AUTH_MODE": "disabled",
     # without it drivers look for a raylet at the machine's own address
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-    # else the tests that run beside would take the cores of Ray's workers, which are nice by 15
-    "RAY_worker_niceness": "0",
 }
 
 

@@ -59,8 +59,12 @@ def drawn(rng: np.random.Generator, family: str, data: Manifest) -> ModelConfig:
             given[name] = bool(rng.integers(2))
     if data.history is None:
         given["sequence_depth"] = 0
-    if data.task == "next_item":
+    if data.task == "next_item" and "sequence_depth" in given:
         given["sequence_depth"] += 1
+    if "subsequences" in given:  # of equal length: what pads shorter ones is no cost of the model
+        given["sequence_length"] *= given["subsequences"]
+    if family == "two_tower":
+        given["negatives"] = given["negatives"] or 0
     spec = entry.model_validate({"family": family, **given})
     return spec.resolve({k: v[0] for k, v in spec.axes().items()}, data)
 

@@ -13,6 +13,7 @@ from data_files import events_spec, prepared, sequence_log
 from pydantic import ValidationError
 from torch import nn
 
+from recscale.cost import estimate
 from recscale.data.layout import HISTORY_ITEMS
 from recscale.data.sequences import TrainStream, Windows, eval_windows, positions, widened
 from recscale.families.two_tower import TwoTowerConfig
@@ -22,7 +23,7 @@ from recscale.models.sequences import sequences
 from recscale.models.two_tower import means
 from recscale.planner import PlanError, planned_runs
 from recscale.run import RunConfig, TrainConfig
-from recscale.spec import SweepSpec
+from recscale.spec import ResourcesSpec, SweepSpec
 from recscale.train.host import PlainHost
 from recscale.train.loop import train
 from recscale.train.next_item import Met
@@ -65,8 +66,10 @@ def test_sizes_counted_by_hand(sequence_store):
     found = count(Subject.of(config), data)
     assert found.flop == config.forward_flop(data).total
     assert found.dense_params == config.dense_params(data)
-    more = TwoTowerConfig(**{**SIZES, "negatives": 42})  # at most two a sample of 21
-    assert more.forward_flop(data).body == 2 * config.forward_flop(data).body
+    more = TwoTowerConfig(**{**SIZES, "negatives": 64})  # once a batch: one a sample of 64
+    cost = estimate(more, run(sequence_store, batch_size=64).train, data, ResourcesSpec())
+    assert cost.forward.body == 3 * 2 * (8 * 12 + 12 * 6)
+    assert cost.train_flop == 3 * cost.forward.total * cost.samples
     linear = TwoTowerConfig(**{**SIZES, "tower_depth": 0, "tower_width": 0})
     assert linear.dense_params(data) == 2 * (8 * 6 + 6)
 

@@ -124,6 +124,10 @@ class ModelConfig(Frozen):
         """Rows that a training step reads of each table besides, whatever the batch."""
         return {}
 
+    def step_flop(self, data: Manifest) -> float:
+        """Forward FLOPs of a training step besides those of its samples, whatever the batch."""
+        return 0.0
+
     def activations(self, data: Manifest) -> int:
         """Floats of one sample that backward needs, and their gradients: an upper estimate."""
         raise NotImplementedError

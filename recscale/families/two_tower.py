@@ -144,15 +144,16 @@ class TwoTowerConfig(ModelConfig):
 
     def forward_flop(self, data: Manifest) -> Flop:
         """A sample passes its user and its target through their towers; in-batch items are other
-        samples' targets. Sampled ones are shared by the batch, which has `in_batch` + 1 samples at
-        least: their part of the item tower is an upper estimate."""
-        passes = 2 + self.negatives / (self.in_batch + 1)
+        samples' targets, sampled ones pass once a step."""
         return Flop(
-            body=2 * passes * linear_macs(self.widths),
+            body=2 * 2 * linear_macs(self.widths),
             attention=0,
             interaction=0,
             head=2 * self.output_dim * self.scored,
         )
+
+    def step_flop(self, data: Manifest) -> float:
+        return 2.0 * self.negatives * linear_macs(self.widths)
 
     def lookups(self, data: Manifest) -> dict[str, float]:
         """The user's last items, the start token among them, and the target."""

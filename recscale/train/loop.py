@@ -15,7 +15,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from recscale.cost import TRAIN_OVER_FORWARD, eval_schedule, steps
+from recscale.cost import TRAIN_OVER_FORWARD, eval_schedule, sample_flop, steps
 from recscale.data.store import Store
 from recscale.models.contract import build
 from recscale.run import CurvePoint, RunConfig, Way
@@ -49,7 +49,9 @@ class _Training:
         self.total, batch = steps(config.train, data), config.train.batch_size
         self.schedule = eval_schedule(self.total, config.train.eval_points, config.train.schedule)
         self.rate = schedule(config.train, self.total)
-        self.flop_per_sample = TRAIN_OVER_FORWARD * config.model.forward_flop(data).total
+        self.flop_per_sample = (
+            TRAIN_OVER_FORWARD * sample_flop(config.model, config.train, data).total
+        )
         torch.manual_seed(config.train.seed)
         model = build(config.model, data, self.device.type)
         self.model = shard(model, config.train.sparse_rate, config.train.seed, self.device)
