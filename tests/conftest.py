@@ -23,7 +23,7 @@ slow = pytest.mark.skipif(
 # Tests of Ray wait more than they compute: three Rays beside each other, the tests of each in turn,
 # and the others after them. Ray's workers would be nice by 15, and whatever runs beside them takes
 # their cores.
-os.environ["RAY_worker_niceness"] = "0"
+os.environ.update(RAY_worker_niceness="0")
 with_ray = tuple(pytest.mark.xdist_group(f"ray-{i}") for i in range(3))
 
 SMALL = """

@@ -98,7 +98,7 @@ def test_a_whole_study_in_an_object_store(s3, tmp_path):
                     killed = run_id
                     os.kill(entry["pid"], signal.SIGKILL)
                     break
-            time.sleep(0.5)  # the server needs the processor too
+            time.sleep(0.2)  # the server needs the processor too
         assert driver.wait() == 0, driver.stdout.read()
     assert {r.status for r in ledger.records()} == {"done"}
     assert next(r for r in ledger.records() if r.run_id == killed).resumed == 1
