@@ -39,7 +39,7 @@ class Signals:
     ) -> None:
         """`on_leave` is called where the process ends without a return."""
         self.ledger, self.presence, self.on_leave = ledger, presence, on_leave
-        self.caught = False
+        self.caught = self.exited = False
         self.over = threading.Event()
         self.leaving = threading.Lock()
 
@@ -127,8 +127,10 @@ class Signals:
 
     def _untold(self, unraisable: Any) -> None:
         """A Ray that starts exits from within whatever the signal met, and Python would print the
-        traceback where that cannot be passed on."""
-        if unraisable.exc_type is not SystemExit:
+        traceback where that cannot be passed on: of the exit, and of what then misses the half that
+        it cut off (before a fork and after it, say)."""
+        self.exited |= unraisable.exc_type is SystemExit
+        if not self.exited:
             self._unraisable(unraisable)
 
     def _leave(self, when: str) -> None:
