@@ -68,6 +68,7 @@ def plan(sweep: str, as_json: bool) -> None:
     from recscale.engine.rests import missing, right
     from recscale.ledger import Ledger, finished
     from recscale.planner import held, increments, spent
+    from recscale.planner.foresight import foresee
     from recscale.planner.race import beaten
     from recscale.specfile import with_lines
 
@@ -85,22 +86,33 @@ def plan(sweep: str, as_json: bool) -> None:
     gone = missing(ready.run_dir, open_runs, ledger.starts())
     starts, charged = right(ledger.starts(), gone), increments(ready.planned)
     within = held(ready.planned, ledger.attempts(), starts, ready.spec.budget)
+    of = {part.model.family: part for part in ready.spec.parts()} if open_runs else {}
+    mine = {f: [p for p in ready.planned if p.config.model.family == f] for f in of}
+    foreseen = {f: ahead for f, part in of.items() if (ahead := foresee(part, data, mine[f]))}
     if as_json:
         keys = ("table_params", "dense_params", "head_params", "train_flop", "samples")
         more = ("lookup_bytes", "peak_bytes", "time_s", "gpu_hours", "usd")
+        facts = {f: ahead.facts() for f, ahead in foreseen.items()}
         runs = [
             {"run_id": p.run_id}
             | {k: getattr(p.cost, k) for k in keys + more}
             | {"done": p.run_id in settled, "held": p.run_id in within}
             | {"trajectory": p.place.trajectory, "reason": lost.get(p.run_id, p.reason)}
             | {"warnings": data.warnings, "remarks": [*remarks, *gone.said]}
+            | {"foresight": facts.get(p.config.model.family)}
             for p in charged
         ]
         say(json.dumps(runs, indent=1))
         return
     from rich.console import Console
 
-    from recscale.report.terminal import held_line, plan_table, training_line, trajectory_lines
+    from recscale.report.terminal import (
+        foresight_line,
+        held_line,
+        plan_table,
+        training_line,
+        trajectory_lines,
+    )
 
     console = Console()
     console = console if console.is_terminal else Console(width=200)
@@ -110,6 +122,9 @@ def plan(sweep: str, as_json: bool) -> None:
         say(line)
     used = spent(ledger.attempts(), starts)
     say(held_line(used, ready.spec.budget, len(within), len(open_runs)))
+    for family, ahead in foreseen.items():
+        if line := foresight_line(ahead, family, of[family].law_loss):
+            say(line)
     _warn([*remarks, *gone.said, *data.warnings])
 
 
@@ -145,6 +160,7 @@ def _plan_search(
                 for p in runs
             ],
             "interval": {"level": 0.9, "now": ahead.now, "expected": ahead.half},
+            "expected_departing": ahead.departing,
             "more_runs": ahead.runs,
             "full_grid": {"runs": n, **vars(whole)},
             "warnings": data.warnings,

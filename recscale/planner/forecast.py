@@ -6,33 +6,38 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recscale.laws.modes import SCATTER
+from recscale.laws.nouns import Points
 from recscale.laws.posterior import Rows
 from recscale.planner.candidates import Problem
 from recscale.planner.choose import WORTH
 from recscale.planner.fixed import Launch, Planned
+from recscale.planner.foresight import expected_half
 from recscale.planner.goals import at_target, goal_of, optima
 from recscale.planner.search import FEWEST, decide_search
 from recscale.planner.state import LEAST, Progress, SearchState, waits_on
+from recscale.planner.typical import typical
 from recscale.planner.value import POWER, assess, variance_reductions
 from recscale.run import RunRecord
 from recscale.spend import Spend
 
 MOST = 80  # runs foreseen one by one; more would change little
-TYPICAL = (0.64, 0.35)  # constant over the smallest loss, and exponents, of published laws
 
 
 @dataclass(frozen=True)
 class Forecast:
     """Attributes:
-    half: half-width of the 90 % interval at the end, as a share; see `search.interval`.
+    half: half-width of the 90 % interval at the end, as a share; see `search.interval`. Before
+        enough runs have ended, of losses that follow a law exactly.
     now: the same today; None before enough runs have ended.
     runs: about how many more that takes.
+    departing: as half, where losses depart from a law as published ones do; None once runs have
+        shown how theirs do.
     """
 
     half: float
     now: float | None
     runs: int
+    departing: float | None = None
 
 
 def forecast(problem: Problem, progress: Progress) -> Forecast:
@@ -86,7 +91,23 @@ def forecast(problem: Problem, progress: Progress) -> Forecast:
         if rows.codes[best] >= 0:  # its training goes on from there
             price = np.where(together, np.maximum(price - paid, LEAST), price)
     started = 0 if known else len(waits_on(before, progress.decided))
-    return Forecast(half * sd / first_sd, half if known else None, picked + started)
+    if known or spec.search.goal != "loss":
+        return Forecast(half * sd / first_sd, half if known else None, picked + started)
+    points, best = _bought(state, rows.take(flying)), target.logx[[at[0]]]
+    form = "additive" if spec.law.form == "auto" else spec.law.form
+    exact, departing = (expected_half(form, points, best, departing=d) for d in (False, True))
+    return Forecast(exact, None, picked + started, departing)
+
+
+def _bought(state: SearchState, picked: Rows) -> Points:
+    """The runs of the imagined start and those foreseen."""
+    spec, logx = state.problem.spec, np.concatenate([state.logx, picked.logx])
+    rows, ones = np.arange(len(logx)), np.ones(len(logx))
+    codes = rows + len(rows)  # each a training of its own
+    if state.training is not None:
+        shared = np.concatenate([state.training, picked.codes])
+        codes = np.where(shared < 0, codes, shared)
+    return Points(spec.law_variables, "loss", logx, ones, ones, codes, logx.sum(1), rows)
 
 
 def grid_cost(problem: Problem) -> tuple[int, Spend]:
@@ -103,12 +124,8 @@ def _imagined(problem: Problem, runs: tuple[Planned, ...]) -> list[RunRecord]:
     from recscale.run import CurvePoint
 
     x = np.array([problem.logx[problem.at[p.config.tuning_group]] for p in runs])
-    constant, exponent = TYPICAL
-    terms = np.exp(-exponent * (x - x.mean(0))).mean(1)
-    loss = constant + (1 - constant) * terms / terms.min()
-    loss = loss * np.exp(SCATTER * np.random.default_rng(0).standard_normal(len(runs)))
     out = []
-    for p, y in zip(runs, loss, strict=True):
+    for p, y in zip(runs, typical(x), strict=True):
         point = CurvePoint(
             samples=p.cost.samples, train_flop=p.cost.train_flop, time_s=p.cost.time_s,
             train_loss=None, eval_loss=y, metrics={problem.spec.law_loss: y},

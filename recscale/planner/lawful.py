@@ -173,10 +173,15 @@ def _moving(frame: pd.DataFrame) -> str:
     return ", ".join(sorted(named | (sizes & {"samples", "table_rows"}))) or "nothing enough"
 
 
-def rows_of(runs: Iterable[Any]) -> list[dict[str, float]]:
-    """`values` of planned runs, one a configuration and seed, whatever the learning-rate factor:
-    one of them will enter the law."""
+def firsts(runs: Iterable[Any]) -> list[Any]:
+    """Of planned runs one a configuration and seed, whatever the learning-rate factor: one of them
+    will enter the law."""
     first: dict[tuple[str, int], Any] = {}
     for p in runs:
         first.setdefault((p.config.tuning_group, p.config.train.seed), p)
-    return [values(p.config.model, p.config.train, p.cost) for p in first.values()]
+    return list(first.values())
+
+
+def rows_of(runs: Iterable[Any]) -> list[dict[str, float]]:
+    """`values` of the `firsts` of planned runs."""
+    return [values(p.config.model, p.config.train, p.cost) for p in firsts(runs)]

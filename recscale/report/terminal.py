@@ -17,6 +17,7 @@ from recscale.frame import below_words
 from recscale.laws import LawError, Role
 from recscale.planner import Decision, Planned, Problem, Spend
 from recscale.planner.forecast import Forecast
+from recscale.planner.foresight import LARGER, Foresight
 from recscale.run import TrainConfig
 from recscale.spec import BudgetSpec, TrainSpec
 from recscale.study import Study
@@ -141,9 +142,7 @@ def search_lines(
     }
     least = min(share, key=lambda k: share[k], default=None)
     at = problem.target.words
-    now = f"; now \u00b1{100 * ahead.now:.2g} %" if ahead.now else (
-        ", if its law is like published ones and seeds scatter by half a percent"
-    )  # fmt: skip
+    now = f"; now \u00b1{100 * ahead.now:.2g} %" if ahead.now else ""
     if ahead.now and ahead.now > 1:
         now = "; hardly anything is known yet"
     out = [
@@ -151,11 +150,42 @@ def search_lines(
         f"{len(problem.points)} candidates; the full grid would take {grid_runs} runs and "
         f"{spend(grid, BudgetSpec(flop=1))}".replace(" of 1 FLOP", " FLOP"),
         f"at {at} the whole budget should know the {GOALS[problem.spec.search.goal]} to within "
-        f"\u00b1{100 * ahead.half:.2g} % (90 %) in about {ahead.runs} more runs{now}",
+        f"{expected_words(ahead)}, in about {ahead.runs} more runs{now}",
     ]
     if least:
         out[1] += f"; the budget is {share[least]:.2g} % of that"
     return out
+
+
+def expected_words(ahead: Foresight | Forecast) -> str:
+    """How well a law of runs that are not made yet should tell a loss."""
+    assert ahead.half is not None
+    exact = f"\u00b1{100 * ahead.half:.2g} % (90 %)"
+    if ahead.departing is None:
+        return exact
+    return (
+        f"{exact} if losses follow a law exactly, \u00b1{100 * ahead.departing:.2g} % if they "
+        "depart from it as published ones do, where seeds scatter by half a percent"
+    )
+
+
+def foresight_line(ahead: Foresight, family: str, loss: str) -> str:
+    """What `recscale plan` says of the law that a fixed sweep's runs are to give; empty where there
+    is nothing to say."""
+    added = ""
+    if c := ahead.change:
+        more = f"{c.new} more run{'s' * (c.new > 1)}, {quantity(c.flop)} FLOP"
+        added = f"{c.key}: {c.value} ({more})"
+    if ahead.half is None:
+        return f"{family}: the least expensive change that gives a law: {added}" if added else ""
+    at = "the largest run"
+    if ahead.larger:
+        at = f"a run {LARGER:.2g} times the largest in {' and '.join(ahead.larger)}"
+    told = f"{family}: these runs should tell {loss} of {at} to within "
+    told += expected_words(ahead)
+    if added:
+        told += f"; {added} would narrow that by {100 * (1 - ahead.narrower):.0f} %"
+    return told
 
 
 GOALS = {"loss": "loss", "allocation": "best split", "slopes": "gain of each doubling"}
