@@ -35,6 +35,16 @@ def test_criteo_is_known_without_names():
     assert call("plan", "mine.yaml").exit_code == 0
 
 
+def test_a_column_without_a_name_is_left_out():
+    w = World()
+    columns = {"": w.category, "user": w.user, "item": w.item, "click": w.click}
+    write("log.csv", {**columns, "time": w.time})
+    shown = call("new", "mine", "--from", "log.csv")
+    assert shown.exit_code == 0, shown.output
+    assert "it has no name" in shown.output
+    assert call("plan", "mine.yaml").exit_code == 0
+
+
 @pytest.mark.parametrize("case", [*CASES, *PUBLIC], ids=lambda c: c[0].__name__)
 def test_what_is_guessed_of_a_layout_can_be_planned(case: Case):
     layout, task, parts, words = case

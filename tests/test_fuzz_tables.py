@@ -79,6 +79,7 @@ def check(words: list[str]) -> None:
 @given(seeds)
 @example(random.Random(609))  # losses so large that a law of 0 over them underflows
 @example(random.Random(178353))  # a rising form that is below 0 at some of the runs
+@example(random.Random(29538))  # a peaked law that leaves all floats at the target
 @profile
 def test_every_table_is_fitted_and_replayed_or_refused_in_a_sentence(pick: random.Random):
     with tempfile.TemporaryDirectory() as name:

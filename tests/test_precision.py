@@ -14,7 +14,7 @@ from recscale.train.host import PlainHost
 from recscale.train.loop import Outcome, train
 
 TRAIN: dict[str, Any] = dict(
-    data_fraction=0.3, batch_size=64, epochs=1, dense_rate=3e-3, sparse_rate=0.1, rate_factor=1.0,
+    data_fraction=0.12, batch_size=64, epochs=1, dense_rate=3e-3, sparse_rate=0.1, rate_factor=1.0,
     warmup=0.05, eval_points=2, diverge_above=2.0, seed=0,
 )  # fmt: skip
 SAMPLED = ("decoder", dict(negatives=16, negatives_by="popularity", correction=True))

@@ -40,9 +40,14 @@ def test_a_tenth_of_the_compute_predicts_as_well_as_the_whole_grid(gamma: float)
     assert mine < (0.004 if gamma == 1.0 else whole)
 
 
-def test_the_facts_are_what_the_rows_say():
-    table = world(0.9)
-    facts = replay(table, ["N", "D"], "6*N*D", target=FAR, budget=0.05)
+@pytest.fixture(scope="module")
+def replayed() -> tuple[pd.DataFrame, dict]:
+    table = world(0.9, per_axis=7)
+    return table, replay(table, ["N", "D"], "6*N*D", target=FAR, budget=0.05)
+
+
+def test_the_facts_are_what_the_rows_say(replayed):
+    table, facts = replayed
     bought, buyable = facts["bought"], table[table["C"] <= 1e21]
     assert len(set(bought)) == len(bought) == len(facts["steps"])
     assert set(bought) <= set(buyable.index)
@@ -53,9 +58,8 @@ def test_the_facts_are_what_the_rows_say():
     assert again["bought"] == bought
 
 
-def test_losses_that_were_not_bought_and_of_the_target_are_not_looked_at():
-    table = world(0.9)
-    facts = replay(table, ["N", "D"], "C", target=FAR, budget=0.05)
+def test_losses_that_were_not_bought_and_of_the_target_are_not_looked_at(replayed):
+    table, facts = replayed[0].copy(), replayed[1]
     hidden = table.index.difference(facts["bought"])
     table.loc[hidden, "loss"] = 5.0 + np.arange(len(hidden)) % 7 / 10
     assert replay(table, ["N", "D"], "C", target=FAR, budget=0.05)["bought"] == facts["bought"]

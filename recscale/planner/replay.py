@@ -24,6 +24,7 @@ from recscale.words import listed, shown
 
 LEAST = 1 / 2000  # of the budget: so that nearly free rows are bought for what they tell
 RANDOM_DRAWS = 9
+LARGEST = 300.0  # of a predicted log loss: its square is still a float
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class Market:
         order = np.argsort(self.cost[at], kind="stable")
         sample = Sample(self.logx[at], self.logy[at], np.zeros(len(at)), order)
         mean, _ = believe(self.form, self.variables, sample).predict(self.target)
-        return score(np.exp(mean), np.exp(self.target_logy))
+        # a form that peaks may leave all floats far beyond its runs
+        return score(np.exp(np.clip(mean, -LARGEST, LARGEST)), np.exp(self.target_logy))
 
 
 def replay(

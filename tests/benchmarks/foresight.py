@@ -67,7 +67,8 @@ def main() -> None:
         told = pd.DataFrame(parts.mean()).join(parts.std().add_suffix(" sd"))
         print(told.to_string(float_format="{:.2f}".format), end="\n\n")
     suites = found.groupby(["half", "suite"])[["exact", "departing"]].mean()
-    print("mean of suites", suites.groupby("half").mean().round(2).to_dict())
+    told = pd.DataFrame(suites.groupby("half").mean())
+    print("mean of suites", told.to_string(float_format="{:.2f}".format), sep="\n")
 
 
 if __name__ == "__main__":

@@ -65,13 +65,12 @@ def guess(
         read, as they hold vectors or as some files lack them.
     Raises DataError that names what is missing: a time, a user or an item.
     """
-    rows, table = len(table), _one_event_a_row(table)
+    nameless = [n for n in table.column_names if not n.strip()]
+    rows, table = len(table), _one_event_a_row(table.drop_columns(nameless))
     columns = {n: profile(n, table[n]) for n in table.column_names}
     time, told = find_time(columns)
-    columns = {
-        n: replace(p, spoken=names.without_prefix(n, columns, time.column))
-        for n, p in columns.items()
-    }
+    spoken = names.without_prefix(columns, time.column)
+    columns = {n: replace(p, spoken=spoken[n]) for n, p in columns.items()}
     free = {n: p for n, p in columns.items() if n != time.column}
     outcome, positive = find_outcome(free)
     free = {n: p for n, p in free.items() if outcome is None or n != outcome.column}
@@ -85,6 +84,7 @@ def guess(
     features += [Guess("weights", w, f"weights of {bag}") for bag, w in weights.items()]
     features += [Guess("left out", v, "vectors of numbers, which no part takes") for v in vectors]
     features += [Guess("left out", n, "some of the files lack it") for n in partial]
+    features += [Guess("left out", n, "it has no name") for n in nameless]
     keys = [user, item, time, *(g for g in (outcome, history) if g)]
     read = [g.column for g in keys if g is not history]
     lost = 1 - math.prod(columns[n].filled for n in read) * (1 - _copies(table))

@@ -89,14 +89,17 @@ def is_id(name: str) -> bool:
     return sure or "id" in words_of(name)
 
 
-def without_prefix(name: str, log: Iterable[str], time: str) -> str:
-    """A name as far as it tells its column from others: in a log of click_timestamp,
+def without_prefix(log: Iterable[str], time: str) -> dict[str, str]:
+    """Each column's name as far as it tells it from others: in a log of click_timestamp,
     click_article_id and click_os the word click says what the log is of, and no column's part."""
-    first = words_of(time)[:1]
-    alike = [n for n in log if words_of(n)[:1] == first]
-    if not first or len(alike) < 3 or name not in alike or words_of(name) == first:
-        return name
-    return name[name.lower().index(first[0]) + len(first[0]) :]
+    first, words = words_of(time)[:1], {n: words_of(n) for n in log}
+    alike = {n for n, w in words.items() if w[:1] == first}
+    if not first or len(alike) < 3:
+        return {n: n for n in words}
+    return {
+        n: n[n.lower().index(first[0]) + len(first[0]) :] if n in alike and w != first else n
+        for n, w in words.items()
+    }
 
 
 def words_of(name: str) -> list[str]:
