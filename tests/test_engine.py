@@ -369,12 +369,12 @@ def test_ray_resizes_a_run_as_nodes_come_and_go(cluster, sweep_file, tmp_path):
 
 
 def test_a_worker_group_without_work_gives_its_nodes_back(monkeypatch):
-    from recscale.engine import pool
+    from recscale.engine import bus as queue
 
-    monkeypatch.setattr(pool, "IDLE_S", 0.1)
+    monkeypatch.setattr(queue, "IDLE_S", 0.1)
 
     async def story() -> None:
-        bus = pool.Bus()
+        bus = queue.Bus()
         await bus.submit({"run_id": "1"})
         assert await bus.wanted(0)
         await bus.enter(0, "first", None)
