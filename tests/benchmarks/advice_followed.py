@@ -54,7 +54,16 @@ from recscale.train.host import PlainHost
 from recscale.train.loop import train
 
 COMPUTE = "10x"
-CHOSEN = ("wide", "deep", "walks", "passes")
+CHOSEN = (
+    "wide",
+    "deep",
+    "walks",
+    "passes",
+    "sales-time",
+    "sales-cross",
+    "baskets-long",
+    "shop-bts",
+)
 """Worlds that the advice was worked out on; the others judge it."""
 
 
@@ -72,6 +81,12 @@ SALES = "source: events, path: RETAIL, order: hash, holdout: {last: 2%}"
 BUYER = "user: customer_id, item: item, time: timestamp"
 SHOWN = "user: user, item: item_id, time: timestamp, label: click"
 USER = ", ".join(f"user_feature_{i}" for i in range(4))
+BOUGHT = (
+    f"{{{SALES}, task: click, columns: {{{BUYER}, sparse: [country], dense: [unit_price]}}, "
+    "negatives: {per_positive: 4, distribution: popularity}}"
+)
+BASKETS = f"{{{SALES}, task: next_item, columns: {{{BUYER}}}}}"
+VIEWS = f"{{source: events, path: BANDIT, order: hash, columns: {{{SHOWN}, sparse: [{USER}, position]}}}}"
 WORLDS: dict[str, tuple[str, str, str, int, str]] = {
     "wide": (
         click(101), "dlrm, embedding_dim: [4, 8, 16], mlp_width: [8, 16, 32, 64], "
@@ -124,20 +139,41 @@ WORLDS: dict[str, tuple[str, str, str, int, str]] = {
         "sequence_length: 4", "[0.06, 0.12, 0.25, 0.5]", 2, "{strategy: grid}",
     ),
     "sales": (
-        f"{{{SALES}, task: click, columns: {{{BUYER}, sparse: [country], dense: [unit_price]}}, "
-        "negatives: {per_positive: 4, distribution: popularity}}", "dlrm, "
+        BOUGHT, "dlrm, "
         "embedding_dim: [4, 8, 16, 32], mlp_width: [16, 32, 64], sequence_length: 8",
-        "[0.01, 0.02, 0.04, 0.08]", 2, ROUND,
+        "[0.005, 0.01, 0.02, 0.04]", 2, ROUND,
+    ),
+    "sales-wukong": (
+        BOUGHT, "wukong, embedding_dim: [4, 8, 16], layers: [1, 2, 3], n_F: 4, n_L: 4, k: 4, "
+        "mlp_width: 32, sequence_length: 4", "[0.005, 0.01, 0.02, 0.04]", 2, ROUND,
+    ),
+    "sales-time": (
+        BOUGHT.replace("order: hash", "order: time"), "dlrm, embedding_dim: [4, 8, 16], "
+        "mlp_width: [16, 32, 64], sequence_length: 8", "[0.005, 0.01, 0.02, 0.04]", 2, ROUND,
+    ),
+    "sales-cross": (
+        BOUGHT, "dcnv2, embedding_dim: [4, 8, 16], cross_layers: [1, 2, 3], mlp_width: 32, "
+        "sequence_length: 4", "[0.005, 0.01, 0.02, 0.04]", 2, ROUND,
     ),
     "baskets": (
-        f"{{{SALES}, task: next_item, columns: {{{BUYER}}}}}", "decoder, sequence_depth: [1, 2], "
-        "sequence_width: [8, 16, 32], sequence_length: 16", "[0.04, 0.08, 0.16, 0.3]", 1,
-        "{strategy: grid}",
+        BASKETS, "decoder, sequence_depth: [1, 2], sequence_width: [8, 16, 32], "
+        "sequence_length: 16", "[0.01, 0.02, 0.04, 0.08]", 1, "{strategy: grid}",
+    ),
+    "baskets-hstu": (
+        BASKETS, "hstu, sequence_width: [8, 16, 32], sequence_depth: [1, 2], "
+        "sequence_length: 8", "[0.01, 0.02, 0.04, 0.08]", 2, ROUND,
+    ),
+    "baskets-long": (
+        BASKETS, "decoder, sequence_width: [8, 16], sequence_depth: 1, "
+        "sequence_length: [4, 8, 16]", "[0.01, 0.02, 0.04, 0.08]", 2, ROUND,
     ),
     "shop": (
-        f"{{source: events, path: BANDIT, order: hash, columns: {{{SHOWN}, "
-        f"sparse: [{USER}, position]}}}}",
-        "dlrm, embedding_dim: [4, 8, 16], mlp_width: [8, 16, 32]", "[0.1, 0.2, 0.4]", 2, ROUND,
+        VIEWS, "dlrm, embedding_dim: [4, 8, 16], mlp_width: [8, 16, 32]", "[0.1, 0.2, 0.4]", 2,
+        ROUND,
+    ),
+    "shop-bts": (
+        VIEWS, "deepfm, embedding_dim: [4, 8, 16], mlp_width: [8, 16, 32]", "[0.1, 0.2, 0.4]", 2,
+        ROUND,
     ),
 }  # fmt: skip
 """Data, model, data fractions, seeds, search (with epochs behind a semicolon)."""
@@ -186,7 +222,7 @@ def sweep(name: str, retail: str, shop: Path, storage: Path) -> tuple[Study, Sto
     folder.mkdir(parents=True, exist_ok=True)
     views = folder / "views.parquet"
     if "BANDIT" in text_of(name) and not views.exists():
-        bandit(shop, views, "random_*men.csv")
+        bandit(shop, views, "bts_*men.csv" if name == "shop-bts" else "random_*men.csv")
     spec = parse_spec(text_of(name).replace("RETAIL", retail).replace("BANDIT", str(views)))
     store = Store.open(prepare(spec.data, folder / "store"))
     spec = spec.on(store.manifest.n_train)
