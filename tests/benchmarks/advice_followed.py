@@ -86,7 +86,10 @@ BOUGHT = (
     "negatives: {per_positive: 4, distribution: popularity}}"
 )
 BASKETS = f"{{{SALES}, task: next_item, columns: {{{BUYER}}}}}"
-VIEWS = f"{{source: events, path: BANDIT, order: hash, columns: {{{SHOWN}, sparse: [{USER}, position]}}}}"
+VIEWS = (
+    "{source: events, path: BANDIT, order: hash, "
+    f"columns: {{{SHOWN}, sparse: [{USER}, position]}}}}"
+)
 WORLDS: dict[str, tuple[str, str, str, int, str]] = {
     "wide": (
         click(101), "dlrm, embedding_dim: [4, 8, 16], mlp_width: [8, 16, 32, 64], "
