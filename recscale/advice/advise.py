@@ -16,7 +16,7 @@ from recscale.advice.options import (
     space,
     swept,
 )
-from recscale.advice.runs import best_so_far, budget_of, entering, largest_option
+from recscale.advice.runs import best_so_far, bought, budget_of, entering, largest_option
 from recscale.advice.saturated import saturated, turned
 from recscale.advice.unknown import Step, doubts, to_know
 from recscale.laws import LawError, ScalingLaw
@@ -189,8 +189,8 @@ def advise_on(known: Grounds, compute: str, beyond: int = BEYOND) -> Advice:
     others: list[tuple[str, Answer]] = []
     reach = 0
     if law is not None:
-        options = space(study, budget / largest, beyond, still, known.most)
         rows = study.rows
+        options = space(study, budget / largest, beyond, still, known.most, bought(study, budget))
         reach = options.doublings
         best = answer(study, law, options, budget, rows)
         if best is None:

@@ -6,7 +6,9 @@ from recscale.advice.advise import RATES, Advice
 from recscale.advice.answer import Answer
 from recscale.advice.unknown import Step
 from recscale.spec import TRAINING_AXES
-from recscale.words import dollars, more, number, quantity, span, time
+from recscale.words import dollars, listed, more, number, quantity, span, time
+
+MUCH = 0.5  # of the compute asked for: where less is taken, the answer says why
 
 
 def headline(advice: Advice) -> str:
@@ -46,14 +48,19 @@ def sentences(advice: Advice) -> str:
             f"(90 % for one run); {so_far}.",
         ]
     out += [_cost(best), reach(best)]
+    share = best.option.cost.train_flop / advice.budget_flop
+    if share < MUCH:
+        out.append(
+            f"That is {100 * share:.2g} % of the compute asked for: {unspent(advice, best)}."
+        )
     if advice.saturated:
         why = "; ".join(f"{a} ({w})" for a, w in advice.saturated.items())
         out.append(f"Not grown, as they pay no more: {why}.")
-    edge = [a for a in best.at_edge if a not in advice.saturated]
-    if edge:
+    if best.at_edge:
         out.append(
-            f"{', '.join(edge)} stands at the largest value weighed ({2**advice.doublings} times "
-            "the largest tried, or what memory holds); --beyond weighs further doublings."
+            f"{listed(list(best.at_edge))} stands at the largest value weighed "
+            f"({2**advice.doublings} times the largest tried, or what memory holds); --beyond "
+            "weighs further doublings."
         )
     for name, other in advice.others:
         out.append(
@@ -97,6 +104,22 @@ def _cost(answer: Answer) -> str:
            f"{quantity(cost.dense_params)} dense{head}")
         + "."
     )  # fmt: skip
+
+
+def unspent(advice: Advice, best: Answer) -> str:
+    """Why more compute would not buy another run."""
+    if advice.more_data is not None:
+        return (
+            f"more compute needs more than the {quantity(advice.rows_at_hand)} training rows there "
+            f"are; with {quantity(advice.more_data.rows)} it would reach "
+            f"{predicted(advice, advice.more_data)}"
+        )
+    if best.at_edge:
+        return (
+            f"{listed(list(best.at_edge))} would stand beyond {2**advice.doublings} times the "
+            "largest value tried, or what memory holds (ask --beyond weighs more)"
+        )
+    return "of the larger runs weighed none is expected to do better by more than one run's noise"
 
 
 def reach(answer: Answer) -> str:
