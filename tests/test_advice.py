@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,12 @@ from test_report import Page
 from recscale.advice import advise
 from recscale.advice.headlines import headlines, sentence
 from recscale.advice.options import option, space
+from recscale.advice.runs import best_so_far
 from recscale.cost import estimate
 from recscale.laws import LawError
 from recscale.report.page import render
 from recscale.study import Study
-from recscale.words import span
+from recscale.words import number, span
 
 
 @pytest.fixture(scope="module")
@@ -271,6 +273,54 @@ def test_the_same_number_wherever_it_is_shown(study: Study):
     assert span(best.loss, best.low, best.high) in text
     assert span(best.loss, best.low, best.high) in advice.sentences()
     assert text in Page(render(study)).text
+
+
+def test_rows_at_hand_are_taken_as_far_as_the_budget_buys_the_best_run_more_of_them(
+    tmp_path: Path,
+):
+    """A sweep on small parts of a log: two doublings of its largest would leave most of the rows,
+    and of the compute, behind."""
+    text = SWEEP.replace("[0.02, 0.1, 0.4, 1.0]", "[0.005, 0.01, 0.02, 0.04]")
+    study = Study.of(planted(tmp_path, text, mishaps=False))
+    whole = DATA.n_train // 512 * 512
+    for compute in ("10x", "100x"):
+        advice = advise(study, compute)
+        facts, best = advice.facts(), advice.best
+        assert best is not None
+        run, _ = best_so_far(study)
+        bought = facts["budget_flop"] / run.trained.train_flop * run.trained.samples
+        assert 4 * 0.04 * whole < best.rows <= min(whole, bought)
+        true = planted_ne(best.option.cost)
+        assert facts["promised"] and facts["best_run"]["eval_ne"] - true > 0
+    # rows that are not there are asked for within the stated doublings alone
+    assert facts["with_more_data"] is None
+
+
+def test_compute_that_is_not_spent_is_said_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """Nothing but data pays and all of it was tried: more compute buys nothing here."""
+    study = planted_as(monkeypatch, tmp_path, {"samples": (9.0, 0.36)}, 0.0004)
+    advice = advise(study, "100x")
+    best = advice.best
+    assert best and best.option.cost.train_flop < 0.5 * advice.budget_flop
+    share = 100 * best.option.cost.train_flop / advice.budget_flop
+    assert f"That is {share:.2g} % of the compute asked for: " in advice.sentences()
+    # no axis is said to stand at an edge that it was never let up to
+    assert set(best.at_edge).isdisjoint(advice.saturated)
+
+
+def test_an_answer_that_loses_to_a_baseline_says_so(tmp_path: Path):
+    study = Study.of(planted(tmp_path, SWEEP, mishaps=False))
+    assert not advise(study, "10x").unbeaten and "baseline" not in advise(study, "10x").sentences()
+    low = study.data.model_copy(update={"baselines": {"per-item rate": 0.3}})
+    study = replace(study, data=low)
+    advice = advise(study, "10x")
+    ne = low.baselines_in("eval_ne")["per-item rate"]
+    assert advice.best and advice.best.loss > ne
+    assert advice.facts()["unbeaten_baselines"] == {"per-item rate": pytest.approx(ne)}
+    words = f"predicted no better than the baseline per-item rate ({number(ne)})"
+    assert words in advice.sentences() and words in advice.headline()
 
 
 def test_a_law_without_data_moves_no_run_to_less_or_more_of_it(tmp_path: Path):

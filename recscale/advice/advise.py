@@ -56,6 +56,9 @@ class Advice:
     swept: tuple[str, ...]
     best_run: str
     best_loss: float
+    unbeaten: dict[str, float]
+    """Baselines of the data, in the unit of the loss, that the answer is predicted not to beat;
+    those that no run has beaten, where there is no answer."""
     rates: tuple[MarginalGain, ...]
     """Per swept axis, at the largest run so far."""
     doublings: int
@@ -90,6 +93,7 @@ class Advice:
             "saturated": self.saturated,
             "tuning_flop": self.tuning_flop,
             "best_run": {"run_id": self.best_run, self.loss_name: self.best_loss},
+            "unbeaten_baselines": self.unbeaten,
             "bottleneck": bottleneck.axis if bottleneck else None,
             "rates": [
                 {
@@ -224,6 +228,11 @@ def advise_on(known: Grounds, compute: str, beyond: int = BEYOND) -> Advice:
         swept=tuple(swept(study.spec)),
         best_run=run.run_id,
         best_loss=measured,
+        unbeaten={
+            name: loss
+            for name, loss in study.data.baselines_in(study.spec.law_loss).items()
+            if not (best.loss if best else measured) < loss
+        },
         rates=known.rates,
         doublings=reach,
     )

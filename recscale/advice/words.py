@@ -14,12 +14,21 @@ MUCH = 0.5  # of the compute asked for: where less is taken, the answer says why
 def headline(advice: Advice) -> str:
     """The answer in one sentence, the same wherever it is shown."""
     best, at = advice.best, f"at {quantity(advice.budget_flop)} FLOP"
+    lost = f"; {no_better(advice)}" if advice.unbeaten else ""
     if best is None:
-        return f"no advice {at} yet: {advice.doubts[0]}"
+        return f"no advice {at} yet: {advice.doubts[0]}{lost}"
     what = f"{described(best, advice.swept)}: {predicted(advice, best)}"
     if advice.promised:
-        return f"{at} train {what}, {gains(best)}"
-    return f"{at} no gain is promised; no worse is {what}"
+        return f"{at} train {what}, {gains(best)}{lost}"
+    return f"{at} no gain is promised; no worse is {what}{lost}"
+
+
+def no_better(advice: Advice) -> str:
+    """`it is predicted no better than the baseline constant rate (0.9987)`."""
+    names = listed([f"{name} ({number(loss)})" for name, loss in advice.unbeaten.items()])
+    several = "s" if len(advice.unbeaten) > 1 else ""
+    what = "it is predicted" if advice.best else "no run is"
+    return f"{what} no better than the baseline{several} {names}"
 
 
 def predicted(advice: Advice, answer: Answer) -> str:
@@ -34,6 +43,7 @@ def sentences(advice: Advice) -> str:
     so_far = f"the best run so far measured {number(advice.best_loss)} ({advice.best_run})"
     if best is None:
         out = [f"No advice for {at} yet: {advice.doubts[0]}; {so_far}."]
+        out += [f"{_first(no_better(advice))}."] if advice.unbeaten else []
         return "\n".join([*out, *to_know(advice.step)])
     if advice.promised:
         out = [
@@ -47,6 +57,7 @@ def sentences(advice: Advice) -> str:
             f"Predicted no worse: {described(best, advice.swept)}, {predicted(advice, best)} "
             f"(90 % for one run); {so_far}.",
         ]
+    out += [f"{_first(no_better(advice))}."] if advice.unbeaten else []
     out += [_cost(best), reach(best)]
     share = best.option.cost.train_flop / advice.budget_flop
     if share < MUCH:
@@ -75,6 +86,10 @@ def sentences(advice: Advice) -> str:
             f"{quantity(advice.tuning_flop)} FLOP."
         )
     return "\n".join([*out, *_rate_lines(advice)])
+
+
+def _first(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def gains(answer: Answer) -> str:
