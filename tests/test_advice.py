@@ -323,6 +323,20 @@ def test_an_answer_that_loses_to_a_baseline_says_so(tmp_path: Path):
     assert words in advice.sentences() and words in advice.headline()
 
 
+def test_a_law_of_runs_that_lost_to_a_baseline_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    def beaten(p, **changes):
+        worse = {} if p.config.train.data_fraction == 1 else {"per-item rate": 0.3}
+        return record(p, worse_than=worse, **changes)
+
+    monkeypatch.setattr("planted_study.record", beaten)
+    text = SWEEP.replace("loss: eval_ne}", "loss: eval_ne, below_baseline: true}")
+    advice = advise(Study.of(planted(tmp_path, text, mishaps=False)), "10x")
+    assert "runs lost to a baseline (per-item rate)" in advice.lost
+    assert f"In the law {advice.lost}: " in advice.sentences()
+
+
 def test_a_law_without_data_moves_no_run_to_less_or_more_of_it(tmp_path: Path):
     text = SWEEP.replace("[table_params, dense_params, samples]", "[table_params, dense_params]")
     one = Study.of(planted(tmp_path, text.replace("[0.02, 0.1, 0.4, 1.0]", "0.5")))

@@ -19,6 +19,7 @@ from recscale.advice.options import (
 from recscale.advice.runs import best_so_far, bought, budget_of, entering, largest_option
 from recscale.advice.saturated import saturated, turned
 from recscale.advice.unknown import Step, doubts, to_know
+from recscale.frame import lost_words
 from recscale.laws import LawError, ScalingLaw
 from recscale.laws.choice import Contender
 from recscale.study import Study
@@ -59,6 +60,8 @@ class Advice:
     unbeaten: dict[str, float]
     """Baselines of the data, in the unit of the loss, that the answer is predicted not to beat;
     those that no run has beaten, where there is no answer."""
+    lost: str
+    """How many of the law's runs lost to a baseline, and to which; empty where none did."""
     rates: tuple[MarginalGain, ...]
     """Per swept axis, at the largest run so far."""
     doublings: int
@@ -94,6 +97,7 @@ class Advice:
             "tuning_flop": self.tuning_flop,
             "best_run": {"run_id": self.best_run, self.loss_name: self.best_loss},
             "unbeaten_baselines": self.unbeaten,
+            "lost": self.lost,
             "bottleneck": bottleneck.axis if bottleneck else None,
             "rates": [
                 {
@@ -233,6 +237,7 @@ def advise_on(known: Grounds, compute: str, beyond: int = BEYOND) -> Advice:
             for name, loss in study.data.baselines_in(study.spec.law_loss).items()
             if not (best.loss if best else measured) < loss
         },
+        lost=lost_words(entering(study)),
         rates=known.rates,
         doublings=reach,
     )

@@ -8,7 +8,7 @@ from recscale.advice.advise import Advice
 from recscale.advice.answer import Answer
 from recscale.advice.headlines import sentence, tried
 from recscale.advice.runs import as_option, best_so_far
-from recscale.advice.words import described, reach, to_know, unspent
+from recscale.advice.words import beside_baselines, described, reach, to_know, unspent
 from recscale.report.findings import Findings
 from recscale.spec import TRAINING_AXES
 from recscale.words import dollars, listed, quantity, span, time
@@ -58,7 +58,8 @@ def _takes(advice: Advice, best: Answer) -> str:
 
 
 def _sure(advice: Advice, held: str) -> str:
-    return f"{held} {reach(advice.best)}" if advice.best else held
+    said = [held, *([reach(advice.best)] if advice.best else []), *beside_baselines(advice)]
+    return " ".join(said)
 
 
 @dataclass(frozen=True)
