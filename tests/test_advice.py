@@ -14,11 +14,13 @@ from planted_study import DATA, SWEEP, planted, planted_ne, record
 from test_report import Page
 
 from recscale.advice import advise
+from recscale.advice.advise import advise_on, grounds
 from recscale.advice.headlines import headlines, sentence
 from recscale.advice.options import option, space
 from recscale.advice.runs import best_so_far
 from recscale.cost import estimate
-from recscale.laws import LawError
+from recscale.laws import LawError, Status
+from recscale.laws.choice import Contender
 from recscale.report.page import render
 from recscale.study import Study
 from recscale.words import number, span
@@ -248,6 +250,51 @@ def test_a_block_that_pays_is_told_from_a_width_that_does_not(
     assert facts["answer"]["model"]["sequence_depth"] >= 2
     assert facts["answer"]["model"]["mlp_width"] <= 256  # never grown
     assert "mlp_width" in facts["saturated"]
+
+
+def test_of_laws_supported_alike_one_at_no_bound_is_believed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """The law of axes has more constants than these runs show and predicts 3 % better by luck."""
+    monkeypatch.setattr("planted_study.NOISE", 0.001)
+    text = OPEN.replace("[0, 1, 2]", "1").replace("tune: [1, 3]", "tune: [1]")
+    study = Study.of(planted(tmp_path, text, mishaps=False))
+    first, second = study.laws()
+    assert second.law.status is Status.BOUND_HIT and second.error < first.error
+    assert first.law.status is Status.CONVERGED
+    advice = advise(study, "10x")
+    assert advice.promised and advice.best
+    gained = advice.best_loss - planted_ne(advice.best.option.cost)
+    assert advice.best.gain.low <= gained <= advice.best.gain.high
+
+
+def test_laws_that_the_runs_support_alike_and_that_advise_otherwise_are_both_said(
+    monkeypatch: pytest.MonkeyPatch, study: Study, tmp_path: Path
+):
+    """By the one dense parameters pay, by the other tables alone."""
+    terms = {"table_params": (6.0, 0.35), "dense_params": (1e-9, 0.38), "samples": (9.0, 0.36)}
+    other = planted_as(monkeypatch, tmp_path, terms, 0.0004).law()
+    known = replace(grounds(study), saturated={}, most={})
+    law = known.law
+    assert law is not None
+    advice, none = (
+        advise_on(
+            replace(known, contenders=(Contender("a", law, 0.01), Contender("b", other, error))),
+            "10x",
+        )
+        for error in (0.014, 0.016)
+    )
+    assert not none.others
+    ((name, said),) = advice.others
+    assert advice.best and said.option.model != advice.best.option.model
+    values = {v: said.option.values()[v] for v in other.variables}
+    row = other.predict(values, 0.9).iloc[0]
+    assert (said.loss, said.low, said.high) == (row["mean"], row["low"], row["high"])
+    text = advice.sentences()
+    assert f"By the law of {name}, which the runs support about as well: " in text
+    assert span(said.loss, said.low, said.high) in text
+    facts = advice.facts()["other_laws"]
+    assert [f["model"] for f in facts] == [said.option.model.model_dump()]
 
 
 def test_passes_are_advised_as_many_as_pay(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
