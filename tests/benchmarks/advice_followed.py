@@ -11,8 +11,8 @@ interval, and whether a gain that was promised (interval above 0) is one.
 
 CHOSEN worlds are those that choices of the advice were made on; the others judge it.
 
-Synthetic worlds, last run 2026-11-30, 10 of 12 (`--worlds wide,deep,walks,passes,grid,rows,one-axis,
-cross,wukong,hstu`), by the advice of that day:
+Synthetic worlds, last run 2026-11-30 by the advice of that day, 10 of 12 (`--worlds wide,deep,walks,
+passes,grid,rows,one-axis,cross,wukong,hstu`):
 
   chosen on (4)  best or within noise of it 2, regret 1.3 % in the median, 1.9 % at worst (deep: a
                  noisy step hid that blocks pay; passes: one instead of two); losses inside 6 of 8,
@@ -20,23 +20,22 @@ cross,wukong,hstu`), by the advice of that day:
   judged (6)     best or within noise of it 5, regret 0.00 %, 0.4 % at worst; losses inside 9 of
                  12, gains 9 of 12; promised gains real 1 of 1
 
-Real logs, last run 2026-12-01, sized and parted into chosen and judged before any was seen; shares of
-`sales` and `baskets` were halved and quartered then for time. All runs of all sweeps lose to a
-baseline, such as an item's own rate:
+Real logs, last run 2026-12-01. Which of them judge, and their sizes (the shares of `sales` halved and
+those of `baskets` quartered, for time), were settled before a result was seen. Every run of the retail
+sweeps loses to a baseline, such as an item's own rate.
 
-  chosen on      sales-cross, baskets-long: best or within noise of it 1, regret 0.4 and 0.8 %; losses
-                 inside 0 of 4, gains 0 of 4 (2.6 and 2.1 times the foretold); promised gains real 2
-                 of 2. With two doublings of the data at most, as before: 6.5 and 4.4 %, losses inside
-                 2 of 4. sales-time, shop-bts: no law, no advice (before, a run 16 % and .1 % worse
-                 than the best rival, from laws at a bound that explained nothing)
-  judged (3)     sales, baskets, baskets-hstu: best or within noise of it 1, regret 1.0 % in
-                 the median, 2.1 % at worst; losses inside 0 of 6, gains 0 of 6 (2.2 to
-                 3.7 times the foretold);
-                 promised gains none; shop: no law, no advice
+  chosen on (4)  sales-cross, baskets-long: best or within noise of it 1, regret 0.4 and 0.8 %;
+                 losses inside 0 of 4, gains 0 of 4 (2.6 and 2.1 times the foretold); promised gains
+                 real 2 of 2. With two doublings of the data at most, as before: regret 6.5 and
+                 4.4 %, losses inside 2 of 4. sales-time, shop-bts: no law, no advice (before: runs
+                 16 and 0.1 % worse than the best rival, by laws that explained nothing)
+  judged (4)     sales, baskets, baskets-hstu: best or within noise of it 1, regret 1.0 % in the
+                 median, 2.1 % at worst; losses inside 0 of 6, gains 0 of 6 (2.2 to 3.7 times the
+                 foretold); no gain promised. shop: no law, no advice
 
-What is left to mend there: laws of runs near a guess foretell too little of what more data gives; of
+Left to mend: laws of runs near a guess foretell too little of what more data gives; and of
 configurations within one run's noise the cheapest is taken, with half of the compute unspent, where
-the best run's own size on more data was better by .9 and 2.1 % (baskets-hstu, baskets).
+the best run's own size on more data was better by 0.9 and 2.1 % (baskets-hstu, baskets).
 """
 
 from __future__ import annotations
