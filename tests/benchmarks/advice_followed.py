@@ -11,8 +11,8 @@ interval, and whether a gain that was promised (interval above 0) is one.
 
 CHOSEN worlds are those that choices of the advice were made on; the others judge it.
 
-Synthetic worlds, last run 2026-11-30 by the advice of that day, 10 of 12 (`--worlds wide,deep,walks,
-passes,grid,rows,one-axis,cross,wukong,hstu`):
+Synthetic worlds, last run 2026-11-30 by the advice of that day, 10 of 12 (`--worlds wide,deep,
+walks,passes,grid,rows,one-axis,cross,wukong,hstu`):
 
   chosen on (4)  best or within noise of it 2, regret 1.3 % in the median, 1.9 % at worst (deep: a
                  noisy step hid that blocks pay; passes: one instead of two); losses inside 6 of 8,
@@ -20,9 +20,9 @@ passes,grid,rows,one-axis,cross,wukong,hstu`):
   judged (6)     best or within noise of it 5, regret 0.00 %, 0.4 % at worst; losses inside 9 of
                  12, gains 9 of 12; promised gains real 1 of 1
 
-Real logs, last run 2026-12-01. Which of them judge, and their sizes (the shares of `sales` halved and
-those of `baskets` quartered, for time), were settled before a result was seen. Every run of the retail
-sweeps loses to a baseline, such as an item's own rate.
+Real logs, last run 2026-12-01. Which of them judge, and their sizes (the shares of `sales` halved
+and those of `baskets` quartered, for time), were settled before a result was seen. Every run of the
+retail sweeps loses to a baseline, such as an item's own rate.
 
   chosen on (4)  sales-cross, baskets-long: best or within noise of it 1, regret 0.4 and 0.8 %;
                  losses inside 0 of 4, gains 0 of 4 (2.6 and 2.1 times the foretold); promised gains
