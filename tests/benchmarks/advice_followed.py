@@ -29,9 +29,9 @@ retail sweeps loses to a baseline, such as an item's own rate.
                  real 2 of 2. With two doublings of the data at most, as before: regret 6.5 and
                  4.4 %, losses inside 2 of 4. sales-time, shop-bts: no law, no advice (before: runs
                  16 and 0.1 % worse than the best rival, by laws that explained nothing)
-  judged (4)     sales, baskets, baskets-hstu: best or within noise of it 1, regret 1.0 % in the
-                 median, 2.1 % at worst; losses inside 0 of 6, gains 0 of 6 (2.2 to 3.7 times the
-                 foretold); no gain promised. shop: no law, no advice
+  judged (5)     sales, baskets, baskets-hstu, sales-wukong: best or within noise of it 2, regret
+                 0.9 % in the median, 2.1 % at worst; losses inside 0 of 8, gains 0 of 8 (2.2 to 3.7
+                 times the foretold); no gain promised. shop: no law, no advice
 
 Left to mend: laws of runs near a guess foretell too little of what more data gives; and of
 configurations within one run's noise the cheapest is taken, with half of the compute unspent, where
