@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from planted_study import SWEEP, planted
 
-from recscale.advice.gains import at_all_data, measured_steps, measured_top
+from recscale.advice.gains import at_all_data, measured_steps, measured_top, measured_turn
 from recscale.advice.noise import seed_noise
 from recscale.advice.saturated import saturated
 from recscale.laws.verdicts import robust_variance
@@ -61,6 +61,23 @@ def test_worse_at_the_top_is_not_grown(study: Study):
     top = measured_top(study, told(study, worse, 0.001), "mlp_width", "eval_ne")
     assert top and top.low > 0
     assert "mlp_width" not in saturated(study, None)  # the planted trend itself pays
+
+
+def test_an_unlucky_neighbour_is_no_turn(study: Study):
+    """The base is in every step: with bad luck in its seeds it is worse than the value before it,
+    and what lies beyond it is not."""
+    unlucky = {32: 0.960, 64: 0.966, 128: 0.9601, 256: 0.9599}
+    frame = told(study, unlucky, 0.001)
+    assert measured_steps(study, frame, "mlp_width", "eval_ne")[0].low > 0
+    assert measured_turn(study, frame, "mlp_width", "eval_ne") is None
+
+
+def test_an_axis_turns_where_all_beyond_is_worse(study: Study):
+    worse = {32: 0.963, 64: 0.960, 128: 0.966, 256: 0.9655}
+    turn = measured_turn(study, told(study, worse, 0.001), "mlp_width", "eval_ne")
+    assert turn and turn.most == 64 and (turn.worse.start, turn.worse.end) == (64, 128)
+    paying = told(study, TREND, 0.001)
+    assert measured_turn(study, paying, "mlp_width", "eval_ne") is None
 
 
 def paying_with_data(study: Study, sd: float):

@@ -47,6 +47,12 @@ def test_laws_with_the_noise_of_real_runs_stay_laws(n: int):
     assert found[Status.UNINFORMATIVE] == 0
 
 
+def test_noise_is_no_law_at_a_bound_either():
+    """Two effects of nothing end at 0, and an answer would be read off what is left."""
+    found = Counter(fit(noise(seed, 14), "additive", ["N", "D"]).status for seed in range(40))
+    assert found[Status.BOUND_HIT] + found[Status.CONVERGED] <= 0.05 * 40
+
+
 def test_one_run_that_went_astray_hides_no_law():
     frame = law_of(3, 14, 0.002)
     frame.loc[[2, 9], "loss"] *= 10

@@ -16,9 +16,10 @@ from recscale.advice.options import (
     space,
     swept,
 )
-from recscale.advice.runs import best_so_far, budget_of, entering, largest_option
+from recscale.advice.runs import best_so_far, bought, budget_of, entering, largest_option
 from recscale.advice.saturated import saturated, turned
 from recscale.advice.unknown import Step, doubts, to_know
+from recscale.frame import lost_words
 from recscale.laws import LawError, ScalingLaw
 from recscale.laws.choice import Contender
 from recscale.study import Study
@@ -56,6 +57,11 @@ class Advice:
     swept: tuple[str, ...]
     best_run: str
     best_loss: float
+    unbeaten: dict[str, float]
+    """Baselines of the data, in the unit of the loss, that the answer is predicted not to beat;
+    those that no run has beaten, where there is no answer."""
+    lost: str
+    """How many of the law's runs lost to a baseline, and to which; empty where none did."""
     rates: tuple[MarginalGain, ...]
     """Per swept axis, at the largest run so far."""
     doublings: int
@@ -90,6 +96,8 @@ class Advice:
             "saturated": self.saturated,
             "tuning_flop": self.tuning_flop,
             "best_run": {"run_id": self.best_run, self.loss_name: self.best_loss},
+            "unbeaten_baselines": self.unbeaten,
+            "lost": self.lost,
             "bottleneck": bottleneck.axis if bottleneck else None,
             "rates": [
                 {
@@ -189,8 +197,8 @@ def advise_on(known: Grounds, compute: str, beyond: int = BEYOND) -> Advice:
     others: list[tuple[str, Answer]] = []
     reach = 0
     if law is not None:
-        options = space(study, budget / largest, beyond, still, known.most)
         rows = study.rows
+        options = space(study, budget / largest, beyond, still, known.most, bought(study, budget))
         reach = options.doublings
         best = answer(study, law, options, budget, rows)
         if best is None:
@@ -224,6 +232,12 @@ def advise_on(known: Grounds, compute: str, beyond: int = BEYOND) -> Advice:
         swept=tuple(swept(study.spec)),
         best_run=run.run_id,
         best_loss=measured,
+        unbeaten={
+            name: loss
+            for name, loss in study.data.baselines_in(study.spec.law_loss).items()
+            if not (best.loss if best else measured) < loss
+        },
+        lost=lost_words(entering(study)),
         rates=known.rates,
         doublings=reach,
     )

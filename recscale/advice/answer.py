@@ -42,7 +42,7 @@ class Answer:
     usd: float
     rows: int
     at_edge: tuple[str, ...]
-    """Swept axes that stand at the largest value weighed."""
+    """Swept sizes that stand at the largest value weighed, of those that grow."""
 
     def facts(self) -> dict[str, Any]:
         """The answer as plain values."""
@@ -132,5 +132,5 @@ def _answer(study: Study, law: ScalingLaw, options: Space, at: Option, found: Ga
         gpu_hours=at.cost.gpu_hours * slower,
         usd=at.cost.usd * slower,
         rows=math.ceil(at.cost.samples / at.train.epochs),
-        at_edge=tuple(a for a in own if getattr(at.model, a) == tops[a]),
+        at_edge=tuple(a for a in own if a in options.growing and getattr(at.model, a) == tops[a]),
     )

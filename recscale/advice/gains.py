@@ -145,6 +145,19 @@ class Measured:
         return bool(np.isfinite(self.low))
 
 
+@dataclass(frozen=True)
+class Turn:
+    """Where more of an axis surely harms, such as passes over rows that are then learnt by heart.
+
+    Attributes:
+        most: the largest value that is not surely worse than a smaller one.
+        worse: the step to the next value above it, from the one that it is most surely worse than.
+    """
+
+    most: float
+    worse: Measured
+
+
 def measured_steps(study: Study, frame: pd.DataFrame, axis: str, loss: str) -> list[Measured]:
     """Every step between neighbouring values of an axis, smallest first; see `difference`."""
     cells = _cells(study, frame, axis, loss)
@@ -170,14 +183,34 @@ def measured_top(study: Study, frame: pd.DataFrame, axis: str, loss: str) -> Mea
     return both if both and both.known and both.high < 0 and before.change < 0 else last
 
 
-def measured_axis(study: Study, axis: str) -> tuple[tuple[Measured, ...], Measured | None]:
-    """`measured_steps` and `measured_top` of the study's own runs, worked out once: over thousands
-    of runs they take a second, and advice and report both rest on them."""
+def measured_turn(study: Study, frame: pd.DataFrame, axis: str, loss: str) -> Turn | None:
+    """The largest value that is not surely worse than a smaller one; None where that is the largest
+    of all. One that is worse than its neighbour alone is no turn: of a configuration that all steps
+    have in common, such as the base, the seeds may have been unlucky."""
+    cells = _cells(study, frame, axis, loss)
+    worse: dict[float, Measured] = {}
+    for a, b in itertools.combinations(cells.values, 2):
+        step = cells.step(a, b)
+        if step and step.known and step.low > 0 and (b not in worse or step.low > worse[b].low):
+            worse[b] = step
+    most = max((v for v in cells.values if v not in worse), default=None)
+    return (
+        None
+        if most is None or not (above := [v for v in worse if v > most])
+        else Turn(most, worse[min(above)])
+    )
+
+
+def measured_axis(
+    study: Study, axis: str
+) -> tuple[tuple[Measured, ...], Measured | None, Turn | None]:
+    """`measured_steps`, `measured_top` and `measured_turn` of the study's own runs, worked out
+    once: over thousands of runs they take a second, and advice and report both rest on them."""
 
     def work_out():
         frame, loss = study.frame(), study.spec.law_loss
-        steps = tuple(measured_steps(study, frame, axis, loss))
-        return steps, measured_top(study, frame, axis, loss)
+        of = study, frame, axis, loss
+        return tuple(measured_steps(*of)), measured_top(*of), measured_turn(*of)
 
     return study.once(f"steps of {axis}", work_out)
 

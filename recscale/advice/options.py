@@ -59,6 +59,8 @@ class Space:
         doublings: how far beyond the largest value tried an axis may reach.
         tried_rows: the most training rows that the sweep's runs take.
         most_rows: the most that a run may take: no more doublings of the data either.
+        hand_rows: the most of those that are there.
+        growing: axes that may reach beyond the values tried.
     """
 
     models: tuple[ModelConfig, ...]
@@ -66,6 +68,8 @@ class Space:
     doublings: int
     tried_rows: int
     most_rows: int
+    hand_rows: int
+    growing: frozenset[str]
 
 
 def space(
@@ -74,6 +78,7 @@ def space(
     beyond: int = BEYOND,
     saturated: Collection[str] = (),
     most: Mapping[str, float] | None = None,
+    rows: float = 0.0,
 ) -> Space:
     """The legal configurations: every combination of the axes' values and of their doublings that
     fits into the memory of the sweep's machine.
@@ -84,6 +89,7 @@ def space(
         beyond: the most doublings.
         saturated: axes that are not grown.
         most: axis -> the largest of its values that is weighed.
+        rows: as many of those that are there may be taken, however far beyond the ones tried.
     """
     spec, data = study.spec, study.data
     tried = {
@@ -104,17 +110,17 @@ def space(
     while reach and math.prod(map(len, grown(reach).values())) > spec.model.weighed(MOST):
         reach -= 1
     memory = machines()[spec.resources.machine].memory_bytes * spec.resources.least_workers
-    rows: dict[tuple[ModelConfig, int], dict[str, Any]] = {}
+    found: dict[tuple[ModelConfig, int], dict[str, Any]] = {}
     for point in itertools.product(*grown(reach).values()):
         at = {k: value for k, (value, _) in zip(axes, point, strict=True)}
         if not spec.model.allows(at):
             continue
         model, epochs = spec.model.resolve(at, data), at["epochs"]
-        if (model, epochs) in rows:
+        if (model, epochs) in found:
             continue
         cost = estimate(model, training(spec, data, model), data, spec.resources)
         if cost.peak_bytes <= memory:
-            rows[model, epochs] = {
+            found[model, epochs] = {
                 **model.model_dump(),
                 **{k: getattr(cost, k) for k in FIXED},
                 "forward_flop": cost.forward.total,
@@ -126,8 +132,11 @@ def space(
     tried_rows, most_rows = (
         math.floor(max(fractions) * data.n_train * k + 1e-6) for k in (1, 1 if fixed else 2**reach)
     )
-    models = tuple(model for model, _ in rows)
-    return Space(models, pd.DataFrame(list(rows.values())), reach, tried_rows, most_rows)
+    hand_rows = most_rows if fixed else max(most_rows, min(study.rows, math.floor(rows)))
+    models = tuple(model for model, _ in found)
+    table = pd.DataFrame(list(found.values()))
+    growing = frozenset(swept(spec)) - frozenset(saturated) - frozenset(most or {})
+    return Space(models, table, reach, tried_rows, most_rows, hand_rows, growing)
 
 
 def _reach(values: tuple[Any, ...], doublings: int) -> list[tuple[Any, int]]:
@@ -156,7 +165,11 @@ def affordable(
     assert batch  # settled before the first plan was written down
     forward, epochs = (table[c].to_numpy(float) for c in ("forward_flop", "epochs"))
     knows = knows_data(law)
-    at_most = options.most_rows if knows else options.tried_rows
+    at_most = options.tried_rows
+    if knows and rows is None:
+        at_most = max(options.most_rows, min(study.rows, options.hand_rows))
+    elif knows:
+        at_most = options.hand_rows
     most = at_most if rows is None else min(rows, at_most)
     steps = np.floor(budget / (TRAIN_OVER_FORWARD * forward * batch))
     # a pass is over whole batches, as a run's is

@@ -46,6 +46,12 @@ def as_option(r: RunRecord) -> Option:
     return Option(r.config.model, r.config.train, r.trained)
 
 
+def bought(study: Study, budget: float) -> float:
+    """The rows that a training budget (FLOPs) buys the best configuration so far."""
+    run, _ = best_so_far(study)
+    return budget / run.trained.train_flop * run.trained.samples / run.config.train.epochs
+
+
 def best_so_far(study: Study) -> tuple[RunRecord, float]:
     """A run of the configuration with the lowest loss, and that loss, mean over its seeds."""
     return study.once("best so far", lambda: _best(study))

@@ -13,12 +13,15 @@ from recscale.words import number, quantity, span
 
 
 def saturated(study: Study, law: ScalingLaw | None, at: Option | None = None) -> dict[str, str]:
-    """Axis -> why it is not grown: the top of it measured no gain beyond noise, or by the law a
-    doubling at the run `at` surely gains less than two runs differ by chance."""
+    """Axis -> why it is not grown: the top of it measured worse than a smaller value, or no gain
+    beyond noise, or by the law a doubling at the run `at` surely gains less than two runs differ by
+    chance."""
     out = {}
     for axis in swept(study.spec):
-        _, top = measured_axis(study, axis)
-        if top and top.known and top.high >= 0:
+        _, top, turn = measured_axis(study, axis)
+        if turn:
+            out[axis] = measured_words(turn.worse)
+        elif top and top.known and top.high >= 0:
             out[axis] = measured_words(top)
     if law is None or at is None or not law.status.determined:
         return out
@@ -38,13 +41,7 @@ def measured_words(step: Measured) -> str:
 
 
 def turned(study: Study) -> dict[str, float]:
-    """Axis -> the largest value that is not surely worse than the one before it, where one is: such
-    as passes over the data beyond which a model learns it by heart."""
-    out = {}
-    for axis in swept(study.spec):
-        steps, _ = measured_axis(study, axis)
-        for step in steps:
-            if step.known and step.low > 0 and step.start is not None:
-                out[axis] = step.start
-                break
-    return out
+    """Axis -> the largest value that is weighed, where all above it are surely worse than a smaller
+    one: such as passes over the data beyond which a model learns it by heart."""
+    turns = {axis: measured_axis(study, axis)[2] for axis in swept(study.spec)}
+    return {axis: turn.most for axis, turn in turns.items() if turn}

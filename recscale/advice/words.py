@@ -6,18 +6,29 @@ from recscale.advice.advise import RATES, Advice
 from recscale.advice.answer import Answer
 from recscale.advice.unknown import Step
 from recscale.spec import TRAINING_AXES
-from recscale.words import dollars, more, number, quantity, span, time
+from recscale.words import dollars, listed, more, number, quantity, span, time
+
+MUCH = 0.5  # of the compute asked for: where less is taken, the answer says why
 
 
 def headline(advice: Advice) -> str:
     """The answer in one sentence, the same wherever it is shown."""
     best, at = advice.best, f"at {quantity(advice.budget_flop)} FLOP"
+    lost = f"; {no_better(advice)}" if advice.unbeaten else ""
     if best is None:
-        return f"no advice {at} yet: {advice.doubts[0]}"
+        return f"no advice {at} yet: {advice.doubts[0]}{lost}"
     what = f"{described(best, advice.swept)}: {predicted(advice, best)}"
     if advice.promised:
-        return f"{at} train {what}, {gains(best)}"
-    return f"{at} no gain is promised; no worse is {what}"
+        return f"{at} train {what}, {gains(best)}{lost}"
+    return f"{at} no gain is promised; no worse is {what}{lost}"
+
+
+def no_better(advice: Advice) -> str:
+    """`it is predicted no better than the baseline constant rate (0.9987)`."""
+    names = listed([f"{name} ({number(loss)})" for name, loss in advice.unbeaten.items()])
+    several = "s" if len(advice.unbeaten) > 1 else ""
+    what = "it is predicted no better" if advice.best else "no run is better"
+    return f"{what} than the baseline{several} {names}"
 
 
 def predicted(advice: Advice, answer: Answer) -> str:
@@ -32,7 +43,7 @@ def sentences(advice: Advice) -> str:
     so_far = f"the best run so far measured {number(advice.best_loss)} ({advice.best_run})"
     if best is None:
         out = [f"No advice for {at} yet: {advice.doubts[0]}; {so_far}."]
-        return "\n".join([*out, *to_know(advice.step)])
+        return "\n".join([*out, *beside_baselines(advice), *to_know(advice.step)])
     if advice.promised:
         out = [
             f"With {at} and the data at hand train {described(best, advice.swept)}.",
@@ -45,15 +56,20 @@ def sentences(advice: Advice) -> str:
             f"Predicted no worse: {described(best, advice.swept)}, {predicted(advice, best)} "
             f"(90 % for one run); {so_far}.",
         ]
-    out += [_cost(best), reach(best)]
+    out += [_cost(best), reach(best), *beside_baselines(advice)]
+    share = best.option.cost.train_flop / advice.budget_flop
+    if share < MUCH:
+        out.append(
+            f"That is {100 * share:.2g} % of the compute asked for: {unspent(advice, best)}."
+        )
     if advice.saturated:
         why = "; ".join(f"{a} ({w})" for a, w in advice.saturated.items())
         out.append(f"Not grown, as they pay no more: {why}.")
-    edge = [a for a in best.at_edge if a not in advice.saturated]
-    if edge:
+    if best.at_edge:
         out.append(
-            f"{', '.join(edge)} stands at the largest value weighed ({2**advice.doublings} times "
-            "the largest tried, or what memory holds); --beyond weighs further doublings."
+            f"{listed(list(best.at_edge))} stands at the largest value weighed "
+            f"({2**advice.doublings} times the largest tried, or what memory holds); --beyond "
+            "weighs further doublings."
         )
     for name, other in advice.others:
         out.append(
@@ -97,6 +113,38 @@ def _cost(answer: Answer) -> str:
            f"{quantity(cost.dense_params)} dense{head}")
         + "."
     )  # fmt: skip
+
+
+def beside_baselines(advice: Advice) -> list[str]:
+    """Where the answer, or the runs that it rests on, are no better than a baseline: there losses
+    follow no power law, and both retail worlds of tests/benchmarks/advice_followed.py that choices
+    were made on fell twice as far as such a law predicted."""
+    out = []
+    if advice.unbeaten:
+        said = no_better(advice)
+        out.append(f"{said[:1].upper()}{said[1:]}.")
+    if advice.best and advice.lost:
+        out.append(
+            f"In the law {advice.lost}: of models that have learnt so little it "
+            "may predict too small a gain, and its interval may not hold."
+        )
+    return out
+
+
+def unspent(advice: Advice, best: Answer) -> str:
+    """Why more compute would not buy another run."""
+    if advice.more_data is not None:
+        return (
+            f"more compute needs more than the {quantity(advice.rows_at_hand)} training rows there "
+            f"are; with {quantity(advice.more_data.rows)} it would reach "
+            f"{predicted(advice, advice.more_data)}"
+        )
+    if best.at_edge:
+        return (
+            f"{listed(list(best.at_edge))} would stand beyond {2**advice.doublings} times the "
+            "largest value tried, or what memory holds (ask --beyond weighs more)"
+        )
+    return "of the larger runs weighed none is expected to do better by more than one run's noise"
 
 
 def reach(answer: Answer) -> str:

@@ -54,7 +54,7 @@ def status(rundir: str, page: bool, as_json: bool) -> None:
 @click.option("--compute", default="10x", show_default=True, help="FLOPs, or times the largest run")
 @click.option(
     "--beyond", default=2, show_default=True, type=click.IntRange(0, 10),
-    help="Most doublings of an axis beyond its largest value",
+    help="Most doublings of a size beyond its largest value",
 )  # fmt: skip
 @as_json
 def ask(rundir: str, compute: str, beyond: int, as_json: bool) -> None:

@@ -115,8 +115,9 @@ def contest(entries: Mapping[str, tuple[Points, str]], delta: float) -> list[Con
     """Laws of the same runs over different variables, the best supported first.
 
     Those that the runs determine come first; of them those whose error is within WORTH of the
-    least, in the order given, then the others by their errors. Errors are those of `choose`, over
-    the origins that determine all; where there are none, the order given stands. The first one's
+    least, the ones at no bound before the others, else in the order given; then the others by their
+    errors. Errors are those of `choose`, over the origins that determine all; where there are none,
+    all count as equal. The first one's
     `choice` lists them all.
 
     Args:
@@ -132,9 +133,10 @@ def contest(entries: Mapping[str, tuple[Points, str]], delta: float) -> list[Con
              for w, e in errors.items()}  # fmt: skip
     least = min((score[w] for w in able), default=np.nan)
 
-    def order(what: str) -> tuple[bool, float]:
+    def order(what: str) -> tuple[bool, float, bool]:
         far = score[what] > WORTH * least + EXACT  # never of NaN
-        return what not in able, score[what] if far else 0.0
+        bound = laws[what].status is not Status.CONVERGED
+        return what not in able, score[what] if far else 0.0, bound
 
     ranked = sorted(entries, key=order)
     table = pd.DataFrame(

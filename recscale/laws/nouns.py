@@ -16,8 +16,9 @@ class Status(StrEnum):
     CONVERGED: the global optimum lies inside the allowed region.
     BOUND_HIT: the optimum lies at the edge (a constant of 0, a term of 0, an exponent at its
         limit): the numbers describe the data but do not establish a law.
-    UNINFORMATIVE: the optimum explains no more than a form of so many constants would of losses
-        that do not depend on the variables: its coefficients describe noise.
+    UNINFORMATIVE: the optimum, inside or at the edge, explains no more than a form of so many
+        constants would of losses that do not depend on the variables: its coefficients describe
+        noise.
     UNDERDETERMINED: the points cannot determine the form; there are no coefficients.
     """
 

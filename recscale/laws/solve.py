@@ -63,16 +63,17 @@ def _status(points: Points, hit: tuple[str, ...], chance: float) -> tuple[Status
     Args:
         chance: see `significance`.
     """
+    if chance >= SURE:
+        ends = f"; {' and '.join(hit)} at the end of the allowed range" if hit else ""
+        return Status.UNINFORMATIVE, (
+            f"{points.loss} is fitted no better than values that do not depend on "
+            f"{' and '.join(points.variables)} would be (p = {chance:.2f} and less than {SURE} is "
+            f"asked for{ends}): widen the axes, or add runs or seeds"
+        )
     if hit:
         return Status.BOUND_HIT, (
             f"{' and '.join(hit)} at the end of the allowed range: the runs do not show that part "
             f"of the law; widen the axis or drop the term"
-        )
-    if chance >= SURE:
-        return Status.UNINFORMATIVE, (
-            f"{points.loss} is fitted no better than values that do not depend on "
-            f"{' and '.join(points.variables)} would be (p = {chance:.2f} and less than {SURE} is "
-            f"asked for): widen the axes, or add runs or seeds"
         )
     return Status.CONVERGED, ""
 

@@ -129,7 +129,7 @@ def _view(study: Study, frame: pd.DataFrame, axis: str) -> AxisView:
     )  # fmt: skip
     runs["at_base"] = runs["context"] == richest
     law, words = _own_law(where(runs, runs["at_base"]), size, loss)
-    steps, top = measured_axis(study, axis)
+    steps, top, _ = measured_axis(study, axis)
     verdict, why = _verdict(steps, top, law)
     return AxisView(axis, label(study, axis), size, runs, richest, law, words, steps, verdict, why)
 

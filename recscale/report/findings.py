@@ -12,7 +12,7 @@ from recscale.advice.advise import Advice, Grounds
 from recscale.advice.gains import LEVEL, MarginalGain, law_change, law_gains, law_runs
 from recscale.advice.headlines import asked, known, tried
 from recscale.advice.options import Option, base_option, space, weigh
-from recscale.advice.runs import largest_option
+from recscale.advice.runs import bought, largest_option
 from recscale.families import FamilyError
 from recscale.laws import LawError, ScalingLaw, Status
 from recscale.report.axes import AxisView, axis_views
@@ -118,8 +118,9 @@ def _frontier(study: Study, law: ScalingLaw, frame: pd.DataFrame, grounds: Groun
     flops = law_runs(frame)["train_flop"].to_numpy(float)
     still = grounds.saturated if isinstance(grounds, Grounds) else {}
     most = grounds.most if isinstance(grounds, Grounds) else {}
-    options = space(study, AHEAD, saturated=still, most=most)
     top = float(flops.max())
+    reach = bought(study, AHEAD * top)
+    options = space(study, AHEAD, saturated=still, most=most, rows=reach)
     budgets = [*np.geomspace(flops.min(), top * AHEAD, BUDGETS), top, 2 * top]
     try:
         free = weigh(study, options, law, budgets)

@@ -8,7 +8,7 @@ from recscale.advice.advise import Advice
 from recscale.advice.answer import Answer
 from recscale.advice.headlines import sentence, tried
 from recscale.advice.runs import as_option, best_so_far
-from recscale.advice.words import described, predicted, reach, to_know
+from recscale.advice.words import beside_baselines, described, reach, to_know, unspent
 from recscale.report.findings import Findings
 from recscale.spec import TRAINING_AXES
 from recscale.words import dollars, listed, quantity, span, time
@@ -58,7 +58,8 @@ def _takes(advice: Advice, best: Answer) -> str:
 
 
 def _sure(advice: Advice, held: str) -> str:
-    return f"{held} {reach(advice.best)}" if advice.best else held
+    said = [held, *([reach(advice.best)] if advice.best else []), *beside_baselines(advice)]
+    return " ".join(said)
 
 
 @dataclass(frozen=True)
@@ -90,25 +91,9 @@ def ahead(f: Findings) -> list[Row]:
             rows.append(_row(f, times, advice))
         else:
             rows.append(Row(f"{times}x", f"{quantity(advice.budget_flop)} FLOP",
-                            why=f"the same as above: {_bounded(advice, best)}"))  # fmt: skip
+                            why=f"the same as above: {unspent(advice, best)}"))  # fmt: skip
         above = best and best.option
     return rows if any(r.what for r in rows) else []
-
-
-def _bounded(advice: Advice, best: Answer) -> str:
-    """Why more compute would not buy another run."""
-    if advice.more_data is not None:
-        return (
-            f"more compute needs more than the {quantity(advice.rows_at_hand)} training rows there "
-            f"are; with {quantity(advice.more_data.rows)} it would reach "
-            f"{predicted(advice, advice.more_data)}"
-        )
-    if best.at_edge:
-        return (
-            f"{listed(list(best.at_edge))} would stand beyond {2**advice.doublings} times the "
-            "largest value tried, or what memory holds (ask --beyond weighs more)"
-        )
-    return "no larger run is expected to be better"
 
 
 def _row(f: Findings, times: int, advice: Advice | str) -> Row:
