@@ -9,7 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import Field
 
 from recscale.families import AnyModelConfig, Flop
 from recscale.values import Frozen, Precision, Schedule
@@ -228,6 +231,11 @@ class Spectrum(Frozen):
 Status = Literal["done", "diverged", "failed", "stopped"]
 
 
+def unbeaten(baselines: Mapping[str, float], loss: float) -> dict[str, float]:
+    """Those of the baselines (nats) that a loss is no better than; all for one that is NaN."""
+    return {name: nats for name, nats in baselines.items() if not loss < nats}
+
+
 class RunRecord(Frozen):
     """One attempt that ended; `stopped` ones ended with the budget. `final` is the last point of
     the curve and `best` the one with the lowest eval_loss; they are never mixed.
@@ -267,6 +275,9 @@ class RunRecord(Frozen):
     worse_than: dict[str, float] = {}
     """Of a run that is done: the data's baselines that its final loss is no better than, with
     theirs (nats a sample); see `recscale.data.baselines`."""
+    judged_by: Annotated[str, Field(exclude=True)] = "eval_loss"
+    """The column of losses of which `worse_than` speaks: as recorded `eval_loss`, and that of one
+    label in a study of that label's law; see `recscale.frame.judged`."""
     resumed: int = 0
     """Times the run went on from a checkpoint."""
     lost: float = 0.0

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recscale.frame import left_out
+from recscale.frame import judged, left_out
 from recscale.laws import LawError
 from recscale.laws.points import check
 from recscale.laws.table import load
@@ -122,6 +122,7 @@ def _from_ledger(key, path: str, spec: SweepSpec, data: Manifest, target: Target
         )
     now = spec.train.schedule
     records = [r for r in records if r.config.train.schedule == now]
+    records = judged(records, spec.law_loss, data)
     if not records:
         raise PlanError(
             f"{key}: its runs are of another schedule than {now}, and follow another law; leave "
