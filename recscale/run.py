@@ -38,6 +38,11 @@ ANYTIME = 1
 are learnt. 1: `recscale.train.average` and `recscale.data.sequences`."""
 
 
+BLOCKS = 1
+"""Of which rows' item shares correct in-batch items (logQ) under schedule `anytime`, likewise. 1:
+of those out of which the batch was drawn."""
+
+
 class TrainConfig(Frozen):
     data_fraction: float
     batch_size: int
@@ -132,8 +137,10 @@ class RunConfig(Frozen):
         before.append(literals)
         anytime = self.train.schedule == "anytime"
         part = self.model.task == "next_item" and (anytime or self.train.data_fraction < 1)
-        versions = [MASKS] * drops + [ANYTIME] * anytime + [MET] * part
-        said = [[START, *versions, literals], *before] if versions else before
+        beside = anytime and self.model.option("in_batch", None) is not None
+        versions = [MASKS] * drops + [ANYTIME] * anytime + [MET] * part + [BLOCKS] * beside
+        known = (versions[:n] for n in range(len(versions), 0, -1))  # as they came to be
+        said = [*([START, *some, literals] for some in known), *before]
         digests = (hashlib.sha256(json.dumps(s, sort_keys=True).encode()) for s in said)
         return [digest.hexdigest() for digest in digests]
 
