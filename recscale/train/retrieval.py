@@ -41,6 +41,7 @@ class RetrievalTask(NextItemTask):
     ):
         assert isinstance(config.model, TwoTowerConfig)
         self.towers = config.model
+        self.held = 4 * config.model.contrastive  # 64-bit draws and their hashes among them
         self.ranges: dict[tuple[int, int], np.ndarray] = {}
         super().__init__(config, store, rank, world, device)
 
