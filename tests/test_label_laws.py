@@ -11,6 +11,7 @@ from planted_study import DATA, SWEEP, record
 from test_report import words
 
 from recscale.cli import main
+from recscale.engine.tracking import require_trackers
 from recscale.frame import judged
 from recscale.ledger import Ledger
 from recscale.manifest import LabelFacts, Manifest
@@ -21,7 +22,7 @@ from recscale.report.page import render
 from recscale.report.runs import runs_data
 from recscale.report.terminal import baseline_lines, progress_line
 from recscale.run import RunRecord, unbeaten
-from recscale.specfile import parse_spec
+from recscale.specfile import SpecError, parse_spec
 from recscale.study import Study, plan_entry
 
 NAMES = ("click", "buy")
@@ -144,3 +145,17 @@ def test_a_label_may_be_called_like_a_metric():
     assert data.judged_by("eval_ne_x") == "eval_loss_x"
     assert data.judged_by("eval_loss_eval_ne_x") == "eval_loss_eval_ne_x"
     assert data.judged_by("eval_auc_x") == data.judged_by("progressive_ne") == "eval_loss"
+
+
+def test_labels_that_mlflow_cannot_name_are_refused_before_anything_is_spent(monkeypatch):
+    monkeypatch.setattr("recscale.engine.tracking.find_spec", lambda name: name)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    for name, said in (("bought?", "eval_ne_bought?"), ("x" * 300, "xxx"), ("buy it", "")):
+        spec = parse_spec(ALL.replace("[click, buy]", f"[click, '{name}']") + "track: mlflow\n")
+        if not said:
+            require_trackers(spec)
+            continue
+        with pytest.raises(SpecError, match="mlflow: takes no metric called") as refused:
+            require_trackers(spec)
+        assert said in str(refused.value)
+    require_trackers(parse_spec(ALL.replace("buy]", "'bought?']") + "track: tensorboard\n"))

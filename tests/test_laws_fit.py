@@ -118,7 +118,7 @@ def test_the_rows_that_are_searched_lead_to_the_minimum_of_all(monkeypatch, nois
     )
 
 
-@pytest.mark.parametrize("seed", [1, 5, 9, 13, 17, 21])
+@pytest.mark.parametrize("seed", [1, 5])
 def test_a_few_rows_that_differ_from_thousands_are_searched_too(monkeypatch, seed):
     """Of 8,000 rows eight tell the exponent of N and eighty that of D; by their losses not all of
     them stand out."""
