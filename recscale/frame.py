@@ -53,9 +53,10 @@ def tables_frame(records: Sequence[RunRecord]) -> pd.DataFrame:
 
 def left_out(records: Sequence[RunRecord], below_baseline: bool = False) -> dict[str, str]:
     """run id -> why the run does not enter laws: failed, diverged; another learning-rate factor
-    was better for the same architecture and data (lowest final loss, mean over the seeds that all
-    factors have finished); or, unless `below_baseline` lets it in, its final loss is no better
-    than a baseline. The factor is chosen first, among all that are done: a choice among those that
+    was better for the same architecture and data (lowest final `eval_loss`, which is what trainings
+    minimise, of several labels all together; mean over the seeds that all factors have finished);
+    or, unless `below_baseline` lets it in, its final loss is no better than a baseline, see
+    `judged`. The factor is chosen first, among all that are done: a choice among those that
     beat a baseline would take the factor with the luckiest seed. Of runs of both schedules those
     enter of which one ended last: a decayed loss and the loss of a mean of the weights follow laws
     of their own."""

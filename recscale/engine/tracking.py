@@ -15,8 +15,8 @@ from recscale.specfile import SpecError
 from recscale.words import shown
 
 MLFLOW = re.compile(r"[/\w.\- ]{1,240}")
-"""Names of losses whose metrics mlflow takes: up to 250 of these (mlflow/utils/validation.py; also a
-colon from 2.16 on)."""
+"""Names of losses all of whose label's metrics mlflow takes: up to 250 of these characters
+(mlflow/utils/validation.py; newer versions also take a colon)."""
 PACKAGES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
 
 
