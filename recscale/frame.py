@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from recscale.run import Cost, RunRecord, TrainConfig
+from recscale.manifest import Manifest
+from recscale.run import Cost, RunRecord, TrainConfig, unbeaten
 
 
 def records_frame(
@@ -15,8 +16,8 @@ def records_frame(
 ) -> pd.DataFrame:
     """One row a run: identity, axes, costs (`*_flop`, `*_bytes`, `*_s`, `*_params`), final metrics
     (`eval_*`) and best ones (`best_*`), `enters_law` and, where false, `left_out` with the reason;
-    `worse_than` names the baselines that its final loss is no better than. `metrics` are columns
-    to have even when no run has finished; `below_baseline` as in `left_out`.
+    `worse_than` names the baselines that its final loss is no better than (see `judged`). `metrics`
+    are columns to have even when no run has finished; `below_baseline` as in `left_out`.
     """
     out = left_out(records, below_baseline)
     rows = [_row(r, out.get(r.run_id)) for r in records]
@@ -52,9 +53,10 @@ def tables_frame(records: Sequence[RunRecord]) -> pd.DataFrame:
 
 def left_out(records: Sequence[RunRecord], below_baseline: bool = False) -> dict[str, str]:
     """run id -> why the run does not enter laws: failed, diverged; another learning-rate factor
-    was better for the same architecture and data (lowest final loss, mean over the seeds that all
-    factors have finished); or, unless `below_baseline` lets it in, its final loss is no better
-    than a baseline. The factor is chosen first, among all that are done: a choice among those that
+    was better for the same architecture and data (lowest final `eval_loss`, which is what trainings
+    minimise, of several labels all together; mean over the seeds that all factors have finished);
+    or, unless `below_baseline` lets it in, its final loss is no better than a baseline, see
+    `judged`. The factor is chosen first, among all that are done: a choice among those that
     beat a baseline would take the factor with the luckiest seed. Of runs of both schedules those
     enter of which one ended last: a decayed loss and the loss of a mean of the weights follow laws
     of their own."""
@@ -97,12 +99,27 @@ def mixed_words(frame: pd.DataFrame) -> str:
     )
 
 
+def judged(records: Sequence[RunRecord], loss: str, data: Manifest) -> list[RunRecord]:
+    """The records with `worse_than` of the question that is asked: what is recorded compares the
+    loss of all labels together, and a law of the column `loss` may be of one label."""
+    column = data.judged_by(loss)
+    if column == "eval_loss":
+        return list(records)
+    baselines, out = data.baselines_in(column), []
+    for r in records:
+        found = r.final.metrics.get(column) if r.status == "done" and r.final else None
+        lost = {} if found is None else unbeaten(baselines, found)
+        out.append(r.model_copy(update={"worse_than": lost, "judged_by": column}))
+    return out
+
+
 def below_words(record: RunRecord) -> str:
     """`eval_loss 8.81 is no better than the baseline uniform (8.56)`, of a run in `worse_than`."""
     assert record.final is not None  # only a run that is done is held against baselines
     each = ", ".join(f"{name} ({nats:.5g})" for name, nats in record.worse_than.items())
     several = "s" if len(record.worse_than) > 1 else ""
-    return f"eval_loss {record.final.eval_loss:.5g} is no better than the baseline{several} {each}"
+    loss = record.final.columns()[record.judged_by]
+    return f"{record.judged_by} {loss:.5g} is no better than the baseline{several} {each}"
 
 
 def lost_words(records: Iterable[RunRecord]) -> str:

@@ -35,6 +35,7 @@ import pyarrow.fs as pafs
 from pydantic import ValidationError
 
 from recscale import lines
+from recscale.manifest import Manifest
 from recscale.run import RunRecord
 from recscale.spend import BEAT, SIGNS, Start, both, heard
 from recscale.storage import StorageError, filesystem, guarded, read
@@ -335,12 +336,15 @@ class Ledger:
     def frame(self) -> pd.DataFrame:
         """One row a run, units in the column names; see `recscale.frame`. Which runs may enter a
         law is as the sweep asks."""
-        from recscale.frame import records_frame
+        from recscale.frame import judged, records_frame
 
         self.vouch()
         plan = next((e for e in reversed(self.entries()) if e["kind"] == "plan"), {})
-        asked = plan.get("spec", {}).get("law", {}).get("below_baseline", False)
-        return records_frame(self.records(), below_baseline=asked)
+        law, records = plan.get("spec", {}).get("law", {}), self.records()
+        if loss := law.get("loss"):
+            with of_this_version(self.place):
+                records = judged(records, loss, Manifest.model_validate(plan["data"]))
+        return records_frame(records, below_baseline=law.get("below_baseline", False))
 
     def curves(self) -> pd.DataFrame:
         """One row a point of a learning curve: run_id and the fields of `CurvePoint`."""

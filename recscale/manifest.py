@@ -122,6 +122,14 @@ class Manifest(Frozen):
             return found
         return {name: nats / entropy for name, nats in found.items()} if entropy else {}
 
+    def judged_by(self, loss: str) -> str:
+        """The column of losses in nats that is held against baselines where a law is of the column
+        `loss`: a label's own where the law is of that label, else `eval_loss`."""
+        of = {
+            f"eval_{m}_{x.name}": f"eval_loss_{x.name}" for x in self.labels for m in ("loss", "ne")
+        }
+        return of.get(loss, "eval_loss")
+
     @property
     def label_shares(self) -> tuple[float, ...]:
         """Of each label in the loss; they add up to 1."""

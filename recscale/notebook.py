@@ -105,10 +105,16 @@ class Runs:
 
     def ask(self, compute: str = "10x", beyond: int = 2) -> str:
         """What to train next with more compute, in sentences: FLOPs, or times the largest run;
-        `beyond` are the most doublings of an axis. Raises LawError, ValueError."""
+        `beyond` are the most doublings of an axis. Of several families, of each. Raises LawError,
+        ValueError."""
         from recscale.advice import advise
+        from recscale.advice.families import advise_each
+        from recscale.report.architectures import answers
 
-        return advise(self._study(), compute, beyond).sentences()
+        study = self._study()
+        if len(study.spec.models) > 1:
+            return answers(study, *advise_each(study, compute, beyond))
+        return advise(study, compute, beyond).sentences()
 
     def report(self) -> list[str]:
         """Writes report.html and the tables into the run directory, and returns their paths."""

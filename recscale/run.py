@@ -9,7 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import Field
 
 from recscale.families import AnyModelConfig, Flop
 from recscale.values import Frozen, Precision, Schedule
@@ -33,6 +36,11 @@ all training rows from their first step on. 1: those of the rows that it can hav
 ANYTIME = 1
 """Of schedule `anytime`, likewise: which mean of the weights is evaluated, and in which order rows
 are learnt. 1: `recscale.train.average` and `recscale.data.sequences`."""
+
+
+BLOCKS = 1
+"""Of which rows' item shares correct in-batch items (logQ) under schedule `anytime`, likewise. 1:
+of those out of which the batch was drawn."""
 
 
 class TrainConfig(Frozen):
@@ -129,8 +137,10 @@ class RunConfig(Frozen):
         before.append(literals)
         anytime = self.train.schedule == "anytime"
         part = self.model.task == "next_item" and (anytime or self.train.data_fraction < 1)
-        versions = [MASKS] * drops + [ANYTIME] * anytime + [MET] * part
-        said = [[START, *versions, literals], *before] if versions else before
+        beside = anytime and self.model.option("in_batch", None) is not None
+        versions = [MASKS] * drops + [ANYTIME] * anytime + [MET] * part + [BLOCKS] * beside
+        known = (versions[:n] for n in range(len(versions), 0, -1))  # as they came to be
+        said = [*([START, *some, literals] for some in known), *before]
         digests = (hashlib.sha256(json.dumps(s, sort_keys=True).encode()) for s in said)
         return [digest.hexdigest() for digest in digests]
 
@@ -228,6 +238,11 @@ class Spectrum(Frozen):
 Status = Literal["done", "diverged", "failed", "stopped"]
 
 
+def unbeaten(baselines: Mapping[str, float], loss: float) -> dict[str, float]:
+    """Those of the baselines (nats) that a loss is no better than; all for one that is NaN."""
+    return {name: nats for name, nats in baselines.items() if not loss < nats}
+
+
 class RunRecord(Frozen):
     """One attempt that ended; `stopped` ones ended with the budget. `final` is the last point of
     the curve and `best` the one with the lowest eval_loss; they are never mixed.
@@ -267,6 +282,9 @@ class RunRecord(Frozen):
     worse_than: dict[str, float] = {}
     """Of a run that is done: the data's baselines that its final loss is no better than, with
     theirs (nats a sample); see `recscale.data.baselines`."""
+    judged_by: Annotated[str, Field(exclude=True)] = "eval_loss"
+    """The column of losses of which `worse_than` speaks: as recorded `eval_loss`, and that of one
+    label in a study of that label's law; see `recscale.frame.judged`."""
     resumed: int = 0
     """Times the run went on from a checkpoint."""
     lost: float = 0.0

@@ -16,7 +16,8 @@ from pydantic_core import ErrorDetails
 from recscale.families.door import search_in
 from recscale.spec import SweepSpec
 from recscale.spec.document import Document, SpecError, document, read_text
-from recscale.spec.refusals import TAGS, kinds_of, located, refusals, respelt
+from recscale.spec.refusals import located, refusals, respelt
+from recscale.spec.schema import TAGS, kinds_of
 from recscale.words import shortened, shown
 
 __all__ = [

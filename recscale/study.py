@@ -6,7 +6,6 @@ Everything here is recomputed at each call, on any machine that can read the led
 from __future__ import annotations
 
 import gc
-import operator
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from recscale.families.door import home, search_below
 from recscale.families.own import OwnSpec
 from recscale.families.trainer import DATA
+from recscale.frame import judged
 from recscale.ledger import Ledger, of_this_version
 from recscale.manifest import Manifest
 from recscale.planner import Planned, Spend, ahead, pace, spent
@@ -120,7 +120,7 @@ class Study:
         if any(model.task == "custom" for model in spec.models):  # of another loss
             data = data.model_copy(update={"baselines": {}, "floor": None})
         ids = {p.run_id for p in planned}
-        records = ledger.records()
+        records = judged(ledger.records(), spec.law_loss, data)
         last = [e for e in entries if e["kind"] in ("session", "end")][-1:]
         attempts = tuple(ledger.attempts())
         raced = beaten(planned, attempts)
@@ -139,7 +139,7 @@ class Study:
             heard_at=max(float(e["at"]) for e in entries),
             interrupted=any(e["kind"] == "end" and e["interrupted"] for e in last),
         )
-        if before and before.spec == spec and _same(before.records, study.records):
+        if before and before.spec == spec and before.records == study.records:
             study._known.update({k: v for k, v in before._known.items() if k != "parts"})
             for part, old in zip(study.parts(), before.parts(), strict=True):
                 part._known.update(old._known)
@@ -220,6 +220,16 @@ class Study:
 
         asked = self.spec.law.below_baseline
         return dict(self.once("left out", lambda: left_out(self.records, asked)))
+
+    @property
+    def judged_by(self) -> str:
+        """The column of losses (nats a sample) that is held against baselines."""
+        return self.data.judged_by(self.spec.law_loss)
+
+    @property
+    def baselines(self) -> dict[str, float]:
+        """The baselines that runs are held against, nats a sample."""
+        return self.data.baselines_in(self.judged_by)
 
     def below(self) -> list[RunRecord]:
         """The runs that are done and no better than a baseline, whether or not they enter."""
@@ -314,9 +324,13 @@ class Study:
             "stopped": self.count("stopped"),
             "running": len(self.running),
             "damage": self.damage,
-            "baselines": self.data.baselines,
+            "baselines": self.baselines,
             "below_baseline": [
-                {"run_id": r.run_id, "eval_loss": r.final.eval_loss, "worse_than": r.worse_than}
+                {
+                    "run_id": r.run_id,
+                    r.judged_by: r.final.columns()[r.judged_by],
+                    "worse_than": r.worse_than,
+                }
                 for r in self.below()
                 if r.final
             ],
@@ -336,11 +350,6 @@ class Study:
             "ended": stop,
             **{k: last[k] for k in ("target", "expected", "half", "optimum") if k in last},
         }
-
-
-def _same(some: Sequence[RunRecord], others: Sequence[RunRecord]) -> bool:
-    """Whether they are the very records: a ledger reads each once."""
-    return len(some) == len(others) and all(map(operator.is_, some, others))
 
 
 def _of(config: RunConfig, spec: SweepSpec) -> bool:

@@ -40,10 +40,12 @@ def listed(names: Iterable[object], most: int = 20) -> str:
     return ", ".join([*map(shortened, texts[:most]), *rest])
 
 
-def baselines(found: Mapping[str, float]) -> str:
-    """A manifest's baselines in one line; empty where there are none."""
+def baselines(found: Mapping[str, float], of: str = "eval_loss") -> str:
+    """A manifest's baselines in one line, of all labels or the column of one; empty where there
+    are none."""
     each = ", ".join(f"{name} {number(nats)}" for name, nats in found.items())
-    return f"baselines (evaluation loss, nats a sample): {each}" if found else ""
+    loss = "evaluation loss" if of == "eval_loss" else of
+    return f"baselines ({loss}, nats a sample): {each}" if found else ""
 
 
 def span(mean: float, low: float, high: float) -> str:

@@ -14,7 +14,7 @@ from recscale.cli import main
 from recscale.ledger import Ledger
 from recscale.planner import planned_runs
 from recscale.report.across import Incomparable, across, compare_page
-from recscale.run import RunRecord
+from recscale.run import LATENCY, SERVED, RunRecord
 from recscale.specfile import parse_spec
 from recscale.study import Study, plan_entry
 
@@ -125,6 +125,36 @@ def test_the_command_prints_a_table_writes_a_page_and_refuses_in_a_sentence(tmp_
     ):
         done = CliRunner().invoke(main, ["compare", *wrong])
         assert done.exit_code == 2 and words in done.output and "Traceback" not in done.output
+
+
+def test_sweeps_that_measured_it_are_compared_at_equal_latency(tmp_path: Path):
+    """A network is as fast as its fastest run of any sweep; without all runs', or on machines of
+    two kinds, nothing is said."""
+
+    def study(name: str, text: str, late: float = 1.0, **changes) -> Study:
+        known = {r.run_id: r for r in shifted(tmp_path / f"{name}0", 0.0, text).records}
+        plan = Ledger(tmp_path / f"{name}0").entries()[0]
+        ledger = Ledger(tmp_path / name)
+        ledger.append("plan", **{k: plan[k] for k in ("spec", "data", "runs")})
+        for r in known.values():
+            width = r.config.model.model_dump()["mlp_width"]
+            jitter = 1 + late * (r.config.train.seed == 0)
+            took = {LATENCY: 1e-3 * width * jitter}
+            ledger.record(r.model_copy(update={"probes": took, **changes}))
+        return Study.open(str(tmp_path / name))
+
+    a, b = study("a", SWEEP), study("b", WIDER, late=2.0)
+    found = across([a, b], ["a", "b"])
+    assert found.served == pytest.approx(0.064)  # the narrower of the wider sweep
+    at = found.heads().index(f"best that answers {SERVED} requests within 64 ms")
+    for row, runs in zip(found.rows(), found.ended, strict=True):
+        assert len(row) == len(found.heads())
+        few = runs[runs["mlp_width"] <= 64]["eval_ne"].to_numpy(float)
+        assert float(row[at].partition(",")[0]) == pytest.approx(few.min(), abs=0.002)
+        assert "-w64-" in row[at] or "-w32-" in row[at]
+    assert found.facts()["equal_latency_s"] == found.served
+    for other in (study("c", WIDER, hardware="another"), study("d", WIDER, probes={})):
+        assert across([a, other], ["a", "x"]).served is None
 
 
 def test_names_stay_text_in_the_page(tmp_path: Path):

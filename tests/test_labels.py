@@ -119,6 +119,18 @@ def test_a_store_of_one_label_is_named_as_it_was(tmp_path):
     assert store_path(data, tmp_path).name == "events-7abf198164e6"
 
 
+def test_two_labels_that_say_one_thing_are_told(tmp_path, labelled):
+    assert not any("labels" in w for w in labelled.manifest.warnings)
+    log = columns(2000)
+    for buy, said in (
+        (log["click"], "the same as"),
+        (1 - np.array(log["click"]), "the opposite of"),
+    ):
+        found = prepared(tmp_path, labels_spec(label_log(tmp_path, {**log, "buy": buy}))).manifest
+        (told,) = [w for w in found.warnings if w.startswith("data.columns.labels")]
+        assert f"'click' says {said} 'buy' in all 1,800 training rows" in told
+
+
 @pytest.mark.parametrize("ends", [PLAIN, TOWER, MMOE], ids=["plain", "towers", "mmoe"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_parameters_and_flops_are_those_of_the_network(family, ends, labelled):

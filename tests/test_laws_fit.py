@@ -7,6 +7,9 @@ import pandas as pd
 import pytest
 
 from recscale.laws import LawError, fit
+from recscale.laws.choice import build
+from recscale.laws.points import check
+from recscale.laws.search import optimum
 
 
 def planted(n=40, seed=0, noise=0.0, E=1.8, A=400.0, alpha=0.34, B=800.0, beta=0.28):
@@ -113,3 +116,20 @@ def test_the_rows_that_are_searched_lead_to_the_minimum_of_all(monkeypatch, nois
     assert abs(some.coefficients["E"] - every.coefficients["E"]) < 1e-3 * abs(
         fit(few, "additive", ["N", "D"]).coefficients["E"] - every.coefficients["E"]
     )
+
+
+@pytest.mark.parametrize("seed", [1, 5])
+def test_a_few_rows_that_differ_from_thousands_are_searched_too(monkeypatch, seed):
+    """Of 8,000 rows eight tell the exponent of N and eighty that of D; by their losses not all of
+    them stand out."""
+    rng, n = np.random.default_rng(seed), 8000
+    N, D = np.full(n, 1e6), 10 ** rng.uniform(5, 9, n)
+    N[rng.choice(n, 8, replace=False)] = rng.choice([1e5, 1e7, 1e8, 1e9], 8)
+    D = np.where(rng.random(n) < 0.99, 1e9, D)
+    loss = (1.7 + 400 / N**0.34 + 410 / D**0.28) * np.exp(0.002 * rng.standard_normal(n))
+    frame = pd.DataFrame({"N": N, "D": D, "loss": loss})
+    form = build("additive", check(frame, ["N", "D"], "loss"))
+    data = np.log(np.c_[N, D]), loss, np.ones(n), 1e-3
+    some = optimum(form, *data).objective
+    monkeypatch.setattr("recscale.laws.search.MANY", n)
+    assert some <= optimum(form, *data).objective * (1 + 1e-7)

@@ -6,10 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from planted_study import DATA, record
 
 import recscale
-from recscale.specfile import SpecError
-from recscale.study import StudyError
+from recscale.cli import main
+from recscale.ledger import Ledger
+from recscale.planner import planned_runs
+from recscale.specfile import SpecError, parse_spec
+from recscale.study import StudyError, plan_entry
 
 TRAINER = """
 name: mine
@@ -48,3 +53,24 @@ def test_runs_are_asked(tmp_path: Path):
     with pytest.raises(StudyError):
         recscale.open(tmp_path / "nothing")
     assert {"load", "open"} <= set(dir(recscale)) & set(recscale.__all__)
+
+
+def test_several_families_are_asked_each(tmp_path: Path):
+    """In the words of `recscale ask`."""
+    sizes = "embedding_dim: [4, 8, 16], mlp_width: [32, 64, 128]"
+    spec = parse_spec(f"""
+name: both
+data: {{source: synthetic}}
+model: [{{family: dlrm, {sizes}}}, {{family: dcnv2, {sizes}}}]
+train: {{data_fraction: [0.02, 0.1, 1.0], batch_size: 512}}
+budget: {{flop: 1e18}}
+""")
+    runs = planned_runs(spec, DATA)
+    ledger = Ledger(tmp_path / "both")
+    ledger.append("plan", **plan_entry(spec, DATA, runs))
+    for p in runs:
+        ledger.record(record(p))
+    told = recscale.open(tmp_path / "both").ask("3x")
+    shown = CliRunner().invoke(main, ["ask", str(tmp_path / "both"), "--compute", "3x"])
+    assert shown.exit_code == 0 and shown.output.strip() == told.strip()
+    assert "dlrm:\n" in told and "dcnv2:\n" in told

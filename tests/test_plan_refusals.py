@@ -4,6 +4,7 @@ no effect is said."""
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from click.testing import CliRunner
@@ -12,6 +13,8 @@ from planted_study import SWEEP as PLANTED
 from planted_study import planted
 
 from recscale.cli import main
+from recscale.families.click import ClickSpec
+from recscale.spec.schema import kinds_of
 
 GRID = """name: x
 data: {source: synthetic, rows: 2000, users: 80, items: 60}
@@ -35,6 +38,11 @@ model: {family: dlrm, embedding_dim: [4, 8, 16], mlp_width: [8, 32, 128]}
 train: {data_fraction: [0.25, 0.5, 1.0], batch_size: 32}
 budget: {flop: 1e15}
 """
+CLICK = [
+    kind
+    for of in ClickSpec.__subclasses__()
+    for kind in get_args(of.model_fields["family"].annotation)
+]
 KINDS = {"grid": GRID, "axes": AXES, "search": SEARCH, "several": SEVERAL, "next": NEXT}
 
 
@@ -191,6 +199,18 @@ def test_rates_that_factors_drive_out_of_reach_are_said(kind: str):
     assert "should be at most 10,000" in refused(KINDS[kind].replace(
         "batch_size", "learning_rate: {sparse: 2e11}, batch_size"
     ))  # fmt: skip
+
+
+@pytest.mark.parametrize("family", kinds_of("model"))
+def test_dimensions_that_fbgemm_does_not_take_are_refused_of_every_family(family: str):
+    click = family in CLICK
+    key = "embedding_dim" if click or family == "two_tower" else "sequence_width"
+    text: list[str] = [*(GRID if click else NEXT).splitlines()]
+    text[2] = f"model: {{family: {family}, {key}: [8, 6]}}"
+    said = refused("\n".join(text))
+    assert (
+        f"s.yaml:3: model.{key}: dimension 6 leaves tables whose dimension is no multiple" in said
+    )
 
 
 def test_the_key_of_too_little_memory_is_named():

@@ -266,6 +266,16 @@ def test_earlier_runs_are_not_bought_again(hunt: Problem, played, tmp_path: Path
     table = warm_of([{"kind": "warm", **warm_entry(str(csv), hunt.spec, DATA, hunt.target)}])
     assert table is not None and np.allclose(np.sort(table.loss), np.sort(warm.loss))
 
+    wider = parse_spec(SWEEP.replace("family: dlrm", "family: dcnv2"))
+    for place in (tmp_path / "earlier", csv):
+        with pytest.raises(PlanError, match="none of its runs is of family dcnv2"):
+            warm_entry(str(place), wider, DATA, hunt.target)
+    for i, r in enumerate(attempts[:12]):
+        plain = [p.model_copy(update={"metrics": {"eval_ne": p.metrics["eval_ne"]} if i else {}})
+                 for p in r.curve]  # fmt: skip
+        Ledger(tmp_path / "some").record(r.model_copy(update={"curve": tuple(plain)}))
+    assert len(warm_entry(str(tmp_path / "some"), hunt.spec, DATA, hunt.target)["rows"]) == 11
+
     other = DATA.model_copy(update={"fingerprint": "f" * 32})
     with pytest.raises(PlanError, match="another data set"):
         warm_entry(str(tmp_path / "earlier"), hunt.spec, other, hunt.target)

@@ -7,6 +7,8 @@ import math
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from data_files import events_spec, prepared, sequence_log
@@ -182,6 +184,64 @@ def test_scores_learn_popularity_by_the_correction_alone(sequence_store, correct
         assert away > 0.6 * flat
 
 
+@pytest.mark.parametrize("negatives", [0, 7])
+def test_under_anytime_items_are_expected_as_often_as_the_batches_of_that_time_hold_them(
+    negatives, tmp_path
+):
+    """In a log that drifts: over all batches of a block, each other's items stand for every item of
+    the block once, whatever their popularity before it."""
+    n = 2048
+    at, rng = np.arange(n), np.random.default_rng(5)
+    item = np.where(at < n // 2, 0, 6) + rng.geometric(0.3, n) % 12
+    table = pa.table({"user": at % 97, "item": item, "time": 1_600_000_000 + at})
+    pq.write_table(table, tmp_path / "log.parquet")
+    data = events_spec(tmp_path / "log.parquet", task="next_item", holdout={"last": 0.001})
+    store = prepared(tmp_path, data)
+    t = task(store, schedule="anytime", warmup=0.0, warmup_samples=64, in_batch=31, batch_size=32,
+             negatives=negatives)  # fmt: skip
+    half, last = len(t.stream) // 2, t.steps_per_epoch
+    first = -(-half // 32)
+    counts, found = np.zeros(len(t.catalogue)), Met(t.catalogue, t.share)
+    for step in range(first, last):
+        batch = 32 * step, 32 * step + 32
+        found = t._beside(0, *batch, t._met(t.stream.reach(0, batch[1])))
+        target = positions(store, t.stream.windows(0, *batch)).target
+        counts += np.bincount(target, minlength=len(counts))
+    expected = 32 * (last - first) * found.share
+    assert counts[found.items] == pytest.approx(expected, rel=0.02, abs=6)
+    ids = store.arrays["ids"][: len(t.stream), 1]
+    gone = np.setdiff1d(ids[:half], ids[half:])
+    assert len(gone) and (found.share[np.isin(found.items, gone)] == 0).all()
+    assert t.share[gone].all()
+
+
+def test_targets_are_told_the_rows_that_they_are_drawn_from(sequence_store):
+    """A batch across the edge of two blocks holds some of each; a second pass is of all rows."""
+    stream = TrainStream(sequence_store.train(), 1, 0, nested=True)
+    column = sequence_store.arrays["ids"][:, 1]
+    for begin, end in ((0, 64), (640, 704), (0, 1350), (1000, 1001)):
+        parts = stream.blocks(0, begin, end)
+        assert sum(n for *_, n in parts) == end - begin
+        target = positions(sequence_store, stream.windows(0, begin, end)).target
+        whole = [column[a:b] for a, b, n in parts if n == b - a]
+        some = np.bincount(np.concatenate([column[a:b] for a, b, _ in parts]), minlength=50)
+        assert (np.bincount(target, minlength=50) <= some).all()
+        least = np.bincount(np.concatenate([*whole, np.array([], int)]), minlength=50)
+        assert (np.bincount(target, minlength=50) >= least).all()
+    assert stream.blocks(1, 3, 9) == [(0, 1350, 6)]
+    assert TrainStream(sequence_store.train(0.5), 1, 0).blocks(0, 3, 9) == [(0, 675, 6)]
+
+
+def test_ids_under_anytime_are_new_and_the_earlier_ones_are_known(sequence_store):
+    decayed = run(sequence_store)
+    assert decayed.run_id == f"{decayed._name(decayed._point)}-{decayed._fingerprints()[0][:8]}"
+    assert len(decayed._fingerprints()) == 2
+    moved = run(sequence_store, schedule="anytime", warmup=0.0, warmup_samples=64)
+    assert len(set(moved._fingerprints())) == 5
+    before = moved._fingerprints()[1][:8]
+    assert moved.is_run(f"{moved._name(moved._point)}-{before}")
+
+
 def test_the_first_loss_is_that_of_a_guess(sequence_store):
     t = task(sequence_store, in_batch=40, negatives=10)
     torch.manual_seed(0)
@@ -248,7 +308,7 @@ def test_a_ring_is_learnt(schedule, tmp_path):
     how |= {"warmup": 0.0, "warmup_samples": 640} if schedule == "anytime" else {}
     outcome = train(
         run(store, sequence_length=1, embedding_dim=16, tower_width=32, output_dim=16, epochs=12,
-            dense_rate=1e-2, in_batch=60, **how),
+            in_batch=60, **how),
         store, PlainHost(),
     )  # fmt: skip
     last = outcome.curve[-1]

@@ -93,7 +93,7 @@ def _ask_each(study: Study, compute: str, beyond: int, as_json: bool) -> None:
     """The answer of each family, and which of them the budget suits best."""
     from recscale.advice.families import advise_each
     from recscale.laws import LawError
-    from recscale.report.architectures import sentences
+    from recscale.report.architectures import answers
 
     try:
         each, comparisons = advise_each(study, compute, beyond)
@@ -104,11 +104,7 @@ def _ask_each(study: Study, compute: str, beyond: int, as_json: bool) -> None:
         facts = {"families": families, "comparisons": [d.facts() for d in comparisons]}
         say(json.dumps(facts, indent=1))
         return
-    for family, advice in each.items():
-        say(f"{family}:")
-        text = advice if isinstance(advice, str) else advice.sentences()
-        say("".join(f"  {line}\n" for line in text.splitlines()))
-    say("\n".join(sentences(study, comparisons)))
+    say(answers(study, each, comparisons))
 
 
 @click.command(cls=Verb)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -136,6 +137,23 @@ def history_warnings(data: DataSpec, folder: Path, built: Built) -> list[str]:
         f"item of {data.columns.item!r} in the training rows, so that what a user took says "
         "nothing of what is shown; check that both columns write items in one way"
     ]
+
+
+def label_warnings(data: DataSpec, folder: Path, built: Built) -> list[str]:
+    """A sentence for every two labels that say the same, or the opposite, of each training row."""
+    names = data.columns.labels if isinstance(data, EventsData) else ()
+    found = []
+    for i, j in itertools.combinations(range(len(names)), 2):
+        labels = open_array(folder, "labels")
+        unlike = sum(int((labels[at, i] != labels[at, j]).sum()) for at in _training(built))
+        if unlike in (0, built.n_train):
+            how = "the opposite of" if unlike else "the same as"
+            found.append(
+                f"data.columns.labels: {names[i]!r} says {how} {names[j]!r} in all "
+                f"{built.n_train:,} training rows, so that one question counts twice in the loss; "
+                "leave one of them out"
+            )
+    return found
 
 
 def _idle_tables(folder: Path, built: Built) -> Iterator[str]:

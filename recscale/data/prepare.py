@@ -20,7 +20,13 @@ import numpy as np
 from recscale.data import criteo, events, synthetic, walks
 from recscale.data.baselines import with_baselines
 from recscale.data.build import Built, Progress, arrange
-from recscale.data.checks import history_warnings, idle_warnings, refuse_unlearnable, table_warnings
+from recscale.data.checks import (
+    history_warnings,
+    idle_warnings,
+    label_warnings,
+    refuse_unlearnable,
+    table_warnings,
+)
 from recscale.data.checksums import seal
 from recscale.data.contract import refuse_outside
 from recscale.data.copies import refuse_copies
@@ -232,6 +238,7 @@ def _manifest(data: DataSpec, folder: Path, files: dict[str, Mapped], built: Bui
             *table_warnings(built),
             *idle_warnings(folder, built),
             *history_warnings(data, folder, built),
+            *label_warnings(data, folder, built),
         ),
         time_unit=built.time_unit,
         floor=built.floor,

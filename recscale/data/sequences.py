@@ -10,6 +10,7 @@ unscored: what is learnt does not depend on where the cuts lie.
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -119,6 +120,15 @@ class TrainStream:
             return len(rows)
         places = edges(rows.store.manifest.n_train, rows.store.manifest.order)
         return next(edge for edge in places if edge >= (end if epoch == 0 else len(rows)))
+
+    def blocks(self, epoch: int, begin: int, end: int) -> list[tuple[int, int, int]]:
+        """(first row, behind the last, targets): the ranges of the store's rows of which targets
+        [begin, end) of an epoch are random draws, and how many they are of each."""
+        if not self._nested or epoch:
+            return [(0, len(self._rows), end - begin)]
+        places = [0, *edges(self._rows.store.manifest.n_train, self._rows.store.manifest.order)]
+        found = ((a, b, min(b, end) - max(a, begin)) for a, b in itertools.pairwise(places))
+        return [(a, b, n) for a, b, n in found if n > 0]
 
     def _order(self, epoch: int) -> Windows:
         if self._nested and epoch == 0:

@@ -7,7 +7,7 @@ import platform
 import sys
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -16,7 +16,7 @@ from recscale.cost import TRAIN_OVER_FORWARD, estimate, portion, priced
 from recscale.families import FamilyError
 from recscale.manifest import Manifest
 from recscale.planner import PlanError
-from recscale.run import Cost, RunConfig, RunRecord, Status, Way
+from recscale.run import Cost, RunConfig, RunRecord, Status, Way, unbeaten
 from recscale.spec import ResourcesSpec
 from recscale.spend import Spend, Start, to_train
 
@@ -115,11 +115,6 @@ def finished_record(job: Job, data: Manifest, outcome: Any, starts: Sequence[Sta
         hardware=hardware(),
         error=outcome.error,
     )
-
-
-def unbeaten(baselines: Mapping[str, float], loss: float) -> dict[str, float]:
-    """Those of the baselines (nats) that a loss is no better than; all for one that is NaN."""
-    return {name: nats for name, nats in baselines.items() if not loss < nats}
 
 
 def lost(starts: Sequence[Start], worker_s: float) -> float:

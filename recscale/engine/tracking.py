@@ -6,12 +6,17 @@ Where a tracker listens, and its key, are the environment's business: a sweep fi
 from __future__ import annotations
 
 import os
+import re
 from importlib.util import find_spec
 from typing import Any
 
 from recscale.spec import SweepSpec
 from recscale.specfile import SpecError
+from recscale.words import shown
 
+MLFLOW = re.compile(r"[/\w.\- ]{1,240}")
+"""Names of losses all of whose label's metrics mlflow takes: up to 250 of these characters
+(mlflow/utils/validation.py; newer versions also take a colon)."""
 PACKAGES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
 
 
@@ -24,6 +29,16 @@ def require_trackers(spec: SweepSpec) -> None:
             [
                 f"track: {', '.join(missing)}: not installed where the sweep's driver runs; "
                 f"`pip install {packages}` there, or take it out of `track`"
+            ]
+        )
+    losses = getattr(spec.log, "label_losses", ())
+    unnamed = [c for c in losses if not MLFLOW.fullmatch(c)] if "mlflow" in spec.track else []
+    if unnamed:
+        raise SpecError(
+            [
+                f"track: mlflow: takes no metric called {shown(unnamed[0])}: names of at most 250 "
+                "letters, digits, spaces and _ - . /; rename that label's column, or take mlflow "
+                "out of `track`"
             ]
         )
     if "mlflow" in spec.track and "MLFLOW_TRACKING_URI" not in os.environ:

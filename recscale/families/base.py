@@ -9,6 +9,7 @@ norms, softmax, pooling, and sums and products element by element.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from recscale.manifest import Manifest
@@ -31,6 +32,20 @@ class Flop(Frozen):
     @property
     def total(self) -> float:
         return self.body + self.attention + self.interaction + self.head
+
+
+LANES = 4  # fbgemm's fused tables take dimensions that are multiples of this
+
+
+def off_lanes(key: str, dims: Iterable[int], sets: int = 1) -> list[str]:
+    """A complaint for each table dimension, in so many sets together, that fbgemm does not take."""
+    among = "" if sets == 1 else f" in {sets} sets"
+    return [
+        f"{key}: dimension {dim}{among} leaves tables whose dimension is no multiple of {LANES}, "
+        f"as fbgemm's kernels need; take multiples of {sets * LANES}"
+        for dim in dims
+        if dim % (sets * LANES)
+    ]
 
 
 class Table(NamedTuple):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import Any, ClassVar, Literal
 
-from recscale.families.base import Flop, ModelConfig, ModelSpec, Rates, Table
+from recscale.families.base import LANES, Flop, ModelConfig, ModelSpec, Rates, Table, off_lanes
 from recscale.families.towers import Towers
 from recscale.manifest import Manifest, unused
 from recscale.values import CountAxis, DepthAxis, PartsAxis, RowsAxis
@@ -16,7 +15,6 @@ ENOUGH = 100
 """Clicks of a run (or rows without one, if they are fewer) from which on the usual rates hold.
 Source: tests/benchmarks/defaults.py, 2026-11-30."""
 HEAD_WIDTH = 16  # of one attention head over the history; narrower encoders have a single head
-LANES = 4  # fbgemm's fused tables take dimensions that are multiples of this
 
 
 class ClickSpec(ModelSpec):
@@ -136,15 +134,9 @@ class ClickSpec(ModelSpec):
                 f"model.sequence_target: the histories' column {data.history} has no single value "
                 "a row; leave it at false"
             )
-        for sets, dim in itertools.product(self.multi_embedding, self.embedding_dim):
-            if dim % (sets * LANES):
-                key = "embedding_dim" if sets == 1 else "multi_embedding"
-                among = "" if sets == 1 else f" in {sets} sets"
-                out.append(
-                    f"model.{key}: dimension {dim}{among} leaves tables whose dimension is no "
-                    f"multiple of {LANES}, as fbgemm's kernels need; take multiples of "
-                    f"{sets * LANES}"
-                )
+        for sets in self.multi_embedding:
+            key = "embedding_dim" if sets == 1 else "multi_embedding"
+            out += off_lanes(f"model.{key}", self.embedding_dim, sets)
         return out
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ConfigDict, ValidationError, model_validator
 
-from recscale.families.base import Flop, ModelConfig, ModelSpec, Rates, Table
-from recscale.families.click import LANES, ClickConfig, rarer_rates
+from recscale.families.base import LANES, Flop, ModelConfig, ModelSpec, Rates, Table
+from recscale.families.click import ClickConfig, rarer_rates
 from recscale.families.declared import Declared, grows, sweep_of
 from recscale.families.door import FamilyError, load
 from recscale.families.sequence import SequenceConfig

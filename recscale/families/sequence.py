@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import model_validator
 
-from recscale.families.base import Flop, ModelConfig, ModelSpec, Rates, Table
+from recscale.families.base import Flop, ModelConfig, ModelSpec, Rates, Table, off_lanes
 from recscale.manifest import Manifest
 from recscale.values import CountAxis, PartsAxis, Probability, RowsAxis
 
@@ -33,7 +33,7 @@ class SequenceSpec(ModelSpec):
     sequence_depth: PartsAxis = (2,)
     """Blocks."""
     sequence_width: CountAxis = (64,)
-    """Width d of the items' vectors and of every block."""
+    """Width d of the items' vectors and of every block; a multiple of 4."""
     heads: RowsAxis = (None,)
     """Attention heads of each block; null: one for every 32 of the width."""
     sequence_length: CountAxis = (50,)
@@ -114,7 +114,7 @@ class SequenceSpec(ModelSpec):
 
     def complaints(self, data: Manifest) -> list[str]:
         most = data.items.rows - 1
-        return [
+        return off_lanes("model.sequence_width", self.sequence_width) + [
             f"model.negatives: {n:,} of a catalogue of {most:,}; take fewer, or null for all"
             for n in self.negatives
             if n and n >= most

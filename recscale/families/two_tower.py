@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from recscale.families.base import Flop, ModelConfig, ModelSpec, Rates, Table
+from recscale.families.base import Flop, ModelConfig, ModelSpec, Rates, Table, off_lanes
 from recscale.families.sequence import ITEM
 from recscale.families.towers import linear_macs, linear_params
 from recscale.manifest import Manifest
@@ -33,7 +33,7 @@ class TwoTowerSpec(ModelSpec):
     }
     follows: ClassVar[dict[str, str]] = {"tower_depth": "tower_width"}
     embedding_dim: CountAxis = (32,)
-    """Dimension of the item table."""
+    """Dimension of the item table; a multiple of 4."""
     tower_width: CountAxis = (64,)
     """Width of each tower's hidden layers."""
     tower_depth: DepthAxis = (1,)
@@ -53,7 +53,7 @@ class TwoTowerSpec(ModelSpec):
     """Whether log(expected number) is taken off the scores of in-batch and sampled items, by which
     the loss tends to that of a softmax over all items; without it, scores learn how much likelier
     an item is than by its popularity."""
-    contrastive: Count = CONTRAST
+    contrastive: Annotated[Count, Field(le=10_000)] = CONTRAST
     """Negatives of `eval_contrastive`: the mean of -log of the target's share of a softmax over
     itself and so many items, drawn uniformly from the others for each evaluation event, the same in
     all runs. It moves with recall and is smooth (2403.18684)."""
@@ -98,6 +98,9 @@ class TwoTowerSpec(ModelSpec):
     def may_grow(self, axis: str, value: Any) -> bool:
         """The batch is one for the sweep."""
         return axis != "in_batch" or value in self.in_batch
+
+    def complaints(self, data: Manifest) -> list[str]:
+        return off_lanes("model.embedding_dim", self.embedding_dim)
 
     def idle(self, data: Manifest) -> dict[str, str]:
         return {} if any(self.tower_depth) else {"tower_width": "tower_depth is 0"}

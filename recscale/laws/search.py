@@ -11,6 +11,7 @@ ROUGH = 8.0  # median residual over delta above which the objective has many sma
 JITTERED = 40  # extra starts there
 RESTARTS = 12
 MANY = 500  # rows that are searched for minima; where there are more, the others join to polish
+BINS = 20  # of the range of a variable
 SAME = 0.3  # of the median residual: starts this near a known minimum lie in its basin
 
 
@@ -31,11 +32,11 @@ def optimum(form: Form, logx, y, weights, delta: float) -> Optimum:
     points reweighted as the best fit so far sees them, until that finds nothing lower. Where the
     noise is far above delta the objective is nearly a sum of absolute values, with many small
     valleys: there the search also follows the minima down from a wide threshold. Of more than
-    MANY rows as many, evenly spaced in y, find the minima, which are then polished on all.
+    MANY rows `telling` ones find the minima, which are then polished on all.
     """
     logy, best = np.log(y), np.inf
     if len(y) > MANY:
-        some = np.argsort(y, kind="stable")[np.linspace(0, len(y) - 1, MANY).round().astype(int)]
+        some = telling(logx, y)
         minima = optimum(form, logx[some], y[some], weights[some], delta).minima
         return _ranked(*polish(form, minima, logx, logy, weights, delta))
     found: list[tuple[np.ndarray, np.ndarray]] = []
@@ -68,6 +69,22 @@ def optimum(form: Form, logx, y, weights, delta: float) -> Optimum:
             starts = np.concatenate([form.starts(logx, y, weights), *(t for t, _ in found)])
             found.append(_anneal(form, starts, logx, logy, weights, delta, float(np.median(r))))
     return _ranked(np.concatenate([t for t, _ in found]), np.concatenate([v for _, v in found]))
+
+
+def telling(logx: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Places of at most MANY rows: half of them evenly spaced in the order of y, and as many more
+    evenly over the range of each variable, where the few rows that differ from all others tell its
+    exponent."""
+    n, p = logx.shape
+    evenly = np.linspace(0, n - 1, MANY // 2).round().astype(int)
+    found = [np.argsort(y, kind="stable")[evenly]]
+    for x in logx.T:
+        order = np.argsort(x, kind="stable")
+        at = ((x - x.min()) / max(np.ptp(x), 1e-300) * BINS).astype(int)
+        share = np.cumsum(1 / np.bincount(at)[at[order]])  # every bin that holds rows counts 1
+        room = MANY // (2 * p)
+        found.append(order[np.searchsorted(share, (np.arange(room) + 0.5) / room * share[-1])])
+    return np.unique(np.concatenate(found))
 
 
 def _ranked(theta: np.ndarray, value: np.ndarray) -> Optimum:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recscale.frame import left_out
+from recscale.families import TrainerConfig
+from recscale.frame import judged, left_out
 from recscale.laws import LawError
 from recscale.laws.points import check
 from recscale.laws.table import load
@@ -94,7 +95,7 @@ def warm_entry(path: str, spec: SweepSpec, data: Manifest, target: Target) -> di
     key = f"search.warm_start: {path}"
     try:
         if path.endswith(TABLES):
-            rows, ids = _from_table(path, spec, target), []
+            rows, ids = _from_table(key, path, spec, target), []
         else:
             rows, ids = _from_ledger(key, path, spec, data, target)
     except LawError as error:
@@ -122,6 +123,12 @@ def _from_ledger(key, path: str, spec: SweepSpec, data: Manifest, target: Target
         )
     now = spec.train.schedule
     records = [r for r in records if r.config.train.schedule == now]
+    family = spec.model.family
+    own = [r for r in records if isinstance(r.config.model, TrainerConfig)]  # of no family
+    records = own or [r for r in records if r.config.model.family == family]
+    if not records:
+        raise PlanError(_of_others(key, family))
+    records = judged(records, spec.law_loss, data)
     if not records:
         raise PlanError(
             f"{key}: its runs are of another schedule than {now}, and follow another law; leave "
@@ -133,18 +140,30 @@ def _from_ledger(key, path: str, spec: SweepSpec, data: Manifest, target: Target
             continue
         row = values(r.config.model, r.config.train, r.trained)
         at = [row[v] for v in spec.law_variables if v in row]
-        if len(at) == len(spec.law_variables) and min(at) > 0:
+        loss = r.final.columns().get(spec.law_loss)
+        if len(at) == len(spec.law_variables) and min(at) > 0 and loss is not None:
             cost = in_unit(r.trained, target.unit)
-            loss = r.final.columns()[spec.law_loss]
             rows.append({"at": at, "loss": loss, "cost": cost})
     return rows, [r.run_id for r in records if r.status == "done"]
 
 
-def _from_table(path: str, spec: SweepSpec, target: Target) -> list[dict[str, Any]]:
+def _of_others(key: str, family: str) -> str:
+    return (
+        f"{key}: none of its runs is of family {family}, and others follow laws of their own; "
+        "leave it out, or take what a sweep of that family has left"
+    )
+
+
+def _from_table(key: str, path: str, spec: SweepSpec, target: Target) -> list[dict[str, Any]]:
     frame = load(path)
     if "protocol" in frame:
         own = frame["protocol"].isna() | (frame["protocol"] == spec.train.schedule)
         frame = pd.DataFrame(frame[own])
+    family = spec.model.family
+    if {"run_id", "enters_law", "family"} <= {*frame} and spec.log is not None:
+        frame = pd.DataFrame(frame[frame["family"] == family])
+        if frame.empty:
+            raise PlanError(_of_others(key, family))
     points = check(frame, spec.law_variables, spec.law_loss, cost=FIELDS[target.unit])
     x, cost = np.exp(points.logx), np.exp(points.rank)
     return [

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from recscale.cost import estimate
-from recscale.frame import left_out, lost_words
+from recscale.frame import judged, left_out, lost_words
 from recscale.ledger import standing
 from recscale.planner.beating import beating
 from recscale.planner.candidates import Problem, in_unit, values
@@ -64,7 +64,8 @@ class SearchState:
     def __init__(self, problem: Problem, progress: Progress):
         self.problem, self.progress = problem, progress
         spec = problem.spec
-        records = [r for r in standing(progress.attempts) if r.status != "stopped"]
+        ended = [r for r in standing(progress.attempts) if r.status != "stopped"]
+        records = judged(ended, spec.law_loss, problem.data)
         lost = beaten(progress.decided, progress.attempts)
         self.settled = {r.run_id for r in records} | {*progress.given_up, *lost}
         self.losers = losers(progress.decided, progress.attempts) if lost else {}

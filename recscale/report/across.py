@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
+from recscale.advice.families import timed
 from recscale.advice.gains import LEVEL, law_runs, where
 from recscale.advice.headlines import known, sentence, tried
 from recscale.frame import settings
@@ -19,6 +20,7 @@ from recscale.report.figures import envelope
 from recscale.report.page import drawn, packed_plotly, script_json, templates
 from recscale.report.plot import COLOURS
 from recscale.report.runs import runs_data
+from recscale.run import LATENCY, SERVED
 from recscale.study import Study
 from recscale.words import listed, number, quantity, span
 
@@ -53,50 +55,63 @@ class Pairs:
 class Across:
     """Attributes:
     names: what each sweep is called.
+    ended: of each, the runs that enter its law, with the latency of their networks.
     loss: the column in which they are compared.
     flop: the compute up to which every sweep has runs, the lesser of their largest.
     pairs: of every sweep but the first, beside it.
+    served: the latency (`probes`, seconds) down to which every sweep has runs, the greater of their
+        smallest; None where it was not measured in all of them, on machines of one kind.
     """
 
     names: tuple[str, ...]
     studies: tuple[Study, ...]
     frames: tuple[pd.DataFrame, ...]
+    ended: tuple[pd.DataFrame, ...]
     loss: str
     flop: float
     pairs: tuple[Pairs, ...]
+    served: float | None
 
     def rows(self) -> list[list[str]]:
         """A row a sweep: name, runs, spend, best loss, best at equal compute, and beside the
         first."""
-        sides = zip(self.names, self.studies, self.frames, ("", *self.pairs), strict=True)
+        sides = zip(self.names, self.studies, self.ended, ("", *self.pairs), strict=True)
         return [self._row(*side) for side in sides]
 
-    def _row(self, name: str, study: Study, frame: pd.DataFrame, pairs: Pairs | str) -> list[str]:
-        runs, used = law_runs(frame), study.spent
+    def _row(self, name: str, study: Study, runs: pd.DataFrame, pairs: Pairs | str) -> list[str]:
+        used = study.spent
         equal = where(runs, runs["train_flop"] <= self.flop * (1 + 1e-9))
+        fast = None
+        if self.served is not None:
+            fast = where(runs, runs[LATENCY] <= self.served * (1 + 1e-9))
         return [
             name,
             f"{study.count('done')} of {len(study.planned)} done",
             f"{quantity(used.flop)} FLOP, ${used.usd:.2f}",
             _best(runs, self.loss),
             _best(equal, self.loss),
+            *([] if fast is None else [_best(fast, self.loss)]),
             pairs if isinstance(pairs, str) else told(pairs),
         ]
 
     def heads(self) -> list[str]:
+        served = []
+        if self.served is not None:
+            served = [f"best that answers {SERVED} requests within {1e3 * self.served:.3g} ms"]
         return [
             "sweep",
             "runs",
             "spent",
             f"best {self.loss}",
             f"best within {quantity(self.flop)} FLOP",
+            *served,
             "same runs, minus the first's",
         ]
 
     def expected(self) -> list[tuple[str, str]]:
         """(sweep or its family, what its law advises) at one compute, AHEAD times the largest run
         of all."""
-        compute = AHEAD * max(_largest(law_runs(f)) for f in self.frames)
+        compute = AHEAD * max(map(_largest, self.ended))
         out = []
         for name, study in zip(self.names, self.studies, strict=True):
             parts = study.parts()
@@ -111,6 +126,7 @@ class Across:
         return {
             "loss": self.loss,
             "equal_flop": self.flop,
+            "equal_latency_s": self.served,
             "sweeps": [dict(zip(keys, row, strict=True)) for row in self.rows()],
             "pairs": [{k: _plain(v) for k, v in vars(p).items()} for p in self.pairs],
             "expected": dict(self.expected()),
@@ -161,7 +177,30 @@ def across(studies: Sequence[Study], places: Sequence[str]) -> Across:
     flop = min(map(_largest, ended))
     pairs = tuple(_pairs(frames[0], f, loss, studies[0], s) for f, s in
                   zip(frames[1:], studies[1:], strict=True))  # fmt: skip
-    return Across(names, tuple(studies), frames, loss, flop, pairs)
+    ended = _latencies(studies, ended)
+    served = max(float(runs[LATENCY].to_numpy(float).min()) for runs in ended)
+    shared = None if np.isnan(served) else served
+    return Across(names, tuple(studies), frames, tuple(ended), loss, flop, pairs, shared)
+
+
+def _latencies(studies: Sequence[Study], ended: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
+    """The runs with the latency of their network: the fastest measured of it in any run of any
+    sweep, as whatever else a machine does only adds to it. NaN where machines of several kinds, or
+    not all runs, were measured."""
+    sides = [timed(study, runs) for study, runs in zip(studies, ended, strict=True)]
+    network = {r.run_id: r.config.model.model_dump_json() for s in studies for r in s.records}
+    usable = len({m for runs in sides for m in runs["machine"]}) == 1
+    fastest: dict[str, float] = {}
+    for runs in sides:
+        for run_id, took in zip(runs["run_id"], runs[LATENCY].to_numpy(float), strict=True):
+            usable &= took == took
+            fastest[network[run_id]] = min(took, fastest.get(network[run_id], np.inf))
+    return [
+        runs.assign(
+            **{LATENCY: [fastest[network[i]] if usable else np.nan for i in runs["run_id"]]}
+        )
+        for runs in ended
+    ]
 
 
 def _names(places: Sequence[str]) -> tuple[str, ...]:

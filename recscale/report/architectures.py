@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
+from recscale.advice.advise import Advice
 from recscale.advice.equivalent import REACH
 from recscale.advice.families import AHEAD, TIME, PairComparison, timed, training_flop
 from recscale.advice.gains import LEVEL, law_runs, where
@@ -40,7 +42,18 @@ def laws_of(found: list[PairComparison]) -> dict[str, tuple[ScalingLaw, Comparis
     return out
 
 
-def sentences(study: Study, found: list[PairComparison]) -> list[str]:
+def answers(
+    study: Study, each: Mapping[str, Advice | str], comparisons: Sequence[PairComparison]
+) -> str:
+    """What to train next of each family, and which of them suits a budget best, in sentences."""
+    said = []
+    for family, advice in each.items():
+        text = advice if isinstance(advice, str) else advice.sentences()
+        said += [f"{family}:", "".join(f"  {line}\n" for line in text.splitlines())]
+    return "\n".join([*said, *sentences(study, comparisons)])
+
+
+def sentences(study: Study, found: Sequence[PairComparison]) -> list[str]:
     """The comparison in words, a pair after the other, and what limits it."""
     if not found or all(d.matched is d.timed is d.served is d.laws is None for d in found):
         return ["No two families have runs to compare yet."]

@@ -130,11 +130,20 @@ def _data(f: Findings) -> Rows:
         ("raw rows", f"{d.raw_rows:,}"),
         ("dropped", "; ".join(f"{n:,} {why}" for why, n in d.dropped.items()) or "none"),
     ]
-    if d.label_rate_train is not None and d.label_rate_eval is not None:
-        rates = f"{d.label_rate_train:.4f} training, {d.label_rate_eval:.4f} evaluation"
-        rows.append(("label rate", rates))
-    if d.baselines:
-        rows.append(("baselines", baselines(d.baselines).partition(": ")[2] + ", nats a sample"))
+    rates = [(f"label {x.name}", x.rate_train, x.rate_eval) for x in d.labels]
+    if not rates and d.label_rate_train is not None and d.label_rate_eval is not None:
+        rates = [("label rate", d.label_rate_train, d.label_rate_eval)]
+    shares = d.label_shares if d.labels else ()
+    for i, (name, train, held) in enumerate(rates):
+        share = f", {100 * shares[i]:.3g} % of the loss" if shares else ""
+        rows.append((name, f"{train:.4g} training, {held:.4g} evaluation{share}"))
+    known = [
+        ("baselines", d.baselines),
+        *((f"baselines of {x.name}", x.baselines) for x in d.labels),
+    ]
+    for name, found in known:
+        if found:
+            rows.append((name, baselines(found).partition(": ")[2] + ", nats a sample"))
     for t in d.tables:
         values = "values" if t.bag else "rows"
         pool = f"; bags of {t.mean_length:.1f} values, {_pool(t.weighted)}" if t.bag else ""

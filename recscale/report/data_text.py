@@ -40,6 +40,8 @@ def data_lines(data: Manifest) -> Iterator[str]:
         yield f"{name}: {note}"
     if data.baselines:
         yield baselines(data.baselines)
+    for label in data.labels:
+        yield baselines(label.baselines, f"eval_loss_{label.name}")
 
 
 def warning_lines(warnings: Sequence[str]) -> list[str]:

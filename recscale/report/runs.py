@@ -34,17 +34,18 @@ def runs_data(frame: pd.DataFrame, axes: list[str], loss: str) -> dict[str, Any]
         state=np.where(out, "left out", runs["status"]),
         why=[w if o else None for w, o in zip(runs["left_out"], out, strict=True)],
     )
-    names = ["run_id", "state", *run_columns(runs, axes), *(["why"] if out.any() else [])]
+    names = ["run_id", "state", *run_columns(runs, axes, loss), *(["why"] if out.any() else [])]
     columns = [_column(name, list(runs[name])) for name in names]
     numeric = {c["name"] for c in columns if c["kind"] != "text" and c["values"] != [None]}
     drawn = dict.fromkeys(a for a in (*axes, "rate_factor", *COSTS, loss) if a in numeric)
     return {"n": len(runs), "columns": columns, "axes": list(drawn), "colour": loss}
 
 
-def run_columns(frame: pd.DataFrame, axes: list[str]) -> list[str]:
-    """Axes that differ between runs, and the core figures."""
+def run_columns(frame: pd.DataFrame, axes: list[str], loss: str) -> list[str]:
+    """Axes that differ between runs, the law's loss and the core figures."""
     named = [*axes, "rate_factor", "seed"]
-    measured = [c for c in CORE if c in frame]
+    wanted = CORE if loss in CORE else (loss, *CORE)
+    measured = [c for c in wanted if c in frame]
     return [c for c in named if c in frame and len(set(map(str, frame[c]))) > 1] + measured
 
 
@@ -72,4 +73,6 @@ def _kind(name: str) -> str:
     """How `words.js` writes a column's numbers."""
     if name in KINDS:
         return KINDS[name]
-    return "loss" if "eval" in name else "quantity" if name.endswith("flop") else "plain"
+    if "eval" in name or name.startswith("progressive"):
+        return "loss"
+    return "quantity" if name.endswith("flop") else "plain"

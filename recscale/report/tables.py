@@ -176,7 +176,7 @@ def left_out(frame: pd.DataFrame) -> list[tuple[str, str]]:
 def baselines(study: Study) -> tuple[str, list[tuple[str, ...]]] | None:
     """(one sentence, rows of baseline, nats a sample, in the unit of the law's loss, runs that are
     no better) of the data's baselines; None where its manifest has none."""
-    found = study.data.baselines
+    found = study.baselines
     if not found:
         return None
     below, done = study.below(), study.count("done")

@@ -227,13 +227,13 @@ def progress_line(study: Study) -> str:
 
 def baseline_lines(study: Study) -> list[str]:
     """What `recscale status` says below its line: the losses to beat, and the runs that do not."""
-    if not study.data.baselines:
+    if not study.baselines:
         return []
     below = study.below()
     lines = [f"{r.run_id}: {below_words(r)}" for r in below[:MOST_BELOW]]
     if len(below) > MOST_BELOW:
         lines.append(f"and {len(below) - MOST_BELOW} more: recscale report lists them all")
-    return [baselines(study.data.baselines), *lines]
+    return [baselines(study.baselines, study.judged_by), *lines]
 
 
 def damage_lines(study: Study) -> list[str]:

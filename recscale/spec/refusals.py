@@ -6,18 +6,15 @@ import difflib
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from recscale.families import TrainerSpec, is_path, keys_of
+from recscale.families import is_path, keys_of
 from recscale.spec.document import Document, Loc, dotted
-from recscale.spec.sweep import SweepSpec
-from recscale.values import Frozen
+from recscale.spec.schema import TAGS, chosen, keys_beside, kinds_of, places_of
 from recscale.words import shown
 
-TAGS = {"data": "source", "model": "family"}  # which key says what kind of mapping it is
 KEY = re.compile(r"(?<!\S)[a-z_]+(?:\.[\w-]+|\[\d+\])*(?=[: ])")
 """A key in a sentence."""
 
@@ -46,6 +43,8 @@ EXAMPLES = {
     "search": "{strategy: axes}",
 }
 """Mappings that are often written as one value."""
+MOST_PLACES = 3  # named for one key
+ALIKE = 0.8  # from here on another spelling is likelier than another place
 BOUNDS = {
     "greater_than": ("above", "gt"),
     "greater_than_equal": ("at least", "ge"),
@@ -87,13 +86,6 @@ def located(doc: Document, sentence: str) -> int | None:
     return None
 
 
-def kinds_of(key: str) -> list[str]:
-    """The kinds that a mapping of the sweep file may be."""
-    if key not in TAGS:
-        return []
-    return [kind for m in _models_of(SweepSpec, key) for kind in _kinds(m, TAGS[key])]
-
-
 def respelt(values: Any, loc: Sequence[int | str]) -> bool:
     """Puts, in a file's values, the nearest kind that there is in place of the misspelt one of the
     mapping at `loc` (pydantic's); false where none is near, or the mapping is none."""
@@ -124,10 +116,8 @@ def _sentence(doc: Document, loc: Loc, errors: Sequence[ErrorDetails]) -> tuple[
         if isinstance(own, str) and is_path(own):
             allowed = keys_of(own)
         else:
-            allowed = _keys_beside(loc, [t for t in error["loc"] if t in tags])
-        near = difflib.get_close_matches(str(loc[-1]), allowed, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"allowed: {', '.join(allowed)}"
-        return doc.line(loc), f"{where}: unknown key; {hint}"
+            allowed = keys_beside(loc, [t for t in error["loc"] if t in tags])
+        return doc.line(loc), f"{where}: unknown key; {_hint(doc, loc, allowed)}"
     if kind == "missing":
         if isinstance(loc[-1], int):
             return doc.line(loc), f"{dotted(loc[:-1])}: should be [least, most]"
@@ -152,6 +142,26 @@ def _sentence(doc: Document, loc: Loc, errors: Sequence[ErrorDetails]) -> tuple[
     return doc.line(loc), f"{where}: {shown(given)}: should be {allowed}{_example(loc, allowed)}"
 
 
+def _hint(doc: Document, loc: Loc, allowed: Sequence[str]) -> str:
+    """What may be meant by an unknown key: one spelt alike; one of this name that stands elsewhere
+    in the file, or in another kind of mapping; one spelt a little alike; else what is allowed."""
+    key, here = str(loc[-1]), dotted(tuple(part for part in loc if isinstance(part, str)))
+    kinds, near = {*chosen(doc.values)}, difflib.get_close_matches(key, allowed, n=1)
+    alike = difflib.get_close_matches(key, allowed, n=1, cutoff=ALIKE)
+    stands = places_of(key)
+    usable = [at for at, of in stands.items() if at != here and (not of or kinds & {*of})]
+    if alike or (near and not stands):
+        return f"did you mean {' or '.join([repr(near[0]), *usable[:MOST_PLACES]])}?"
+    if usable:
+        return f"it belongs at {' or '.join(usable[:MOST_PLACES])}"
+    if stands.get(here):
+        tag = TAGS[str(loc[0])]
+        return f"{tag} {', '.join(stands[here])} has it; allowed: {', '.join(allowed)}"
+    for at, of in stands.items():
+        return f"it belongs at {at}, of {TAGS[at.partition('.')[0]]} {', '.join(of)}"
+    return f"allowed: {', '.join(allowed)}"
+
+
 def _allowed(errors: Sequence[ErrorDetails]) -> Iterator[str]:
     """What may stand at a place, each once."""
     nouns = []
@@ -173,7 +183,7 @@ def _example(loc: Loc, allowed: str) -> str:
         return f"; write {example}"
     if kinds := kinds_of(str(loc[-1])) if len(loc) == 1 else []:
         return f", such as {{{TAGS[str(loc[0])]}: {kinds[0]}, ...}}"
-    keys = _keys_beside((*loc, ""), [])
+    keys = keys_beside((*loc, ""), [])
     return f", such as {{{', '.join(f'{k}: ...' for k in keys[:2])}}}" if keys else ""
 
 
@@ -216,32 +226,3 @@ def _in_file(error: ErrorDetails, lines: dict[Loc, int]) -> Loc:
         if (*kept, part) in lines or absent:
             kept = (*kept, part)
     return kept
-
-
-def _keys_beside(loc: Loc, kinds: Sequence[str | int]) -> list[str]:
-    """The keys that a mapping at the parent of `loc` may have, of the kinds that it is."""
-    models: list[type[BaseModel]] = [SweepSpec]
-    for part in loc[:-1]:
-        if isinstance(part, str):
-            models = [m for model in models for m in _models_of(model, part)]
-        if part in TAGS:
-            models = [m for m in models if {*_kinds(m, TAGS[str(part)])} & {*kinds}]
-    return list(dict.fromkeys(f.alias or k for m in models for k, f in m.model_fields.items()))
-
-
-def _kinds(model: type[BaseModel], tag: str) -> tuple[str, ...]:
-    return get_args(model.model_fields[tag].annotation)
-
-
-def _models_of(model: type[BaseModel], key: str) -> list[type[BaseModel]]:
-    """The objects that may stand under a key, alone or in a list."""
-    fields = {f.alias or name: f for name, f in model.model_fields.items()}
-    return _objects(fields[key].annotation) if key in fields else []
-
-
-def _objects(annotation: Any) -> list[type[BaseModel]]:
-    if annotation is TrainerSpec:  # no mapping of a file
-        return []
-    if isinstance(annotation, type) and issubclass(annotation, Frozen):
-        return [annotation]
-    return [m for part in get_args(annotation) for m in _objects(part)]

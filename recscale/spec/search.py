@@ -129,7 +129,8 @@ class LawSpec(Frozen):
     below_baseline: bool = False
     """Whether runs enter that end no better than one of the data's baselines, such as popularity:
     a sweep of small shares of the data may ask for it, as baselines know all of the training part.
-    Left out, such runs are marked and kept out of the law."""
+    Left out, such runs are marked and kept out of the law. A law of one label holds its loss
+    against that label's baselines."""
 
 
 def middle(values: tuple[Any, ...]) -> Any:

@@ -46,6 +46,8 @@ class Met(NamedTuple):
 class NextItemTask:
     beside = 0
     """Numbers that are kept of each evaluation target beside its loss and place."""
+    held = 0
+    """Scores of each evaluation target that are held at once for those numbers."""
 
     def __init__(
         self, config: RunConfig, store: Store, rank: int, world: int, device: torch.device
@@ -192,7 +194,7 @@ class NextItemTask:
         found = []
         target = batch.target[batch.scored]
         known = np.flatnonzero(target < len(self.catalogue))
-        size = max(1, SCORES // len(self.catalogue))
+        size = max(1, SCORES // max(len(self.catalogue), self.held))
         for begin in range(0, len(known), size):
             some = known[begin : begin + size]
             scores = (hidden[torch.from_numpy(some).to(self.device)] @ candidates.T).float()

@@ -8,7 +8,8 @@ the sum over what is there is that over all items in expectation (importance sam
 with known shares, Veach and Guibas 1995). What equals the target does not count.
 
 Yi et al. (2019) take log p_k off the target's score too, and estimate p_k from the stream; here the
-target is there for certain and its score stays as it is, and p_k is counted in the run's rows.
+target is there for certain and its score stays as it is, and p_k is counted in the run's rows, or,
+under schedule `anytime`, in those blocks of them out of which the batch is drawn.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from recscale.data.store import Store, shard
 from recscale.families.two_tower import TwoTowerConfig
 from recscale.models.sequences import sequences
 from recscale.run import RunConfig, TrainConfig
-from recscale.train.next_item import EVAL_POSITIONS, Met, NextItemTask, batches
+from recscale.train.next_item import EVAL_POSITIONS, Met, NextItemTask, batches, item_counts
 from recscale.train.task import Part
 
 EVALUATED = 16 * EVAL_POSITIONS  # positions of one evaluation batch: each is read for one target
@@ -40,6 +41,8 @@ class RetrievalTask(NextItemTask):
     ):
         assert isinstance(config.model, TwoTowerConfig)
         self.towers = config.model
+        self.held = 4 * config.model.contrastive  # 64-bit draws and their hashes among them
+        self.ranges: dict[tuple[int, int], np.ndarray] = {}
         super().__init__(config, store, rank, world, device)
 
     def _stream(self, train: TrainConfig, length: int | None = None) -> TrainStream:
@@ -64,11 +67,26 @@ class RetrievalTask(NextItemTask):
         drawn = self._drawn(met, step)
         items = np.concatenate([targets, drawn])
         hidden, candidates = model(sequences(batch, items, self.device))
-        total = self.entropy(hidden, candidates, items, own, met)
+        beside = self._beside(epoch, begin, begin + self.towers.in_batch + 1, met)
+        total = self.entropy(hidden, candidates, items, own, beside)
         share = self.batch_size / self.world
         # corrected scores stand for all items
         alike = len(met.items) if self.towers.correction else self.towers.scored
         return Part(total / share, math.log(alike) * len(own) / share, share)
+
+    def _beside(self, epoch: int, begin: int, end: int, met: Met) -> Met:
+        """The items met, and their shares of the rows of which targets [begin, end) of an epoch are
+        draws: all rows of the run, or under `anytime` those of the blocks that it has come to."""
+        blocks = self.stream.blocks(epoch, begin, end)
+        share = sum(n / (end - begin) * self._shares(first, last) for first, last, n in blocks)
+        return met._replace(share=np.asarray(share)[met.items])
+
+    def _shares(self, first: int, last: int) -> np.ndarray:
+        """Each item's share of a range of the store's rows [V]; a run meets few ranges."""
+        if (first, last) not in self.ranges:
+            counts = item_counts(self.store, last) - item_counts(self.store, first)
+            self.ranges[first, last] = counts / (last - first)
+        return self.ranges[first, last]
 
     def _drawn(self, met: Met, step: int) -> np.ndarray:
         """int64 [m]: the sampled items of a step, the same on every rank."""
