@@ -108,4 +108,5 @@ def test_a_job_uploads_what_a_run_needs_and_no_more(tmp_path):
     names = zipfile.ZipFile(tmp_path / "upload.zip").namelist()
     assert {"recscale/cli/__init__.py", "sweeps/demo.yaml", "cluster/prices.yaml"} <= set(names)
     assert not [n for n in names if n.startswith((".", "tests", "runs")) or n.endswith(".parquet")]
-    assert (tmp_path / "upload.zip").stat().st_size < 2_000_000
+    # the package itself is 2 MB, stored as it is; each piece of litter has 10
+    assert (tmp_path / "upload.zip").stat().st_size < 5_000_000
