@@ -99,9 +99,19 @@ class Runs:
         """One row a run; see `recscale.frame`."""
         return self._study().frame()
 
-    def law(self) -> ScalingLaw:
-        """The law of the runs that may enter it. Raises LawError."""
-        return self._study().law()
+    def law(self, family: str | None = None) -> ScalingLaw:
+        """The law of the runs that may enter it; of a sweep of several families that of the one
+        named. Raises LawError."""
+        from recscale.laws import LawError
+
+        study = self._study()
+        parts = {p.spec.model.family: p for p in study.parts()}
+        if family is None and len(parts) == 1:
+            return study.law()
+        if family not in parts:
+            given = f"no family {family!r}" if family else "several families, each with its own law"
+            raise LawError(f"{given}; name one of {', '.join(parts)}, such as law({[*parts][0]!r})")
+        return parts[family].law()
 
     def ask(self, compute: str = "10x", beyond: int = 2) -> str:
         """What to train next with more compute, in sentences: FLOPs, or times the largest run;

@@ -44,7 +44,7 @@ def baselines(found: Mapping[str, float], of: str = "eval_loss") -> str:
     """A manifest's baselines in one line, of all labels or the column of one; empty where there
     are none."""
     each = ", ".join(f"{name} {number(nats)}" for name, nats in found.items())
-    loss = "evaluation loss" if of == "eval_loss" else of
+    loss = "evaluation loss" if of == "eval_loss" else shortened(of)
     return f"baselines ({loss}, nats a sample): {each}" if found else ""
 
 

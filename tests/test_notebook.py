@@ -11,6 +11,7 @@ from planted_study import DATA, record
 
 import recscale
 from recscale.cli import main
+from recscale.laws import LawError
 from recscale.ledger import Ledger
 from recscale.planner import planned_runs
 from recscale.specfile import SpecError, parse_spec
@@ -74,3 +75,9 @@ budget: {{flop: 1e18}}
     shown = CliRunner().invoke(main, ["ask", str(tmp_path / "both"), "--compute", "3x"])
     assert shown.exit_code == 0 and shown.output.strip() == told.strip()
     assert "dlrm:\n" in told and "dcnv2:\n" in told
+    opened = recscale.open(tmp_path / "both")
+    assert opened.law("dcnv2").n == opened.law("dlrm").n == len(runs) // 2
+    with pytest.raises(LawError, match=r"name one of dlrm, dcnv2, such as law\('dlrm'\)"):
+        opened.law()
+    with pytest.raises(LawError, match="no family 'wukong'"):
+        opened.law("wukong")
