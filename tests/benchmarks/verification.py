@@ -101,7 +101,7 @@ def of_prepare(data: DataSpec, root: Path, name: str) -> tuple[Path, float]:
             begun, worked = time.perf_counter(), time.thread_time()
             result = work(*args)
             ended[step] = time.perf_counter()
-            if step != "baselines":
+            if step != "with_baselines":
                 cpu[0] += time.thread_time() - worked
             if step == "refuse_outside":
                 waited[0] += ended[step] - begun
@@ -109,14 +109,14 @@ def of_prepare(data: DataSpec, root: Path, name: str) -> tuple[Path, float]:
 
         return wrapped
 
-    steps = ("seal", "refuse_outside", "baselines")
+    steps = ("seal", "refuse_outside", "with_baselines")
     with contextlib.ExitStack() as patched:
         for step in steps:
             patched.enter_context(patch.object(preparing, step, timed(step)))
         begun, worked = time.perf_counter(), time.process_time()
         path = prepare(data, root)
         took, in_all = time.perf_counter() - begun, time.process_time() - worked
-    waited[0] += max(0.0, ended["seal"] - ended["baselines"])
+    waited[0] += max(0.0, ended["seal"] - ended["with_baselines"])
     share = waited[0] / took
     print(
         f"prepare of {name}: {took:.1f} s, {waited[0] * 1e3:.0f} ms of them for verification: "
